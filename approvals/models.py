@@ -1,0 +1,298 @@
+"""Requests, their revisions, approval steps, decisions and the mail links that lead to them."""
+
+import uuid
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+
+class StepRole(models.TextChoices):
+    """Who decides a step. All but the rights-holder are roles of staff (A1)."""
+
+    PM = "pm", _("PM")
+    RIGHTS_HOLDER = "rights_holder", _("Rights-holder")
+    LEGAL = "legal", _("Legal")
+    TECH = "tech", _("Tech")
+    COO = "coo", _("COO")
+
+
+class PolicyVersion(models.Model):
+    """One version of the approval path: data, never changed once in force (A2). See approvals.policy."""
+
+    number = models.PositiveIntegerField(unique=True)
+    rules = models.JSONField()
+    in_force_from = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-number"]
+
+    def __str__(self) -> str:
+        return f"v{self.number}"
+
+
+class Request(models.Model):
+    """申請: asks for a new key. `draft` holds the form as it was last saved; submitting makes a revision.
+
+    `version` grows with every act on the request: a form that carries an older one is stale (409).
+    """
+
+    class State(models.TextChoices):
+        DRAFT = "draft", _("Draft")
+        IN_REVIEW = "in_review", _("In review")
+        APPROVED = "approved", _("Approved")
+        REJECTED = "rejected", _("Rejected")
+        WITHDRAWN = "withdrawn", _("Withdrawn")
+        EXPIRED = "expired", _("Expired without a decision")
+
+    public_id = models.CharField(max_length=12, unique=True)
+    state = models.CharField(_("state"), max_length=12, choices=State.choices, default=State.DRAFT)
+    version = models.PositiveIntegerField(default=1)
+    requester = models.ForeignKey("accounts.User", on_delete=models.PROTECT, related_name="requests")
+    partner = models.ForeignKey("partners.Partner", on_delete=models.PROTECT, related_name="requests")
+    title = models.CharField(max_length=120, blank=True)
+    draft = models.JSONField(default=dict)
+    policy = models.ForeignKey(PolicyVersion, on_delete=models.PROTECT, null=True, blank=True)
+    key = models.OneToOneField(
+        "keys.Key", on_delete=models.PROTECT, related_name="request", null=True, blank=True
+    )
+    created_at = models.DateTimeField()
+    changed_at = models.DateTimeField()
+    submitted_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            # With this pair a decision's copy of the requester can't differ from the request's (A4).
+            models.UniqueConstraint(fields=["id", "requester"], name="approvals_request_requester"),
+            models.CheckConstraint(
+                condition=Q(state="draft") | Q(submitted_at__isnull=False) | Q(state="withdrawn"),
+                name="approvals_request_submitted_has_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["draft", "in_review"], ended_at__isnull=True)
+                | (~Q(state__in=["draft", "in_review"]) & Q(ended_at__isnull=False)),
+                name="approvals_request_ended_has_time",
+            ),
+            models.CheckConstraint(
+                condition=(Q(state="approved") & Q(key__isnull=False))
+                | (~Q(state="approved") & Q(key__isnull=True)),
+                name="approvals_request_key_iff_approved",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["state", "-id"], name="approvals_request_state"),
+            models.Index(fields=["requester", "-id"], name="approvals_request_mine"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.public_id} {self.title}"
+
+
+class Revision(models.Model):
+    """What was submitted, exactly: decisions are bound to `digest`, the SHA-256 of the canonical terms (A6)."""
+
+    request = models.ForeignKey(Request, on_delete=models.PROTECT, related_name="revisions")
+    number = models.PositiveSmallIntegerField()
+    terms = models.JSONField()
+    digest = models.BinaryField(max_length=32)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["request", "number"], name="approvals_revision_number_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.request_id}/{self.number}"
+
+
+class Step(models.Model):
+    """One approval in a request."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("Not yet its turn")
+        OPEN = "open", _("Waiting for a decision")
+        APPROVED = "approved", _("Approved")
+        REJECTED = "rejected", _("Rejected")
+        CANCELLED = "cancelled", _("No longer needed")
+
+    request = models.ForeignKey(Request, on_delete=models.PROTECT, related_name="steps")
+    revision = models.ForeignKey(Revision, on_delete=models.PROTECT, related_name="steps")
+    position = models.PositiveSmallIntegerField()
+    role = models.CharField(max_length=20, choices=StepRole.choices)
+    reason = models.CharField(max_length=60)
+    n_needed = models.PositiveSmallIntegerField(default=1)
+    needs_second_factor = models.BooleanField(default=False)
+    contact = models.ForeignKey(
+        "partners.Contact", on_delete=models.PROTECT, related_name="steps", null=True, blank=True
+    )
+    state = models.CharField(max_length=12, choices=State.choices, default=State.WAITING)
+    opened_at = models.DateTimeField(null=True, blank=True)
+    due_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    stuck_at = models.DateTimeField(null=True, blank=True)
+    undeliverable_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["revision", "position"], name="approvals_step_position_once"),
+            models.UniqueConstraint(
+                fields=["request"], condition=Q(state="open"), name="approvals_one_open_step"
+            ),
+            models.CheckConstraint(
+                condition=Q(state="waiting", opened_at__isnull=True)
+                | Q(state__in=["open", "approved", "rejected"], opened_at__isnull=False)
+                | Q(state="cancelled"),
+                name="approvals_step_open_has_time",
+            ),
+            models.CheckConstraint(
+                condition=(Q(role="rights_holder") & Q(contact__isnull=False))
+                | (~Q(role="rights_holder") & Q(contact__isnull=True)),
+                name="approvals_step_consent_has_contact",
+            ),
+            models.CheckConstraint(condition=Q(n_needed__gte=1), name="approvals_step_needs_somebody"),
+        ]
+        indexes = [models.Index(fields=["role", "state"], name="approvals_step_queue")]
+
+    def __str__(self) -> str:
+        return f"{self.request_id} {self.role}"
+
+
+class StepLink(models.Model):
+    """A personal link to a step, for one member of staff or one contact (A3).
+
+    The token is an HMAC under LINK_SECRET of `nonce` and what the link is bound to; only its hash is kept.
+    """
+
+    uid = models.UUIDField(unique=True, default=uuid.uuid4)
+    step = models.ForeignKey(Step, on_delete=models.PROTECT, related_name="links")
+    staff = models.ForeignKey(
+        "accounts.User", on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
+    contact = models.ForeignKey(
+        "partners.Contact", on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
+    nonce = models.BinaryField(max_length=32)
+    token_hash = models.BinaryField(max_length=32, unique=True)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+    died_at = models.DateTimeField(null=True, blank=True)
+    n_renewals = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(staff__isnull=False, contact__isnull=True)
+                | Q(staff__isnull=True, contact__isnull=False),
+                name="approvals_link_one_recipient",
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["expires_at"],
+                name="approvals_link_due",
+                condition=Q(used_at__isnull=True, died_at__isnull=True),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.step_id} {self.staff_id or self.contact_id}"
+
+
+class LinkOpening(models.Model):
+    """That a link was fetched: by a mail scanner or by a person, nobody can tell, so it proves nothing (A3)."""
+
+    link = models.ForeignKey(StepLink, on_delete=models.CASCADE, related_name="openings")
+    opened_at = models.DateTimeField()
+    user_agent = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.link_id} {self.opened_at:%Y-%m-%d %H:%M}"
+
+
+class ConsentCode(models.Model):
+    """An eight-digit code sent to the registered address of someone without an account (A3).
+
+    The code itself is derived from `nonce` under LINK_SECRET when its mail is written; it stands nowhere.
+    """
+
+    uid = models.UUIDField(unique=True, default=uuid.uuid4)
+    link = models.ForeignKey(StepLink, on_delete=models.PROTECT, related_name="codes")
+    nonce = models.BinaryField(max_length=32)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    n_attempts = models.PositiveSmallIntegerField(default=0)
+    passed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.link_id}"
+
+
+class Decision(models.Model):
+    """One person's answer on one step, bound to the digest of what was decided on. Never changed."""
+
+    class Outcome(models.TextChoices):
+        APPROVE = "approve", _("Approve")
+        REJECT = "reject", _("Reject")
+
+    uid = models.UUIDField(unique=True, default=uuid.uuid4)
+    request = models.ForeignKey(Request, on_delete=models.PROTECT, related_name="decisions")
+    requester_id_copy = models.BigIntegerField()
+    step = models.ForeignKey(Step, on_delete=models.PROTECT, related_name="decisions")
+    staff = models.ForeignKey(
+        "accounts.User", on_delete=models.PROTECT, related_name="decisions", null=True, blank=True
+    )
+    contact = models.ForeignKey(
+        "partners.Contact", on_delete=models.PROTECT, related_name="decisions", null=True, blank=True
+    )
+    outcome = models.CharField(max_length=8, choices=Outcome.choices)
+    reason = models.TextField(blank=True, max_length=2000)
+    digest = models.BinaryField(max_length=32)
+    checklist = ArrayField(models.CharField(max_length=40), default=list, blank=True)
+    signed_name = models.CharField(max_length=120, blank=True)
+    signed_capacity = models.CharField(max_length=120, blank=True)
+    via_link = models.ForeignKey(StepLink, on_delete=models.PROTECT, null=True, blank=True)
+    decided_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(staff__isnull=False, contact__isnull=True)
+                | Q(staff__isnull=True, contact__isnull=False),
+                name="approvals_decision_one_person",
+            ),
+            # Four eyes (A4): not on one's own request, not on two steps of one request.
+            models.CheckConstraint(
+                condition=Q(staff__isnull=True) | ~Q(staff=F("requester_id_copy")),
+                name="approvals_decision_not_own",
+            ),
+            models.UniqueConstraint(fields=["request", "staff"], name="approvals_decision_one_step_each"),
+            models.UniqueConstraint(
+                fields=["request", "contact"], name="approvals_decision_one_consent_each"
+            ),
+            models.CheckConstraint(
+                condition=Q(outcome="approve") | ~Q(reason=""), name="approvals_reject_has_reason"
+            ),
+            models.CheckConstraint(
+                condition=Q(contact__isnull=True) | (~Q(signed_name="") & ~Q(signed_capacity="")),
+                name="approvals_consent_is_signed",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.step_id} {self.outcome}"

@@ -1,0 +1,141 @@
+"""Every action that the audit log knows, with the fields that its events may carry (L1).
+
+An event with an unknown field is refused, so that a secret can't slip into the log by mistake.
+"""
+
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """What happened, in past tense, with a stable dotted name."""
+
+    # accounts
+    SIGNED_IN = "staff.signed_in"
+    SIGN_IN_FAILED = "staff.sign_in_failed"
+    SIGNED_OUT = "staff.signed_out"
+    STAFF_INVITED = "staff.invited"
+    STAFF_ROLES_CHANGED = "staff.roles_changed"
+    STAFF_DEACTIVATED = "staff.deactivated"
+    STAFF_PROFILE_CHANGED = "staff.profile_changed"
+    PASSWORD_CHANGED = "staff.password_changed"
+    SECOND_FACTOR_ADDED = "staff.second_factor_added"
+    SECOND_FACTOR_REMOVED = "staff.second_factor_removed"
+    RECOVERY_CODES_MADE = "staff.recovery_codes_made"
+    RECOVERY_CODE_USED = "staff.recovery_code_used"
+    SESSION_ENDED = "staff.session_ended"
+    # partners
+    PARTNER_REGISTERED = "partner.registered"
+    PARTNER_CHANGED = "partner.changed"
+    CONTACT_ADDED = "contact.added"
+    CONTACT_CHANGED = "contact.changed"
+    CONTRACT_ADDED = "contract.added"
+    CONTRACT_CHANGED = "contract.changed"
+    WORKSPACE_ADDED = "workspace.added"
+    WORKSPACE_CHANGED = "workspace.changed"
+    IDENTITY_CHECKED = "partner.identity_checked"
+    # requests and approvals
+    REQUEST_DRAFTED = "request.drafted"
+    REQUEST_EDITED = "request.edited"
+    REQUEST_SUBMITTED = "request.submitted"
+    REQUEST_WITHDRAWN = "request.withdrawn"
+    REQUEST_APPROVED = "request.approved"
+    REQUEST_REJECTED = "request.rejected"
+    REQUEST_EXPIRED = "request.expired"
+    STEP_OPENED = "step.opened"
+    STEP_APPROVED = "step.approved"
+    STEP_REJECTED = "step.rejected"
+    STEP_STUCK = "step.stuck"
+    STEP_UNDELIVERABLE = "step.undeliverable"
+    LINK_SENT = "link.sent"
+    LINK_EXPIRED = "link.expired"
+    LINK_RENEWED = "link.renewed"
+    CONSENT_CODE_SENT = "consent.code_sent"
+    CONSENT_CODE_FAILED = "consent.code_failed"
+    CONSENT_CODE_PASSED = "consent.code_passed"
+    # keys
+    KEY_ISSUED = "key.issued"
+    KEY_ACTIVATED = "key.activated"
+    KEY_SUSPENDED = "key.suspended"
+    KEY_REACTIVATED = "key.reactivated"
+    KEY_REVOKED = "key.revoked"
+    KEY_EXPIRED = "key.expired"
+    KEY_CHANGED = "key.changed"
+    KEY_FIRST_USED = "key.first_used"
+    DELIVERY_SENT = "delivery.sent"
+    DELIVERY_OPENED = "delivery.opened"
+    SECRET_REVEALED = "secret.revealed"
+    SECRET_REVOKED = "secret.revoked"
+    DELIVERY_EXPIRED = "delivery.expired"
+    DELIVERY_RENEWED = "delivery.renewed"
+    DELIVERY_CONFIRMED = "delivery.confirmed"
+    # catalogue
+    PRODUCT_ADDED = "product.added"
+    PRODUCT_CHANGED = "product.changed"
+    PLAN_CHANGED = "plan.changed"
+    # gateways
+    GATEWAY_ADDED = "gateway.added"
+    GATEWAY_CHANGED = "gateway.changed"
+    GATEWAY_CREDENTIAL_ISSUED = "gateway.credential_issued"
+    GATEWAY_CREDENTIAL_REVOKED = "gateway.credential_revoked"
+    GATEWAY_DISABLED = "gateway.disabled"
+    # notifications and exports
+    MESSAGE_FAILED = "message.failed"
+    MESSAGE_RETRIED = "message.retried"
+    EXPORT_MADE = "export.made"
+
+
+# Fields that any event may carry: numbers of things, states, reasons. `before`/`after` hold changed fields.
+COMMON = frozenset({"before", "after", "reason", "note", "status", "number", "digest", "via"})
+
+FIELDS: dict[Action, frozenset[str]] = {
+    Action.SIGNED_IN: frozenset({"methods"}),
+    Action.SIGN_IN_FAILED: frozenset({"attempt"}),
+    Action.STAFF_INVITED: frozenset({"roles"}),
+    Action.STAFF_ROLES_CHANGED: frozenset({"added", "removed"}),
+    Action.SECOND_FACTOR_ADDED: frozenset({"kind"}),
+    Action.SECOND_FACTOR_REMOVED: frozenset({"kind"}),
+    Action.PARTNER_REGISTERED: frozenset({"kind"}),
+    Action.CONTACT_ADDED: frozenset({"purposes"}),
+    Action.CONTRACT_ADDED: frozenset({"monthly_amount_jpy", "starts_on", "ends_on", "licence_level"}),
+    Action.WORKSPACE_ADDED: frozenset({"code"}),
+    Action.IDENTITY_CHECKED: frozenset({"checklist"}),
+    Action.REQUEST_DRAFTED: frozenset({"kind", "revision"}),
+    Action.REQUEST_EDITED: frozenset({"revision", "fields"}),
+    Action.REQUEST_SUBMITTED: frozenset({"revision", "steps", "policy"}),
+    Action.REQUEST_APPROVED: frozenset({"revision", "key"}),
+    Action.STEP_OPENED: frozenset({"step", "revision", "people", "due_at"}),
+    Action.STEP_APPROVED: frozenset({"step", "revision", "checklist", "capacity"}),
+    Action.STEP_REJECTED: frozenset({"step", "revision", "capacity"}),
+    Action.STEP_STUCK: frozenset({"step"}),
+    Action.STEP_UNDELIVERABLE: frozenset({"step"}),
+    Action.LINK_SENT: frozenset({"step", "recipient", "expires_at"}),
+    Action.LINK_EXPIRED: frozenset({"step", "recipient"}),
+    Action.LINK_RENEWED: frozenset({"step", "recipient"}),
+    Action.CONSENT_CODE_SENT: frozenset({"step"}),
+    Action.CONSENT_CODE_FAILED: frozenset({"step", "attempt"}),
+    Action.CONSENT_CODE_PASSED: frozenset({"step"}),
+    Action.KEY_ISSUED: frozenset({"request", "partner", "environment", "scopes", "expires_at", "decisions"}),
+    Action.KEY_ACTIVATED: frozenset({"key_id"}),
+    Action.KEY_REVOKED: frozenset({"reason_code"}),
+    Action.KEY_SUSPENDED: frozenset({"reason_code"}),
+    Action.KEY_CHANGED: frozenset({"fields"}),
+    Action.KEY_EXPIRED: frozenset({"expires_at"}),
+    Action.DELIVERY_SENT: frozenset({"recipient", "expires_at"}),
+    Action.DELIVERY_OPENED: frozenset({"recipient"}),
+    Action.SECRET_REVEALED: frozenset({"key_id", "recipient"}),
+    Action.SECRET_REVOKED: frozenset({"key_id"}),
+    Action.DELIVERY_EXPIRED: frozenset({"recipient"}),
+    Action.DELIVERY_RENEWED: frozenset({"recipient", "attempt"}),
+    Action.DELIVERY_CONFIRMED: frozenset({"recipient"}),
+    Action.GATEWAY_ADDED: frozenset({"mode"}),
+    Action.GATEWAY_CREDENTIAL_ISSUED: frozenset({"credential"}),
+    Action.GATEWAY_CREDENTIAL_REVOKED: frozenset({"credential"}),
+    Action.MESSAGE_FAILED: frozenset({"kind", "attempts"}),
+    Action.MESSAGE_RETRIED: frozenset({"kind"}),
+    Action.EXPORT_MADE: frozenset({"kind", "rows", "filters"}),
+}
+
+
+def allowed_fields(action: Action) -> frozenset[str]:
+    """The payload fields that an event of this action may carry."""
+    return COMMON | FIELDS.get(action, frozenset())

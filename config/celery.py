@@ -1,0 +1,23 @@
+"""The Celery application and the only beat table of the project (ARCHITECTURE, O1)."""
+
+import os
+
+from celery import Celery
+from celery.schedules import schedule
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+app = Celery("kagiban")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+# Every job takes `now` from its task, is set-based and safe to run twice at once.
+app.conf.beat_schedule = {
+    "expire-keys": {"task": "keys.expire_keys", "schedule": schedule(60)},
+    "revoke-unclaimed-deliveries": {"task": "keys.revoke_unclaimed", "schedule": schedule(60)},
+    "remind-rotation": {"task": "keys.remind_rotation", "schedule": schedule(3600)},
+    "expire-links": {"task": "approvals.expire_links", "schedule": schedule(60)},
+    "expire-requests": {"task": "approvals.expire_requests", "schedule": schedule(3600)},
+    "sweep-outbox": {"task": "notifications.sweep_outbox", "schedule": schedule(15)},
+    "drain-use": {"task": "verifier.drain_use", "schedule": schedule(10)},
+}

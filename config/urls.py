@@ -1,0 +1,10 @@
+"""All URLs of the portal. `/v1/…` is not here: see config.wsgi."""
+
+from django.urls import include, path
+
+from core import views
+
+urlpatterns = [
+    path("healthz", views.healthz, name="healthz"),
+    path("readyz", views.readyz, name="readyz"),
+]

@@ -1,0 +1,1 @@
+"""Domain-free pieces: errors, actors, sealing, public numbers, keyset pages, background sends."""

@@ -1,0 +1,70 @@
+"""Who acts: the one value that every state-changing service takes and every audit event keeps (L1)."""
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.http import HttpRequest
+
+if TYPE_CHECKING:
+    from accounts.models import User
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """A person, a mail link's holder, a gateway or the system itself.
+
+    `ref` is a public id (`ST-0001`, a contact's `CO-0001`, `GW-0001`) or a job's name, never a name or an
+    address. `ip` and `user_agent` are personal data: the audit log keeps them sealed.
+    """
+
+    kind: str  # staff | contact | gateway | system
+    ref: str
+    ip: str = ""
+    user_agent: str = ""
+    request_id: str = ""
+
+
+def SYSTEM(name: str) -> Actor:
+    """The actor of a scheduled job or of a command, by its name."""
+    return Actor(kind="system", ref=name)
+
+
+def client_ip(request: HttpRequest) -> str:
+    """The caller's address: X-Forwarded-For counts only when the peer is in TRUSTED_PROXIES.
+
+    The rightmost entry that is no trusted proxy wins, because everything left of it is the caller's word.
+    """
+    peer = str(request.META.get("REMOTE_ADDR", ""))
+    if peer not in settings.TRUSTED_PROXIES:
+        return peer
+    hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
+    for hop in reversed(hops):
+        try:
+            ip_address(hop)
+        except ValueError:
+            break
+        if hop not in settings.TRUSTED_PROXIES:
+            return hop
+    return peer
+
+
+def actor_of(request: HttpRequest, *, contact_ref: str | None = None) -> Actor:
+    """The actor behind a request: the signed-in member of staff, or a contact who came by a mail link."""
+    where: dict[str, Any] = {
+        "ip": client_ip(request),
+        "user_agent": request.headers.get("User-Agent", "")[:300],
+        "request_id": getattr(request, "request_id", ""),
+    }
+    if contact_ref is not None:
+        return Actor(kind="contact", ref=contact_ref, **where)
+    user = request.user
+    if not user.is_authenticated:
+        return Actor(kind="system", ref="anonymous", **where)
+    return staff_actor(user, **where)
+
+
+def staff_actor(user: "User", **where: Any) -> Actor:
+    """The actor for a member of staff, where no request is at hand (tests, commands)."""
+    return Actor(kind="staff", ref=user.public_id, **where)

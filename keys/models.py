@@ -1,0 +1,349 @@
+"""The registry: API products, plans, keys, their secrets and deliveries, and daily use."""
+
+import uuid
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from partners.models import LicenceLevel
+
+
+class Environment(models.TextChoices):
+    """Where a key works. One key has one environment."""
+
+    LIVE = "live", _("Production")
+    TEST = "test", _("Test")
+    DEV = "dev", _("Development")
+
+
+class PurposeCategory(models.TextChoices):
+    """用途: what the key is used for. A revenue purpose makes the SLA fields required (R1)."""
+
+    REVENUE = "revenue", _("Revenue (sales, licensing)")
+    INTEGRATION = "integration", _("System integration")
+    ANALYTICS = "analytics", _("Analysis and reports")
+    RIGHTS_HOLDER = "rights_holder", _("A rights-holder's own use")
+    INTERNAL = "internal", _("Internal operation")
+    EVALUATION = "evaluation", _("Evaluation, trial")
+
+
+class ApiProduct(models.Model):
+    """An API that keys open."""
+
+    code = models.SlugField(_("code"), max_length=40, unique=True)
+    name = models.CharField(_("name"), max_length=120)
+    name_en = models.CharField(_("English name"), max_length=120)
+    description = models.TextField(_("description"), blank=True)
+    licence_level = models.CharField(_("data-licence level"), max_length=20, choices=LicenceLevel.choices)
+    model_names = ArrayField(models.CharField(max_length=60), default=list, blank=True)
+    feature_names = ArrayField(models.CharField(max_length=60), default=list, blank=True)
+    is_active = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["code"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Scope(models.Model):
+    """One permission of an API product, named `<product>:<what>`."""
+
+    product = models.ForeignKey(ApiProduct, on_delete=models.PROTECT, related_name="scopes")
+    code = models.CharField(_("code"), max_length=80, unique=True)
+    name = models.CharField(_("name"), max_length=120)
+    name_en = models.CharField(_("English name"), max_length=120)
+    is_write = models.BooleanField(_("changes data"), default=False)
+    is_admin = models.BooleanField(_("administers"), default=False)
+
+    class Meta:
+        ordering = ["code"]
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class Plan(models.Model):
+    """An authorization level with default and maximum limits."""
+
+    class Level(models.TextChoices):
+        READ_ONLY = "read_only", _("Read-only")
+        STANDARD = "standard", _("Standard")
+        PREMIUM = "premium", _("Premium")
+        ADMIN = "admin", _("Admin")
+
+    code = models.SlugField(_("code"), max_length=40, unique=True)
+    name = models.CharField(_("name"), max_length=80)
+    level = models.CharField(_("level"), max_length=20, choices=Level.choices)
+    default_rpm = models.PositiveIntegerField(_("requests a minute"), default=100)
+    default_rph = models.PositiveIntegerField(_("requests an hour"), default=1000)
+    default_burst = models.PositiveIntegerField(_("burst"), default=20)
+    default_concurrency = models.PositiveIntegerField(_("concurrent requests"), default=10)
+    max_rpm = models.PositiveIntegerField(_("most requests a minute"))
+    max_rph = models.PositiveIntegerField(_("most requests an hour"))
+    default_rotation_days = models.PositiveSmallIntegerField(_("rotation (days)"), default=90)
+    is_internal = models.BooleanField(_("for internal teams"), default=False)
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ["position", "code"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RotationClass(models.IntegerChoices):
+    """How often a key's secret is replaced (K7)."""
+
+    IMPORTANT = 60, _("60 days (important)")
+    NORMAL = 90, _("90 days (normal)")
+    LONG = 180, _("180 days (longest)")
+
+
+class EndOfLife(models.TextChoices):
+    """What happens at a key's end."""
+
+    EXPIRE = "expire", _("Ends on its day")
+    RENEW = "renew", _("Is renewed while the contract covers it")
+    REPLACE = "replace", _("Is replaced by a new key")
+
+
+class Key(models.Model):
+    """APIキー: the registry entry. It outlives its secrets; its number never changes.
+
+    `family` is the eight characters that every `key_id` of this key begins with: the verifier's records of
+    all its secrets share a place and so share limits exactly. `revision` grows with each change and lets the
+    hot store refuse older news (V4). Limits are whole requests; 0 is "no limit of this kind".
+    """
+
+    class Status(models.TextChoices):
+        PENDING = "pending", _("Awaiting delivery")
+        ACTIVE = "active", _("Active")
+        RETIRING = "retiring", _("Retiring")
+        SUSPENDED = "suspended", _("Suspended")
+        REVOKED = "revoked", _("Revoked")
+        EXPIRED = "expired", _("Expired")
+
+    class RevokeReason(models.TextChoices):
+        TERMS_VIOLATED = "terms_violated", _("Terms violated")
+        PERSON_LEFT = "person_left", _("The person in charge left")
+        LEAKED = "leaked", _("Leaked")
+        CONTRACT_ENDED = "contract_ended", _("Contract ended")
+        REPLACED = "replaced", _("Replaced")
+        UNCLAIMED = "unclaimed", _("Not collected in time")
+        ANOMALY = "anomaly", _("Anomaly")
+        OTHER = "other", _("Other")
+
+    public_id = models.CharField(max_length=12, unique=True)
+    family = models.CharField(max_length=8, unique=True)
+    name = models.CharField(_("name"), max_length=120)
+    status = models.CharField(_("status"), max_length=12, choices=Status.choices, default=Status.PENDING)
+    status_reason = models.CharField(max_length=500, blank=True)
+    revoke_reason = models.CharField(max_length=20, choices=RevokeReason.choices, blank=True)
+    revision = models.PositiveBigIntegerField(default=1)
+
+    partner = models.ForeignKey("partners.Partner", on_delete=models.PROTECT, related_name="keys")
+    workspace = models.ForeignKey("partners.Workspace", on_delete=models.PROTECT, related_name="keys")
+    contract = models.ForeignKey(
+        "partners.Contract", on_delete=models.PROTECT, related_name="keys", null=True, blank=True
+    )
+    recipient = models.ForeignKey("partners.Contact", on_delete=models.PROTECT, related_name="keys")
+    owner = models.ForeignKey("accounts.User", on_delete=models.PROTECT, related_name="owned_keys")
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="keys")
+    products = models.ManyToManyField(ApiProduct, related_name="keys")
+    environment = models.CharField(_("environment"), max_length=8, choices=Environment.choices)
+    purpose_category = models.CharField(_("purpose"), max_length=20, choices=PurposeCategory.choices)
+    purpose = models.TextField(_("what exactly for"))
+    request_ref = models.CharField(max_length=12, blank=True)
+
+    scopes = ArrayField(models.CharField(max_length=80), default=list)
+    model_names = ArrayField(models.CharField(max_length=60), default=list, blank=True)
+    feature_names = ArrayField(models.CharField(max_length=60), default=list, blank=True)
+    ip_ranges = ArrayField(models.CharField(max_length=50), default=list, blank=True)
+    rpm = models.PositiveIntegerField(_("requests a minute"))
+    rph = models.PositiveIntegerField(_("requests an hour"))
+    burst = models.PositiveIntegerField(_("burst"), default=0)
+    concurrency = models.PositiveIntegerField(_("concurrent requests"), default=0)
+    monthly_budget_usd = models.DecimalField(max_digits=12, decimal_places=2, null=True, blank=True)
+    budget_thresholds = ArrayField(models.PositiveSmallIntegerField(), default=list, blank=True)
+    suspend_at_budget = models.BooleanField(default=False)
+    billing_contact = models.ForeignKey(
+        "partners.Contact", on_delete=models.PROTECT, related_name="billed_keys", null=True, blank=True
+    )
+    sla_latency_ms = models.PositiveIntegerField(null=True, blank=True)
+    sla_success_percent = models.DecimalField(max_digits=5, decimal_places=2, null=True, blank=True)
+
+    rotation_days = models.PositiveSmallIntegerField(choices=RotationClass.choices)
+    rotation_due_on = models.DateField(null=True, blank=True)
+    auto_renew = models.BooleanField(default=False)
+    end_of_life = models.CharField(max_length=10, choices=EndOfLife.choices, default=EndOfLife.EXPIRE)
+    issued_at = models.DateTimeField()
+    activated_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField()
+    suspended_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    changed_at = models.DateTimeField()
+    # Number, name, partner, owner and products in one lower-case text; see keys.selectors.
+    search_text = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status__in=["revoked", "expired"], ended_at__isnull=False)
+                | (~Q(status__in=["revoked", "expired"]) & Q(ended_at__isnull=True)),
+                name="keys_key_ended_has_time",
+            ),
+            models.CheckConstraint(
+                condition=(Q(status="revoked") & ~Q(revoke_reason=""))
+                | (~Q(status="revoked") & Q(revoke_reason="")),
+                name="keys_key_revoked_has_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(status="suspended", suspended_at__isnull=False)
+                | (~Q(status="suspended") & Q(suspended_at__isnull=True)),
+                name="keys_key_suspended_has_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(expires_at__gt=F("issued_at")), name="keys_key_expires_after_issue"
+            ),
+            models.CheckConstraint(
+                condition=Q(rotation_days__in=[60, 90, 180]), name="keys_key_rotation_class"
+            ),
+            # One approved request makes one key, whatever runs twice (A10).
+            models.UniqueConstraint(
+                fields=["request_ref"], condition=~Q(request_ref=""), name="keys_key_request_once"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["status", "environment", "-id"], name="keys_key_status_env"),
+            models.Index(fields=["partner", "-id"], name="keys_key_partner"),
+            models.Index(fields=["owner", "-id"], name="keys_key_owner"),
+            models.Index(fields=["expires_at", "id"], name="keys_key_expires"),
+            models.Index(
+                fields=["expires_at"],
+                name="keys_key_due",
+                condition=Q(status__in=["pending", "active", "retiring", "suspended"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.public_id} {self.name}"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the key is revoked or expired: it never comes back."""
+        return self.status in {self.Status.REVOKED, self.Status.EXPIRED}
+
+
+class Secret(models.Model):
+    """One value of a key; `public_id` is the `key_id` in its text. Never stored in clear: an HMAC to find it, Argon2id over that to prove it (K2)."""
+
+    class Status(models.TextChoices):
+        LIVE = "live", _("Live")
+        OVERLAP = "overlap", _("Overlap")
+        RETIRED = "retired", _("Retired")
+        REVOKED = "revoked", _("Revoked")
+
+    key = models.ForeignKey(Key, on_delete=models.PROTECT, related_name="secrets")
+    public_id = models.CharField("key_id", max_length=12, unique=True)
+    digest = models.BinaryField(max_length=32, unique=True)
+    pepper_version = models.PositiveSmallIntegerField()
+    argon2_hash = models.CharField(max_length=200)
+    hint = models.CharField(max_length=4)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.LIVE)
+    created_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True, blank=True)
+    first_used_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["key"], condition=Q(status="live"), name="keys_secret_one_live"),
+            models.UniqueConstraint(
+                fields=["key"], condition=Q(status="overlap"), name="keys_secret_one_overlap"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+
+class Delivery(models.Model):
+    """The way of one secret to its recipient: a link that reveals it exactly once (K3).
+
+    The secret is made at the moment of the reveal, so nothing is kept sealed and nothing can leak before.
+    `nonce` and the server's LINK_SECRET give the link's token; only its HMAC stands here.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("Not yet revealed")
+        REVEALED = "revealed", _("Revealed")
+        CONFIRMED = "confirmed", _("Confirmed by the recipient")
+        EXPIRED = "expired", _("Expired")
+        REPLACED = "replaced", _("Replaced by another link")
+
+    uid = models.UUIDField(unique=True, default=uuid.uuid4)
+    key = models.ForeignKey(Key, on_delete=models.PROTECT, related_name="deliveries")
+    recipient = models.ForeignKey("partners.Contact", on_delete=models.PROTECT, related_name="+")
+    secret = models.OneToOneField(
+        Secret, on_delete=models.PROTECT, related_name="delivery", null=True, blank=True
+    )
+    nonce = models.BinaryField(max_length=32)
+    token_hash = models.BinaryField(max_length=32, unique=True)
+    attempt = models.PositiveSmallIntegerField(default=1)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    opened_at = models.DateTimeField(null=True, blank=True)
+    revealed_at = models.DateTimeField(null=True, blank=True)
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["key"], condition=Q(state="waiting"), name="keys_delivery_one_waiting"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["revealed", "confirmed"], secret__isnull=False)
+                | Q(state__in=["waiting", "expired"], secret__isnull=True)
+                | Q(state="replaced"),
+                name="keys_delivery_reveal_has_secret",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key_id} {self.state}"
+
+
+class KeyUseDay(models.Model):
+    """Use of one key on one day (Asia/Tokyo), added up from the verifier's counters: the sparkline's data."""
+
+    key = models.ForeignKey(Key, on_delete=models.CASCADE, related_name="use_days")
+    day = models.DateField()
+    n_allowed = models.PositiveBigIntegerField(default=0)
+    n_refused = models.PositiveBigIntegerField(default=0)
+    by_code = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["key", "day"], name="keys_use_day_once")]
+
+    def __str__(self) -> str:
+        return f"{self.key_id} {self.day}"
+
+
+class UseBatch(models.Model):
+    """A drained batch of counters, by id: a batch that comes twice is counted once (V6)."""
+
+    uid = models.CharField(max_length=80, unique=True)
+    drained_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return self.uid

@@ -1,0 +1,53 @@
+"""Gateways: the machine clients that may ask the verifier (V8)."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Gateway(models.Model):
+    """A proxy or a service that asks about keys. `mode` shapes its answers, `fail_policy` its outages (V5)."""
+
+    class Mode(models.TextChoices):
+        STANDARD = "standard", _("Standard status codes")
+        NGINX = "nginx", _("nginx auth_request (401 and 403 only)")
+
+    class FailPolicy(models.TextChoices):
+        OPEN = "open", _("Answer from the database with local limits")
+        CLOSED = "closed", _("Refuse while the hot store is away")
+
+    public_id = models.CharField(max_length=12, unique=True)
+    name = models.CharField(_("name"), max_length=120)
+    mode = models.CharField(_("mode"), max_length=12, choices=Mode.choices, default=Mode.STANDARD)
+    fail_policy = models.CharField(
+        _("when the hot store is away"), max_length=8, choices=FailPolicy.choices, default=FailPolicy.OPEN
+    )
+    ip_ranges = ArrayField(
+        models.CharField(max_length=50), verbose_name=_("IP ranges"), default=list, blank=True
+    )
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class GatewayCredential(models.Model):
+    """One credential of a gateway, shown once when made. Two may be live while one replaces the other."""
+
+    gateway = models.ForeignKey(Gateway, on_delete=models.PROTECT, related_name="credentials")
+    credential_id = models.CharField(max_length=12, unique=True)
+    digest = models.BinaryField(max_length=32, unique=True)
+    pepper_version = models.PositiveSmallIntegerField()
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.credential_id
