@@ -178,7 +178,7 @@ class StepLink(models.Model):
     contact = models.ForeignKey(
         "partners.Contact", on_delete=models.PROTECT, related_name="+", null=True, blank=True
     )
-    nonce = models.BinaryField(max_length=32)
+    nonce = models.BinaryField(max_length=33)
     token_hash = models.BinaryField(max_length=32, unique=True)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
@@ -229,7 +229,7 @@ class ConsentCode(models.Model):
 
     uid = models.UUIDField(unique=True, default=uuid.uuid4)
     link = models.ForeignKey(StepLink, on_delete=models.PROTECT, related_name="codes")
-    nonce = models.BinaryField(max_length=32)
+    nonce = models.BinaryField(max_length=33)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     n_attempts = models.PositiveSmallIntegerField(default=0)

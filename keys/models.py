@@ -295,7 +295,7 @@ class Delivery(models.Model):
     secret = models.OneToOneField(
         Secret, on_delete=models.PROTECT, related_name="delivery", null=True, blank=True
     )
-    nonce = models.BinaryField(max_length=32)
+    nonce = models.BinaryField(max_length=33)
     token_hash = models.BinaryField(max_length=32, unique=True)
     attempt = models.PositiveSmallIntegerField(default=1)
     state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)

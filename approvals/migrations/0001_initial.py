@@ -95,7 +95,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('uid', models.UUIDField(default=uuid.uuid4, unique=True)),
-                ('nonce', models.BinaryField(max_length=32)),
+                ('nonce', models.BinaryField(max_length=33)),
                 ('token_hash', models.BinaryField(max_length=32, unique=True)),
                 ('created_at', models.DateTimeField()),
                 ('expires_at', models.DateTimeField()),
@@ -150,7 +150,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('uid', models.UUIDField(default=uuid.uuid4, unique=True)),
-                ('nonce', models.BinaryField(max_length=32)),
+                ('nonce', models.BinaryField(max_length=33)),
                 ('created_at', models.DateTimeField()),
                 ('expires_at', models.DateTimeField()),
                 ('n_attempts', models.PositiveSmallIntegerField(default=0)),

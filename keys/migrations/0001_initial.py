@@ -157,7 +157,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('uid', models.UUIDField(default=uuid.uuid4, unique=True)),
-                ('nonce', models.BinaryField(max_length=32)),
+                ('nonce', models.BinaryField(max_length=33)),
                 ('token_hash', models.BinaryField(max_length=32, unique=True)),
                 ('attempt', models.PositiveSmallIntegerField(default=1)),
                 ('state', models.CharField(choices=[('waiting', 'Not yet revealed'), ('revealed', 'Revealed'), ('confirmed', 'Confirmed by the recipient'), ('expired', 'Expired'), ('replaced', 'Replaced by another link')], default='waiting', max_length=10)),
