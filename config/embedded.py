@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 import psycopg
 import redis
 from redis.backoff import NoBackoff
@@ -43,6 +44,9 @@ POSTGRES_SETTINGS = {
 }
 # For the tests' cluster only: it is thrown away, so nothing needs to survive a power cut.
 NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+# The Valkey servers that this process started itself, and so must reap.
+_started: "dict[int, subprocess.Popen[bytes]]" = {}
 
 
 class EmbeddedServerError(RuntimeError):
@@ -80,6 +84,9 @@ def stop_postgres(root: Path) -> None:
     data = root.resolve() / "pg"
     if (data / "PG_VERSION").exists() and _postgres_runs(data):
         _run_postgres("pg_ctl", "-w", "-D", str(data), "-m", "fast", "stop")
+        sockets = _socket_folder(data)
+        if sockets != data:
+            sockets.rmdir()
 
 
 def _make_cluster(data: Path) -> None:
@@ -222,9 +229,10 @@ def stop_valkey(root: Path) -> None:
         return
     os.kill(pid, signal.SIGTERM)
     for _ in _every_tenth(seconds=15):
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-        if _is_free(int(port)):
+        if pid in _started:
+            _started[pid].poll()
+        if not psutil.pid_exists(pid):
+            _started.pop(pid, None)
             return
     raise EmbeddedServerError(f"Valkey (process {pid}) did not stop.")
 
@@ -249,6 +257,7 @@ def _spawn_valkey(folder: Path, port: str, password: str, durable: bool) -> None
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    _started[process.pid] = process
     for _ in _every_tenth(seconds=30):
         if _valkey_pid(folder, port, password) is not None:
             return
