@@ -1,0 +1,245 @@
+"""The pieces of a page: `{% load kagiban %}`. Each is described in docs/ui.md."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from django import template
+from django.forms import BoundField
+from django.http import HttpRequest
+from django.template.context import Context
+from django.template.loader import render_to_string
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from core import wording
+from core.badges import TONES, look_of
+
+register = template.Library()
+
+NOTICE_ICONS = {"info": "info", "ok": "ok", "warn": "warning", "bad": "alert"}
+MESSAGE_TONES = {"success": "ok", "warning": "warn", "error": "bad"}
+
+
+# --- icons and badges ---------------------------------------------------------------------------
+
+
+@register.simple_tag
+def icon(name: str, size: int = 18, label: str = "") -> SafeString:
+    """One icon of the sprite. Without a label it is decoration and hidden from screen readers."""
+    described = format_html('role="img" aria-label="{}"', label) if label else SafeString('aria-hidden="true"')
+    return format_html(
+        '<svg width="{0}" height="{0}" {1}><use href="{2}#{3}"/></svg>',
+        str(size),
+        described,
+        static("img/icons.svg"),
+        name,
+    )
+
+
+@register.simple_tag
+def badge(kind: str, state: str, text: str = "", size: str = "") -> SafeString:
+    """A state in words, with its icon and tone from `core.badges`; `text` replaces the words."""
+    look = look_of(kind, state)
+    return pill(text or look.text, look.tone, look.icon, size)
+
+
+@register.simple_tag
+def pill(text: str | Promise, tone: str = "mute", icon_name: str = "", size: str = "") -> SafeString:
+    """A badge with words of its own: `{% pill _("2 of 3") "info" "clock" %}`."""
+    if tone not in TONES:
+        raise template.TemplateSyntaxError(f"unknown tone: {tone}")
+    return format_html(
+        '<span class="badge{}" data-tone="{}">{}{}</span>',
+        f" {size}" if size else "",
+        tone,
+        icon(icon_name, 15) if icon_name else "",
+        text,
+    )
+
+
+@register.filter
+def tone_of(state: str, kind: str) -> str:
+    """The tone of a state: `<li class="step" data-tone="{{ step.state|tone_of:"step" }}">`."""
+    return look_of(kind, state).tone
+
+
+@register.filter
+def icon_of(state: str, kind: str) -> str:
+    """The icon's name of a state."""
+    return look_of(kind, state).icon
+
+
+@register.filter
+def state_text(state: str, kind: str) -> str:
+    """The words of a state, without a badge."""
+    return str(look_of(kind, state).text)
+
+
+@register.filter
+def message_tone(tag: str) -> str:
+    """The tone of a Django message by its level tag."""
+    return MESSAGE_TONES.get(tag, "info")
+
+
+# --- times --------------------------------------------------------------------------------------
+
+
+@register.simple_tag
+def when(value: datetime | date | None, style: str = "long") -> SafeString | str:
+    """A time in the person's zone as `<time>`. Styles: long, short, date, iso (date only), time. None is —."""
+    if value is None:
+        return "—"
+    if not isinstance(value, datetime):
+        text = value.isoformat() if style == "iso" else wording.date_text(value)
+        return format_html('<time datetime="{}">{}</time>', value.isoformat(), text)
+    local = timezone.localtime(value)
+    text = {
+        "long": lambda: wording.when_text(value),
+        "short": lambda: wording.short_text(value),
+        "date": lambda: wording.date_text(local.date()),
+        "iso": lambda: local.date().isoformat(),
+        "time": lambda: f"{local:%H:%M}",
+    }[style]()
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', value.isoformat(), wording.when_text(value), text
+    )
+
+
+@register.simple_tag
+def ago(value: datetime | None, empty: str = "—") -> SafeString | str:
+    """How long ago, or in how long: `<time>` whose words app.js keeps up to date."""
+    if value is None:
+        return empty
+    return format_html(
+        '<time datetime="{}" title="{}" data-ago>{}</time>',
+        value.isoformat(),
+        wording.when_text(value),
+        wording.ago_text(value, timezone.now()),
+    )
+
+
+@register.simple_tag
+def countdown(value: datetime) -> SafeString:
+    """Like `ago`, but its last day ticks in the page as hh:mm:ss."""
+    return format_html(
+        '<time class="clock" datetime="{}" title="{}" data-countdown>{}</time>',
+        value.isoformat(),
+        wording.when_text(value),
+        wording.ago_text(value, timezone.now()),
+    )
+
+
+@register.filter
+def when_text(value: datetime) -> str:
+    """A time in words, for mails and `{% blocktranslate with … %}`."""
+    return wording.when_text(value)
+
+
+@register.filter
+def date_text(value: date | datetime) -> str:
+    """A date in words."""
+    return wording.date_text(timezone.localtime(value).date() if isinstance(value, datetime) else value)
+
+
+@register.filter
+def days_left(value: date | datetime) -> str:
+    """`130 days left`, `today`, `3 days late`."""
+    day = timezone.localtime(value).date() if isinstance(value, datetime) else value
+    return wording.days_left_text(day, timezone.localdate())
+
+
+# --- numbers ------------------------------------------------------------------------------------
+
+
+@register.filter
+def money(amount: Decimal | int | None, currency: str = "JPY") -> str:
+    """`{{ contract.monthly_jpy|money }}`, `{{ key.budget|money:"USD" }}`. None is —."""
+    return "—" if amount is None else wording.money_text(amount, currency)
+
+
+@register.simple_tag
+def sparkline(values: Sequence[int], label: str, alarm: bool = False) -> SafeString:
+    """A line of numbers, oldest first, as SVG (~640 B). `label` is what a screen reader says.
+
+    `alarm` puts a red dot on the last value.
+    """
+    width, height = 96, 24
+    numbers = list(values) or [0, 0]
+    if len(numbers) == 1:
+        numbers *= 2
+    top = max(numbers)
+    step = width / (len(numbers) - 1)
+    points = [
+        f"{round(i * step)},{height - 1 - (height - 3) * value / top if top else height - 1:.4g}"
+        for i, value in enumerate(numbers)
+    ]
+    line = " ".join(points)
+    x, _, y = points[-1].partition(",")
+    return format_html(
+        '<svg class="spark{}" width="96" height="24" viewBox="0 0 96 24" role="img" aria-label="{}">'
+        '<polygon class="a" points="0,{} {} {},{}"/><polyline class="l" points="{}"/>{}</svg>',
+        "" if top else " flat",
+        label,
+        height - 1,
+        line,
+        width,
+        height - 1,
+        line,
+        format_html('<circle class="x" cx="{}" cy="{}" r="2.5"/>', x, y) if alarm else "",
+    )
+
+
+@register.simple_tag
+def meter(value: Decimal | float, limit: Decimal | float, label: str, text: str = "") -> SafeString:
+    """Use against a limit: amber from 80 %, red from 90 %. `text` stands below it (`62% / ¥300,000`)."""
+    share = min(max(float(value) / float(limit), 0.0), 1.0) if limit else 0.0
+    return format_html(
+        '<span class="meter"><meter min="0" max="1" low="0.8" high="0.9" optimum="0" value="{}" '
+        'aria-label="{}"></meter>{}</span>',
+        f"{share:.3f}",
+        label,
+        format_html("<span>{}</span>", text) if text else "",
+    )
+
+
+# --- forms and links ----------------------------------------------------------------------------
+
+
+@register.simple_tag
+def field(bound: BoundField, prefix: str = "", suffix: str = "", wide: bool = False) -> SafeString:
+    """`{{ form.x.as_field_group }}` with words before or after the input, or over all columns."""
+    context = {"field": bound, "prefix": prefix, "suffix": suffix, "wide": wide}
+    return SafeString(render_to_string("django/forms/field.html", context))
+
+
+@register.simple_tag(takes_context=True)
+def querystring_without(context: Context, name: str, value: Any) -> str:
+    """This page's query string without one value of a filter, and from its first page (chips)."""
+    request: HttpRequest = context["request"]
+    query = request.GET.copy()
+    kept = [item for item in query.getlist(name) if item != str(value)]
+    query.setlist(name, kept)
+    query.pop("cursor", None)
+    if not kept:
+        del query[name]
+    return f"?{query.urlencode()}" if query else "?"
+
+
+# --- blocks --------------------------------------------------------------------------------------
+
+
+@register.simple_block_tag
+def notice(content: str, tone: str = "info", role: str = "") -> SafeString:
+    """`{% notice "warn" %}…{% endnotice %}`: tones info, ok, warn, bad. `role="alert"` for what just failed."""
+    return format_html(
+        '<div class="notice" data-tone="{}"{}>{}<div>{}</div></div>',
+        tone,
+        format_html(' role="{}"', role) if role else "",
+        icon(NOTICE_ICONS[tone], 20),
+        content,
+    )

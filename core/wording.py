@@ -1,0 +1,92 @@
+"""Dates, money and durations as people write them, in the language and zone that are active (O4)."""
+
+from datetime import date, datetime
+from decimal import Decimal
+
+from django.utils import timezone
+from django.utils.translation import get_language, gettext, ngettext
+
+WEEKDAYS_JA = "月火水木金土日"
+MONTHS_EN = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+def is_japanese() -> bool:
+    return (get_language() or "ja").startswith("ja")
+
+
+def date_text(day: date) -> str:
+    """`2026年11月25日（水）` or `25 Nov 2026`."""
+    if is_japanese():
+        return f"{day.year}年{day.month}月{day.day}日（{WEEKDAYS_JA[day.weekday()]}）"
+    return f"{day.day} {MONTHS_EN[day.month - 1]} {day.year}"
+
+
+def when_text(moment: datetime) -> str:
+    """`2026年11月25日（水）17:00 JST` or `25 Nov 2026, 17:00 JST`."""
+    local = timezone.localtime(moment)
+    clock = f"{local:%H:%M} {zone_text(local)}"
+    return f"{date_text(local.date())}{clock}" if is_japanese() else f"{date_text(local.date())}, {clock}"
+
+
+def short_text(moment: datetime) -> str:
+    """`11月25日 17:00` or `25 Nov, 17:00`; with the year where it is not this one."""
+    local = timezone.localtime(moment)
+    year = local.year != timezone.localtime().year
+    if is_japanese():
+        return f"{f'{local.year}年' if year else ''}{local.month}月{local.day}日 {local:%H:%M}"
+    return f"{local.day} {MONTHS_EN[local.month - 1]}{f' {local.year}' if year else ''}, {local:%H:%M}"
+
+
+def zone_text(local: datetime) -> str:
+    """`JST`, or `UTC+08` for a zone that has no letters of its own."""
+    name = local.tzname() or ""
+    return f"UTC{name}" if name[:1] in "+-" else name
+
+
+def ago_text(moment: datetime, now: datetime) -> str:
+    """`2 minutes ago`, `in 3 days`, `just now`."""
+    seconds = int((moment - now).total_seconds())
+    size = abs(seconds)
+    if size < MINUTE:
+        return gettext("just now")
+    if size < HOUR:
+        n, past = size // MINUTE, seconds < 0
+        pattern = (
+            ngettext("%(n)d minute ago", "%(n)d minutes ago", n)
+            if past
+            else ngettext("in %(n)d minute", "in %(n)d minutes", n)
+        )
+    elif size < DAY:
+        n, past = size // HOUR, seconds < 0
+        pattern = (
+            ngettext("%(n)d hour ago", "%(n)d hours ago", n)
+            if past
+            else ngettext("in %(n)d hour", "in %(n)d hours", n)
+        )
+    else:
+        n, past = size // DAY, seconds < 0
+        pattern = (
+            ngettext("%(n)d day ago", "%(n)d days ago", n)
+            if past
+            else ngettext("in %(n)d day", "in %(n)d days", n)
+        )
+    return pattern % {"n": n}
+
+
+def days_left_text(day: date, today: date) -> str:
+    """`130 days left`, `today`, `3 days late`."""
+    days = (day - today).days
+    if days == 0:
+        return gettext("today")
+    if days > 0:
+        return ngettext("%(n)d day left", "%(n)d days left", days) % {"n": days}
+    return ngettext("%(n)d day late", "%(n)d days late", -days) % {"n": -days}
+
+
+def money_text(amount: Decimal | int, currency: str = "JPY") -> str:
+    """`¥600,000`, `$1,200.00` (`US$1,200.00` in Japanese), else `EUR 1,200.00`."""
+    if currency == "JPY":
+        return f"¥{amount:,.0f}" if amount >= 0 else f"−¥{-amount:,.0f}"
+    sign = {"USD": "US$" if is_japanese() else "$"}.get(currency, f"{currency}\N{NO-BREAK SPACE}")
+    return f"{sign}{amount:,.2f}" if amount >= 0 else f"−{sign}{-amount:,.2f}"

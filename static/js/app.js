@@ -1,0 +1,157 @@
+// Progressive enhancement only: every control here also works as a plain form or link.
+// No eval, no inline handlers, no inline styles: it runs under `script-src 'self'; style-src 'self'`.
+'use strict';
+(() => {
+  const root = document.documentElement;
+  root.classList.add('js');
+
+  // --- theme: light, dark, or as the system says (cookie, so that the server renders it at once) ---
+  const isDark = () => root.dataset.theme === 'dark'
+    || (root.dataset.theme !== 'light' && matchMedia('(prefers-color-scheme: dark)').matches);
+  document.addEventListener('submit', (event) => {
+    if (!event.target.matches('[data-theme-form]')) return;
+    event.preventDefault();
+    root.dataset.theme = isDark() ? 'light' : 'dark';
+    const secure = location.protocol === 'https:' ? ';secure' : '';
+    document.cookie = `theme=${root.dataset.theme};path=/;max-age=31536000;samesite=lax${secure}`;
+  });
+
+  // --- double clicks: the second submit of a form is dropped while the first is under way ---------
+  const busy = new WeakSet();
+  document.addEventListener('submit', (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || form.method !== 'post') return;
+    if (busy.has(form)) { event.preventDefault(); return; }
+    busy.add(form);
+    event.submitter?.setAttribute('aria-busy', 'true');
+  });
+  const release = (form) => {
+    busy.delete(form);
+    form.querySelectorAll('[aria-busy]').forEach((button) => button.removeAttribute('aria-busy'));
+  };
+  const releaseAll = () => document.querySelectorAll('form').forEach(release);
+  window.addEventListener('pageshow', releaseAll);
+  document.addEventListener('htmx:after:request', releaseAll);
+
+  // --- dialogs: <button data-open="dialog-id">, <button data-close> -------------------------------
+  document.addEventListener('click', (event) => {
+    const opener = event.target.closest('[data-open]');
+    if (opener) {
+      const dialog = document.getElementById(opener.dataset.open);
+      if (dialog) {
+        event.preventDefault();
+        opener.closest('[popover]')?.hidePopover();
+        dialog.showModal();
+      }
+    }
+    if (event.target.closest('[data-close]')) {
+      event.preventDefault();
+      event.target.closest('dialog')?.close();
+    }
+    if (event.target.closest('[data-print]')) window.print();
+  });
+  const openAskedDialogs = () => document.querySelectorAll('dialog[data-open-now]').forEach((dialog) => {
+    delete dialog.dataset.openNow;
+    if (!dialog.open) dialog.showModal();
+  });
+
+  // --- copy: <button data-copy="#id-of-what" data-copied="Copied"> ---------------------------------
+  document.addEventListener('click', async (event) => {
+    const button = event.target.closest('[data-copy]');
+    if (!button) return;
+    const source = document.querySelector(button.dataset.copy);
+    if (!source) return;
+    const text = 'value' in source ? source.value : source.textContent;
+    const label = button.querySelector('[data-copy-label]') || button;
+    const before = label.textContent;
+    try {
+      await navigator.clipboard.writeText(text.trim());
+      label.textContent = button.dataset.copied || '✓';
+    } catch {
+      getSelection().selectAllChildren(source);
+      label.textContent = button.dataset.copyFailed || before;
+    }
+    setTimeout(() => { label.textContent = before; }, 2500);
+  });
+
+  // --- typed confirmation: <input data-confirm="KB-0412"> enables the [data-danger] of its form -----
+  // The server checks the typed text again. Without JavaScript the button is simply enabled.
+  const checkConfirmation = (input) => {
+    const typed = input.value.normalize('NFKC').trim().toUpperCase();
+    input.form?.querySelectorAll('[data-danger]').forEach((button) => {
+      button.disabled = typed !== input.dataset.confirm.toUpperCase();
+    });
+  };
+
+  // --- rows: <input class="rowcheck">, [data-all], [data-count]; <input data-needs> -----------------
+  document.addEventListener('input', (event) => {
+    const input = event.target;
+    if (input.matches('[data-confirm]')) checkConfirmation(input);
+    if (!input.matches('.rowcheck, [data-all]')) return;
+    const scope = input.form || document;
+    const rows = [...scope.querySelectorAll('.rowcheck')];
+    if (input.matches('[data-all]')) rows.forEach((row) => { row.checked = input.checked; });
+    const count = rows.filter((row) => row.checked).length;
+    scope.querySelectorAll('[data-count]').forEach((slot) => { slot.textContent = count; });
+    scope.querySelectorAll('[data-all]').forEach((all) => {
+      all.checked = count === rows.length && count > 0;
+      all.indeterminate = count > 0 && count < rows.length;
+    });
+  });
+
+  // --- <button data-enabled-by="#checkbox">: enabled once the box is ticked ---------------------------
+  const followTicks = () => document.querySelectorAll('[data-enabled-by]').forEach((button) => {
+    const box = document.querySelector(button.dataset.enabledBy);
+    if (box) button.disabled = !box.checked;
+  });
+  document.addEventListener('change', followTicks);
+
+  // --- <select data-submit>: submits its form when it changes ------------------------------------------
+  document.addEventListener('change', (event) => {
+    if (event.target.matches('[data-submit]')) event.target.form.requestSubmit();
+  });
+
+  // --- keys: `/` goes to the search, `?` shows the keys --------------------------------------------------
+  document.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest('input, textarea, select, [contenteditable], dialog')) return;
+    if (event.key === '/') {
+      const search = document.getElementById('q');
+      if (search && search.offsetParent) { event.preventDefault(); search.focus(); }
+    }
+    if (event.key === '?') document.getElementById('shortcuts')?.showModal();
+  });
+
+  // --- clocks: <time datetime="…" data-ago> and <time … data-countdown>, by the server's clock ------------
+  const serverNow = Number(document.querySelector('meta[name=server-time]')?.content) * 1000;
+  const offset = serverNow ? serverNow - Date.now() : 0;
+  const relative = new Intl.RelativeTimeFormat(root.lang || 'ja', { numeric: 'always' });
+  const units = [['day', 86400], ['hour', 3600], ['minute', 60]];
+  const words = (seconds) => {
+    const [unit, size] = units.find(([, length]) => Math.abs(seconds) >= length) || ['second', 1];
+    return relative.format(Math.trunc(seconds / size), unit);
+  };
+  const pad = (number) => String(number).padStart(2, '0');
+  const tick = () => document.querySelectorAll('time[data-ago], time[data-countdown]').forEach((time) => {
+    const seconds = (Date.parse(time.dateTime) - Date.now() - offset) / 1000;
+    if (!Number.isFinite(seconds)) return;
+    if ('countdown' in time.dataset && seconds > 0 && seconds < 86400) {
+      const s = Math.floor(seconds);
+      time.textContent = `${pad(Math.floor(s / 3600))}:${pad(Math.floor(s / 60) % 60)}:${pad(s % 60)}`;
+    } else if (Math.abs(seconds) >= 60) {
+      time.textContent = words(seconds);
+    }
+  });
+  setInterval(tick, 1000);
+
+  // --- htmx: whatever is swapped in gets the same treatment -------------------------------------------------
+  const prepare = () => {
+    openAskedDialogs();
+    followTicks();
+    document.querySelectorAll('input[data-confirm]').forEach(checkConfirmation);
+    tick();
+  };
+  document.addEventListener('htmx:after:swap', prepare);
+  if (document.readyState === 'loading') document.addEventListener('DOMContentLoaded', prepare);
+  else prepare();
+})();
