@@ -15,7 +15,6 @@ app.autodiscover_tasks()
 app.conf.beat_schedule = {
     "expire-keys": {"task": "keys.expire_keys", "schedule": schedule(60)},
     "revoke-unclaimed-deliveries": {"task": "keys.revoke_unclaimed", "schedule": schedule(60)},
-    "remind-rotation": {"task": "keys.remind_rotation", "schedule": schedule(3600)},
     "expire-links": {"task": "approvals.expire_links", "schedule": schedule(60)},
     "expire-requests": {"task": "approvals.expire_requests", "schedule": schedule(3600)},
     "sweep-outbox": {"task": "notifications.sweep_outbox", "schedule": schedule(15)},

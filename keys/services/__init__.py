@@ -1,0 +1,1 @@
+"""The operations on keys that change state, by noun: issuing, delivery, status, use."""

@@ -1,0 +1,106 @@
+"""Issuing: from terms that were approved to a key that waits for its recipient (K1)."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from accounts.models import User
+from audit.actions import Action
+from audit.services import record
+from core.actors import Actor
+from core.errors import Conflict
+from core.ids import next_public_id
+from keys.models import Key
+from keys.secret_format import new_family
+from keys.selectors import search_text_of
+from keys.services.delivery import send_delivery
+from keys.terms import KeyTerms, end_of_day
+from keys.terms_check import Registry, find_problems
+
+
+def issue_key(
+    *,
+    actor: Actor,
+    terms: KeyTerms,
+    owner: User,
+    request_ref: str,
+    decisions: Sequence[str],
+    now: datetime,
+) -> Key:
+    """Make the key of an approved request and send its recipient the link (K1, K3).
+
+    Runs inside the caller's transaction, after the last approval. `decisions` are the uids that allowed it and
+    go into the event. Raises Conflict when the terms no longer hold (contract changed, partner inactive, day
+    passed): then the approval is not recorded either.
+    """
+    registry = Registry.read(terms)
+    problems = find_problems(terms, registry, now=now)
+    if problems:
+        raise Conflict(problems[0][1])
+    assert registry.workspace and registry.plan and registry.partner and registry.recipient  # find_problems
+    key = Key(
+        public_id=next_public_id("KB"),
+        family=new_family(registry.workspace.public_id),
+        name=terms.name,
+        partner=registry.partner,
+        workspace=registry.workspace,
+        contract=registry.contract,
+        recipient=registry.recipient,
+        billing_contact=registry.billing_contact,
+        owner=owner,
+        plan=registry.plan,
+        request_ref=request_ref,
+        issued_at=now,
+        changed_at=now,
+        rotation_due_on=None,
+        **_plain_fields(terms),
+    )
+    key.search_text = search_text_of(key, products=registry.products.values())
+    key.save(force_insert=True)
+    key.products.set(registry.products.values())
+    record(
+        Action.KEY_ISSUED,
+        actor=actor,
+        objects=[f"key:{key.public_id}", f"request:{request_ref}", f"partner:{terms.partner}"],
+        payload={
+            "request": request_ref,
+            "partner": terms.partner,
+            "environment": terms.environment,
+            "scopes": terms.scopes,
+            "expires_at": key.expires_at,
+            "decisions": list(decisions),
+        },
+        now=now,
+    )
+    send_delivery(actor=actor, key=key, now=now)
+    return key
+
+
+def _plain_fields(terms: KeyTerms) -> dict[str, object]:
+    return {
+        "environment": terms.environment,
+        "purpose_category": terms.purpose_category,
+        "purpose": terms.purpose,
+        "scopes": list(terms.scopes),
+        "model_names": list(terms.model_names),
+        "feature_names": list(terms.feature_names),
+        "ip_ranges": list(terms.ip_ranges),
+        "rpm": terms.rpm,
+        "rph": terms.rph,
+        "burst": terms.burst,
+        "concurrency": terms.concurrency,
+        "monthly_budget_usd": Decimal(terms.monthly_budget_usd) if terms.monthly_budget_usd else None,
+        "budget_thresholds": list(terms.budget_thresholds),
+        "suspend_at_budget": terms.suspend_at_budget,
+        "sla_latency_ms": terms.sla_latency_ms,
+        "sla_success_percent": Decimal(terms.sla_success_percent) if terms.sla_success_percent else None,
+        "rotation_days": terms.rotation_days,
+        "auto_renew": terms.auto_renew,
+        "end_of_life": terms.end_of_life,
+        "expires_at": end_of_day(date.fromisoformat(terms.expires_on)),
+    }
+
+
+def rotation_due(key: Key, *, since: date) -> date:
+    """The day by which the secret made on `since` is to be replaced (K7)."""
+    return since + timedelta(days=key.rotation_days)

@@ -1,0 +1,164 @@
+"""Stopping and starting keys: suspend, reactivate, revoke, expire (K6, K8). In force on the next check (V4)."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from audit.actions import Action
+from audit.services import record
+from core.actors import SYSTEM, Actor
+from core.errors import Invalid
+from keys import hotstore, lifecycle
+from keys.access import require_may_revoke, require_may_suspend
+from keys.models import Delivery, Key, Secret
+from notifications.services import emit_metric, enqueue
+
+MAX_NOTE = 500
+
+
+@transaction.atomic
+def suspend_key(*, actor: Actor, by: User, key: Key, reason: str, now: datetime) -> Key:
+    """Stop a key for a while; reactivating undoes it (K6). NotAllowed, Conflict, Invalid without a reason."""
+    require_may_suspend(by)
+    if not reason.strip():
+        raise Invalid(_("Say why: the partner will ask."), field="reason")
+    key = Key.objects.select_for_update().get(pk=key.pk)
+    lifecycle.require(key, Key.Status.SUSPENDED)
+    before = key.status
+    key.status = Key.Status.SUSPENDED
+    key.status_reason = reason.strip()[:MAX_NOTE]
+    key.suspended_at = now
+    _save_status(key, now, "status_reason", "suspended_at")
+    _tell(Action.KEY_SUSPENDED, actor=actor, key=key, payload={"reason": key.status_reason}, before=before,
+          kind="key_suspended", now=now)
+    return key
+
+
+@transaction.atomic
+def reactivate_key(*, actor: Actor, by: User, key: Key, reason: str, now: datetime) -> Key:
+    """End a suspension: the key is again what it was, pending or active. Conflict once it has ended."""
+    require_may_suspend(by)
+    if not reason.strip():
+        raise Invalid(_("Say why it is safe to start the key again."), field="reason")
+    key = Key.objects.select_for_update().get(pk=key.pk)
+    target = Key.Status.ACTIVE if key.activated_at else Key.Status.PENDING
+    lifecycle.require(key, target)
+    before = key.status
+    key.status = target
+    key.status_reason = ""
+    key.suspended_at = None
+    _save_status(key, now, "status_reason", "suspended_at")
+    _tell(Action.KEY_REACTIVATED, actor=actor, key=key, payload={"reason": reason.strip()[:MAX_NOTE]},
+          before=before, kind="key_reactivated", now=now)
+    return key
+
+
+@transaction.atomic
+def revoke_key(
+    *, actor: Actor, by: User, key: Key, reason: str, note: str, typed_number: str, now: datetime
+) -> Key:
+    """End a key for ever; the very next check is refused (K6, V4).
+
+    `reason` is a `Key.RevokeReason`, `note` is required for "other", and `typed_number` must be the key's number:
+    the screen asks for it, the server believes only what it was sent. Raises NotAllowed, Invalid, Conflict.
+    """
+    require_may_revoke(by)
+    if reason not in Key.RevokeReason.values:
+        raise Invalid(_("Choose a reason."), field="reason")
+    if reason == Key.RevokeReason.OTHER and not note.strip():
+        raise Invalid(_("Say what the reason is."), field="note")
+    if typed_number.strip() != key.public_id:
+        raise Invalid(_("Type the key's number exactly as it is written above."), field="typed_number")
+    key = Key.objects.select_for_update().get(pk=key.pk)
+    lifecycle.require(key, Key.Status.REVOKED)
+    return end_key(actor=actor, key=key, reason=reason, note=note, now=now)
+
+
+def end_key(*, actor: Actor, key: Key, reason: str, note: str, now: datetime) -> Key:
+    """Revoke a key that the caller holds locked, with all that belongs to it. Checks no permission."""
+    lifecycle.require(key, Key.Status.REVOKED)
+    before = key.status
+    key.status = Key.Status.REVOKED
+    key.revoke_reason = reason
+    key.status_reason = note.strip()[:MAX_NOTE]
+    key.suspended_at = None
+    key.ended_at = now
+    _save_status(key, now, "revoke_reason", "status_reason", "suspended_at", "ended_at")
+    Secret.objects.filter(key=key, status__in=[Secret.Status.LIVE, Secret.Status.OVERLAP]).update(
+        status=Secret.Status.REVOKED, ends_at=now
+    )
+    Delivery.objects.filter(key=key, state=Delivery.State.WAITING).update(state=Delivery.State.EXPIRED)
+    emit_metric("api_key_revoked", payload={"key": key.public_id, "reason": reason}, now=now)
+    payload = {"reason_code": reason, "note": key.status_reason}
+    _tell(Action.KEY_REVOKED, actor=actor, key=key, payload=payload, before=before, kind="key_revoked", now=now)
+    return key
+
+
+def _save_status(key: Key, now: datetime, *fields: str) -> None:
+    key.revision += 1
+    key.changed_at = now
+    key.save(update_fields=["status", "revision", "changed_at", *fields])
+    transaction.on_commit(partial(hotstore.publish_key, key.public_id))
+
+
+def _tell(
+    action: Action, *, actor: Actor, key: Key, payload: dict[str, str], before: str, kind: str, now: datetime
+) -> None:
+    """The event, and a mail to whoever holds the key and to its owner."""
+    record(
+        action,
+        actor=actor,
+        objects=[f"key:{key.public_id}"],
+        payload={**payload, "before": {"status": before}, "after": {"status": key.status}},
+        now=now,
+    )
+    for ref in (key.recipient.public_id, key.owner.public_id):
+        enqueue(
+            kind,
+            recipient_ref=ref,
+            context={"key": key.public_id},
+            dedupe_key=f"{kind}:{key.public_id}:{key.revision}:{ref}",
+            objects=[f"key:{key.public_id}"],
+            now=now,
+        )
+
+
+def expire_keys(*, now: datetime, limit: int = 1_000) -> int:
+    """End keys whose time is up, in one set-based batch; returns how many. Safe to run twice at once (K8).
+
+    Rows that somebody holds are left to the next minute; the verifier refuses an expired key by its date anyway.
+    """
+    actor = SYSTEM("keys.expire_keys")
+    with transaction.atomic():
+        due = list(
+            Key.objects.select_for_update(skip_locked=True)
+            .filter(status__in=lifecycle.RUNNING, expires_at__lte=now)
+            .order_by("expires_at")[:limit]
+        )
+        _expire_batch(due, actor=actor, now=now)
+    return len(due)
+
+
+def _expire_batch(keys: Sequence[Key], *, actor: Actor, now: datetime) -> None:
+    before = {key.pk: key.status for key in keys}
+    for key in keys:
+        key.status = Key.Status.EXPIRED
+        key.suspended_at = None
+        key.ended_at = now
+        key.revision += 1
+        key.changed_at = now
+        transaction.on_commit(partial(hotstore.publish_key, key.public_id))
+    Key.objects.bulk_update(keys, ["status", "suspended_at", "ended_at", "revision", "changed_at"])
+    Secret.objects.filter(key__in=keys, status__in=[Secret.Status.LIVE, Secret.Status.OVERLAP]).update(
+        status=Secret.Status.RETIRED, ends_at=now
+    )
+    Delivery.objects.filter(key__in=keys, state=Delivery.State.WAITING).update(state=Delivery.State.EXPIRED)
+    for key in keys:
+        payload = {"expires_at": key.expires_at.isoformat()}
+        _tell(Action.KEY_EXPIRED, actor=actor, key=key, payload=payload, before=before[key.pk],
+              kind="key_expired", now=now)
+

@@ -1,0 +1,85 @@
+"""What a key is asked to be: the terms that a request carries, approvers decide on and issuing follows (R1)."""
+
+from dataclasses import asdict, dataclass, fields
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+# Days on paper (contracts, expiry) are days in Japan, whatever zone a person reads the portal in.
+OFFICE_ZONE = ZoneInfo("Asia/Tokyo")
+
+LICENCE_CHECKLIST = ("policy_read", "level_fits", "no_personal_data", "no_resale")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTerms:
+    """Plain values only, so that the canonical JSON of two equal terms is equal to the byte.
+
+    Things are named by their public ids or codes; `""` or None is "none". Amounts: whole yen a month; US dollars
+    as text with two decimals. Days as ISO text, the last day being included. Limits: 0 is no limit of that kind.
+    """
+
+    name: str
+    partner: str
+    partner_kind: str
+    workspace: str
+    recipient: str
+    consent_contact: str
+    contract: str
+    monthly_amount_jpy: int
+    contract_starts_on: str
+    contract_ends_on: str
+    licence_level: str
+    terms_version: str
+    licence_checklist: tuple[str, ...]
+    plan: str
+    products: tuple[str, ...]
+    scopes: tuple[str, ...]
+    model_names: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    environment: str
+    purpose_category: str
+    purpose: str
+    sla_latency_ms: int | None
+    sla_success_percent: str
+    rpm: int
+    rph: int
+    burst: int
+    concurrency: int
+    monthly_budget_usd: str
+    budget_thresholds: tuple[int, ...]
+    suspend_at_budget: bool
+    billing_contact: str
+    ip_ranges: tuple[str, ...]
+    rotation_days: int
+    expires_on: str
+    auto_renew: bool
+    end_of_life: str
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON's own types, lists for tuples."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "KeyTerms":
+        """The terms of a revision. Raises KeyError when a field is missing: a revision is whole or wrong."""
+        return cls(
+            **{
+                field.name: tuple(data[field.name])
+                if isinstance(data[field.name], list)
+                else data[field.name]
+                for field in fields(cls)
+            }
+        )
+
+
+def end_of_day(day: date) -> datetime:
+    """The moment at which a last day ends in Japan, as an aware datetime."""
+    return datetime.combine(day + timedelta(days=1), time.min, tzinfo=OFFICE_ZONE)
+
+
+def office_day(now: datetime) -> date:
+    """The day that it is in Japan."""
+    return now.astimezone(OFFICE_ZONE).date()
