@@ -129,7 +129,7 @@ def key_id_of(text: str) -> str | None:
 
 
 def contains_secret(text: str) -> bool:
-    """Whether something that looks like a secret stands anywhere in `text`, be its checksum right or wrong."""
+    """Whether something that looks like a secret stands anywhere in `text`; its checksum doesn't matter."""
     return _IN_TEXT(text) is not None
 
 

@@ -22,7 +22,9 @@ def test_generated_secret_has_the_agreed_form(environment: str) -> None:
     new = secret_format.generate("kb", environment)
     brand, env, key_id, tail = new.text.split("_")
     assert (brand, env, key_id) == ("kb", environment, new.key_id)
-    assert len(key_id) == 12 and key_id.startswith(new.family) and len(new.family) == 8
+    assert len(key_id) == 12
+    assert key_id.startswith(new.family)
+    assert len(new.family) == 8
     assert len(new.text) >= 64
     assert math.log2(62) * (len(tail) - 6) >= 256
     assert secret_format.parse(new.text) == secret_format.ParsedSecret("kb", environment, key_id)

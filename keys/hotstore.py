@@ -1,0 +1,208 @@
+"""Tells the hot store what the registry says about a key (V4).
+
+After every commit that changes a key, its service calls `publish_key`: before the service returns, the
+next check anywhere sees the change. A newer revision is never overwritten by an older one, however slow its
+reader was; a store that was emptied or restarted between reading the database and writing the record takes
+nothing from before. When the store can't be told, its records die within API_KEY_AUTH_CACHE_TTL_SECONDS.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import count
+from typing import Final
+
+from django.conf import settings
+from django.db import DatabaseError
+from django.utils import timezone
+
+from keys import hashing, hotrecord, hotwire
+from keys.hotrecord import MICROS, Policy, SecretState
+from keys.models import Key, Secret
+from keys.secret_format import BUCKET_LENGTH
+
+logger = logging.getLogger(__name__)
+
+# Counters live as long as the longest window that they count: a month, where there is a budget.
+KEEP_SECONDS: Final = 2 * 86_400
+KEEP_BUDGET_SECONDS: Final = 40 * 86_400
+UNKNOWN_SECONDS: Final = 30
+_TRIES: Final = 5
+
+_nonces = count()
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A key as the registry has it now, with its secrets, read in one query."""
+
+    key: Key
+    secrets: tuple[Secret, ...]
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What the store was when the database was about to be read; a record is taken only by the same store."""
+
+    run: bytes
+    epoch: bytes
+
+
+def nonce() -> bytes:
+    """A value that no other call of any process uses."""
+    return b"%x-%x-%x" % (os.getpid(), _BORN, next(_nonces))
+
+
+_BORN = int.from_bytes(os.urandom(6), "big")
+
+
+def begin(family: str) -> Token:
+    """To be called before the database is read for `write`. Raises StoreUnavailableError."""
+    wire = hotwire.connection()
+    epoch = hotwire.call("begin", [hotrecord.epoch_key(_tag(family))], nonce())
+    return Token(wire.run, epoch)
+
+
+def write(family: str, policy: Policy, token: Token, *, now: datetime) -> str:
+    """Put a key's policy and secrets into its record: `PUT`, `OLDER` or `LOST` (see the function).
+
+    Raises StoreUnavailableError.
+    """
+    wire = hotwire.connection()
+    if wire.run != token.run:
+        return "LOST"
+    pairs: list[bytes] = []
+    for secret in policy.secrets:
+        pairs += [hotrecord.secret_field(secret.digest), secret.packed()]
+    outcome: bytes = hotwire.call(
+        "put",
+        [hotrecord.record_key(family), hotrecord.epoch_key(_tag(family))],
+        token.epoch,
+        policy.revision,
+        policy.packed(wire.run, now=now, ttl=settings.API_KEY_AUTH_CACHE_TTL_SECONDS),
+        KEEP_SECONDS if policy.budget_micros is None else KEEP_BUDGET_SECONDS,
+        *pairs,
+    )
+    return outcome.decode()
+
+
+def forget(family: str) -> None:
+    """Remember for half a minute that the registry has no such family. Raises StoreUnavailableError."""
+    hotwire.call("forget", [hotrecord.record_key(family)], UNKNOWN_SECONDS)
+
+
+def publish_key(public_id: str) -> bool:
+    """Write the committed state of a key (`KB-0412`) into the hot store, before the caller goes on.
+
+    Called by services on commit. A failure is logged, not raised: the change is committed, and the record that
+    tells otherwise dies soon. Returns whether the store was told.
+    """
+    try:
+        return _publish(public_id)
+    except (hotwire.StoreUnavailableError, DatabaseError) as error:
+        logger.warning("hot store not told", extra={"data": {"key": public_id, "why": type(error).__name__}})
+        return False
+
+
+def _publish(public_id: str) -> bool:
+    family = Key.objects.filter(public_id=public_id).values_list("family", flat=True).first()
+    if family is None:
+        return False
+    for _ in range(_TRIES):
+        token = begin(family)
+        found = read(family)
+        if found is None or write(family, found.policy, token, now=timezone.now()) != "LOST":
+            return True
+    return False
+
+
+def publish_keys(public_ids: Iterable[str]) -> int:
+    """`publish_key` for many; returns how many the store was told of."""
+    return sum(publish_key(public_id) for public_id in public_ids)
+
+
+def read(family: str) -> Registered | None:
+    """The key of a family with all its secrets; None where there is none, or no secret was made yet.
+
+    One query. Raises django.db.DatabaseError.
+    """
+    secrets = tuple(
+        Secret.objects.filter(key__family=family)
+        .select_related("key__workspace", "key__partner")
+        .order_by("id")
+    )
+    if not secrets:
+        return None
+    key = secrets[0].key
+    return Registered(key, secrets, policy_of(key, secrets))
+
+
+def policy_of(key: Key, secrets: Iterable[Secret]) -> Policy:
+    """What the verifier needs to know about a key; partner and workspace must be loaded.
+
+    A key whose partner or workspace is inactive counts as suspended.
+    """
+    states = tuple(SecretState(bytes(secret.digest), secret.status, secret.ends_at) for secret in secrets)
+    current = hashing.current_version()
+    dead = {Secret.Status.RETIRED, Secret.Status.REVOKED}
+    usable = key.status in {Key.Status.ACTIVE, Key.Status.RETIRING}
+    barred = usable and not (key.workspace.is_active and key.partner.is_active)
+    budget = key.monthly_budget_usd
+    return Policy(
+        revision=key.revision,
+        status=Key.Status.SUSPENDED.value if barred else key.status,
+        environment=key.environment,
+        workspace=(key.workspace.public_id, key.workspace.code),
+        identity=_identity(key),
+        time_zone=key.workspace.time_zone,
+        complete=all(s.pepper_version == current for s in secrets if s.status not in dead),
+        expires_at=key.expires_at,
+        rpm=key.rpm,
+        rph=key.rph,
+        burst=key.burst,
+        concurrency=key.concurrency,
+        budget_micros=None if budget is None else int(budget * MICROS),
+        ip_ranges=tuple(key.ip_ranges),
+        scopes=tuple(key.scopes),
+        models=tuple(key.model_names),
+        features=tuple(key.feature_names),
+        secrets=states,
+    )
+
+
+def proven(policy: Policy, digest: bytes) -> Policy:
+    """The policy with this digest's secret marked as proven by Argon2."""
+    states = tuple(replace(s, proven=True) if s.digest == digest else s for s in policy.secrets)
+    return replace(policy, secrets=states)
+
+
+def _identity(key: Key) -> bytes:
+    """What a gateway is told about a key: never a secret, nor the names of people."""
+    retiring = key.status == Key.Status.RETIRING
+    facts = {
+        "key": key.public_id,
+        "partner": key.partner.public_id,
+        "workspace": key.workspace.public_id,
+        "environment": key.environment,
+        "scopes": key.scopes,
+        "models": key.model_names,
+        "features": key.feature_names,
+        "limits": {
+            "minute": key.rpm or None,
+            "hour": key.rph or None,
+            "burst": key.burst or None,
+            "concurrency": key.concurrency or None,
+            "budget_usd": None if key.monthly_budget_usd is None else str(key.monthly_budget_usd),
+        },
+        "expires_at": key.expires_at.isoformat(),
+        "retiring_since": key.changed_at.isoformat() if retiring else None,
+    }
+    return json.dumps(facts, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def _tag(family: str) -> bytes:
+    return hotrecord.tag_of(family[:BUCKET_LENGTH])

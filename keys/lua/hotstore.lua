@@ -1,0 +1,276 @@
+#!lua name=kagiban_@VERSION@
+--[[
+The hot store: what the verifier asks on every call, in one atomic function call (V2, V3, V4).
+
+One hash per key (`kb:{tag}:k:<family>`) holds
+  p        its policy, packed (POLICY below; written by keys/hotrecord.py)
+  c        its counters, packed (COUNTERS): a new policy leaves them alone, overlapping secrets share them
+  s<16 B>  per secret, named by the first 16 bytes of its digest: a state and, for an overlap, its end
+  n        until when the database is known to have no such family (a hash without `p`)
+Beside it, under the same hash tag: `u` use counted since the last drain, `d` the batch being drained,
+`e` the store's epoch (gone when the store was emptied), `l:<family>` the concurrency leases.
+
+A policy names the server process (`run`) it was given to. After a restart or a failover writes may be
+missing, a revocation among them, so every older policy is read again from the database; counters stay.
+]]
+
+-- revision, run, fresh_until, status, complete, starts, ends, rpm, rph, leases, burst increment and
+-- tolerance in µs, budget in millionths of a USD (-1: none), end of this budget month and of the next,
+-- shift of the hour window in s, environment, workspace, IP ranges, scopes, models, features, identity
+local POLICY = '<dc8I4BBI4I4I4I4I4dddI4I4I2c4Bc0Hc0Hc0Hc0Hc0Hc0'
+-- minute window, count, hour window, count, theoretical arrival time in µs, budget window, spent
+local COUNTERS = '<I4I4I4I4dI4d'
+
+local STATUS = { [3] = 'PENDING', [4] = 'SUSPENDED', [5] = 'REVOKED', [6] = 'EXPIRED' }
+local DEAD = 5
+local DEAD_SECRET = { X = 'REVOKED', E = 'EXPIRED' }
+
+-- Whether every word of `asked` stands in `list`, which begins and ends with a space.
+local function lists(list, asked)
+  if not string.find(asked, ' ', 1, true) then
+    return string.find(list, ' ' .. asked .. ' ', 1, true)
+  end
+  for word in string.gmatch(asked, '%S+') do
+    if not string.find(list, ' ' .. word .. ' ', 1, true) then
+      return false
+    end
+  end
+  return true
+end
+
+-- Whether an address (32 hex digits) lies in one of the ranges (64 hex digits each: first, last).
+local function within(ranges, address)
+  if address == '' then
+    return false
+  end
+  for i = 1, #ranges, 64 do
+    if address >= string.sub(ranges, i, i + 31) and address <= string.sub(ranges, i + 32, i + 63) then
+      return true
+    end
+  end
+  return false
+end
+
+-- The store's epoch; a store that was emptied begins a new one, named by the caller's nonce.
+local function epoch_of(key, nonce)
+  local epoch = redis.call('GET', key)
+  if not epoch then
+    epoch = nonce
+    redis.call('SET', key, epoch)
+  end
+  return epoch
+end
+
+local function begin(keys, args)
+  return epoch_of(keys[1], args[1])
+end
+
+-- The database has to be asked. The epoch goes along and must come back unchanged with the record.
+local function miss(keys, args, now, why)
+  if why == 'EMPTY' then
+    local absent = redis.call('HGET', keys[1], 'n')
+    if absent and tonumber(absent) > now then
+      return { 'NOT_FOUND', '', -1, -1, -1, now, 0 }
+    end
+  end
+  return { 'MISS', why, epoch_of(keys[3], args[12]) }
+end
+
+-- keys: record, use, epoch, leases
+-- args: run, secret field, key id, 's' to serve a policy past its time, address, environment, workspace,
+--       scopes, model, features, cost in millionths of a USD, a nonce (lease id), lease length in ms
+-- returns code, identity, left in minute, hour and budget (-1: no limit), now, seconds until worth a retry
+local function verify(keys, args)
+  local floor, max, ceil = math.floor, math.max, math.ceil
+  local time = redis.call('TIME')
+  local now = tonumber(time[1])
+  local record = keys[1]
+  local got = redis.call('HMGET', record, 'p', 'c', args[2])
+  local policy, packed, secret = got[1], got[2], got[3]
+  if not policy then
+    return miss(keys, args, now, 'EMPTY')
+  end
+  local _, run = struct.unpack('<dc8', policy)
+  if run ~= args[1] then
+    return miss(keys, args, now, 'STALE')
+  end
+  local _, _, fresh_until, status, complete, starts, ends, rpm, rph, leases, increment, tolerance, budget,
+    month, next_month, shift, environment, workspace, ranges, scopes, models, features, identity =
+    struct.unpack(POLICY, policy)
+  local state = secret and string.sub(secret, 1, 1)
+  local code, retry = secret and DEAD_SECRET[state] or STATUS[status], 0
+  -- What is dead stays dead, however old the record is.
+  if now >= fresh_until and args[4] ~= 's' and not (secret and (status >= DEAD or DEAD_SECRET[state])) then
+    return miss(keys, args, now, 'STALE')
+  end
+  if not secret then
+    if complete == 1 then
+      return { 'NOT_FOUND', '', -1, -1, -1, now, 0 }
+    end
+    return miss(keys, args, now, 'UNKNOWN')
+  end
+
+  if not code then
+    if starts > now then
+      code = 'NOT_YET_VALID'
+    elseif ends ~= 0 and now >= ends then
+      code = 'EXPIRED'
+    elseif (state == 'O' or state == 'o') and now >= struct.unpack('<I4', secret, 2) then
+      code = 'EXPIRED'
+    elseif state == 'l' or state == 'o' then
+      return miss(keys, args, now, 'UNPROVEN')
+    elseif args[6] ~= '' and args[6] ~= environment then
+      code = 'WRONG_ENVIRONMENT'
+    elseif args[7] ~= '' and not string.find(workspace, ' ' .. args[7] .. ' ', 1, true) then
+      code = 'WRONG_WORKSPACE'
+    elseif ranges ~= '' and not within(ranges, args[5]) then
+      code = 'IP_NOT_ALLOWED'
+    elseif args[8] ~= '' and not lists(scopes, args[8]) then
+      code = 'INSUFFICIENT_SCOPE'
+    elseif args[9] ~= '' and not lists(models, args[9]) and not string.find(models, ' * ', 1, true) then
+      code = 'MODEL_NOT_ALLOWED'
+    elseif args[10] ~= '' and not lists(features, args[10]) and not string.find(features, ' * ', 1, true) then
+      code = 'FEATURE_NOT_ALLOWED'
+    end
+  end
+
+  local micros = now * 1000000 + tonumber(time[2])
+  local minute, hour = floor(now / 60), floor((now + shift) / 3600)
+  local window = now < month and month or next_month
+  local cost = tonumber(args[11])
+  local in_minute, in_hour, arrival, spent = 0, 0, 0, 0
+  if packed then
+    local a, b, o
+    a, in_minute, b, in_hour, arrival, o, spent = struct.unpack(COUNTERS, packed)
+    -- A clock that was set back must not open a window again.
+    if a < minute then in_minute = 0 else minute = a end
+    if b < hour then in_hour = 0 else hour = b end
+    if o < window then spent = 0 else window = o end
+  end
+  if not code then
+    if arrival < micros then
+      arrival = micros
+    end
+    if rpm > 0 and in_minute >= rpm then
+      code, retry = 'RATE_LIMITED_MINUTE', (minute + 1) * 60 - now
+    elseif rph > 0 and in_hour >= rph then
+      code, retry = 'RATE_LIMITED_HOUR', (hour + 1) * 3600 - shift - now
+    elseif tolerance > 0 and arrival + increment - micros > tolerance then
+      code, retry = 'BURST_EXCEEDED', ceil((arrival + increment - micros - tolerance) / 1000000)
+    elseif leases > 0 then
+      local held = keys[4]
+      local millis = floor(micros / 1000)
+      redis.call('ZREMRANGEBYSCORE', held, '-inf', millis)
+      if redis.call('ZCARD', held) >= leases then
+        local first = redis.call('ZRANGE', held, 0, 0, 'WITHSCORES')
+        code, retry = 'CONCURRENCY_EXCEEDED', max(1, ceil((tonumber(first[2]) - millis) / 1000))
+      end
+    end
+    if not code and budget >= 0 and (spent + cost > budget or spent >= budget) then
+      code, retry = 'BUDGET_EXCEEDED', window - now
+    end
+  end
+
+  if not code then
+    code = 'VALID'
+    in_minute, in_hour, spent = in_minute + 1, in_hour + 1, spent + cost
+    if tolerance > 0 then
+      arrival = arrival + increment
+    end
+    redis.call('HSET', record, 'c',
+      struct.pack(COUNTERS, minute, in_minute, hour, in_hour, arrival, window, spent))
+    if leases > 0 then
+      redis.call('ZADD', keys[4], floor(micros / 1000) + tonumber(args[13]), args[12])
+      redis.call('PEXPIRE', keys[4], 3600000)
+    end
+    if cost > 0 then
+      redis.call('HINCRBY', keys[2], minute .. '|' .. args[3] .. '|COST', cost)
+    end
+  end
+  redis.call('HINCRBY', keys[2], minute .. '|' .. args[3] .. '|' .. code, 1)
+  return {
+    code, identity,
+    rpm > 0 and max(0, rpm - in_minute) or -1,
+    rph > 0 and max(0, rph - in_hour) or -1,
+    budget >= 0 and max(0, budget - spent) or -1,
+    now, retry,
+  }
+end
+
+-- Write a policy and the states of the key's secrets, unless a newer revision stands there.
+-- keys: record, epoch · args: the epoch from before the database was read, revision, policy,
+-- seconds to keep, then field and state of each secret
+-- returns PUT, OLDER (a newer one stands), or LOST (the store was emptied meanwhile, and with it perhaps
+-- the news that the database had after it was read)
+local function put(keys, args)
+  if redis.call('GET', keys[2]) ~= args[1] then
+    return 'LOST'
+  end
+  local record = keys[1]
+  local standing = redis.call('HGET', record, 'p')
+  if standing and struct.unpack('<d', standing) > tonumber(args[2]) then
+    return 'OLDER'
+  end
+  local values = { 'p', args[3] }
+  for i = 5, #args, 2 do
+    local state = args[i + 1]
+    local known = redis.call('HGET', record, args[i])
+    -- A secret proven once stays proven: its digest names the same text for ever.
+    if known and string.find(known, '^[LO]') and string.find(state, '^[lo]') then
+      state = string.upper(string.sub(state, 1, 1)) .. string.sub(state, 2)
+    end
+    values[#values + 1] = args[i]
+    values[#values + 1] = state
+  end
+  redis.call('HSET', record, unpack(values))
+  redis.call('HDEL', record, 'n')
+  redis.call('EXPIRE', record, args[4])
+  return 'PUT'
+end
+
+-- Remember for a while that the database knows no such family. keys: record · args: seconds
+local function forget(keys, args)
+  if redis.call('HEXISTS', keys[1], 'p') == 0 then
+    redis.call('HSET', keys[1], 'n', tonumber(redis.call('TIME')[1]) + tonumber(args[1]))
+    redis.call('EXPIRE', keys[1], args[1])
+  end
+  return 'OK'
+end
+
+-- Count a false key of an address or of a key id. keys: strikes · args: seconds until they are forgotten
+local function strike(keys, args)
+  local strikes = redis.call('INCR', keys[1])
+  if strikes == 1 then
+    redis.call('EXPIRE', keys[1], args[1])
+  end
+  return strikes
+end
+
+-- Move what was counted aside under a batch id and read it; a batch left by a dead worker comes first,
+-- under the id it already has. keys: use, batch · args: id
+local function take(keys, args)
+  if redis.call('EXISTS', keys[2]) == 0 then
+    if redis.call('EXISTS', keys[1]) == 0 then
+      return {}
+    end
+    redis.call('RENAME', keys[1], keys[2])
+    redis.call('HSET', keys[2], '#', args[1])
+  end
+  return redis.call('HGETALL', keys[2])
+end
+
+-- Drop a batch that is safe in the database. keys: batch · args: id
+local function done(keys, args)
+  if redis.call('HGET', keys[1], '#') == args[1] then
+    return redis.call('UNLINK', keys[1])
+  end
+  return 0
+end
+
+redis.register_function('kagiban_verify_@VERSION@', verify)
+redis.register_function('kagiban_begin_@VERSION@', begin)
+redis.register_function('kagiban_put_@VERSION@', put)
+redis.register_function('kagiban_forget_@VERSION@', forget)
+redis.register_function('kagiban_strike_@VERSION@', strike)
+redis.register_function('kagiban_take_@VERSION@', take)
+redis.register_function('kagiban_done_@VERSION@', done)
