@@ -1,0 +1,123 @@
+"""Which steps a request needs, who may decide them, and why: pure functions over data (A1, A2, A4).
+
+Rules are JSON: `{"steps": [{"role", "why", "when": [condition, …], "n": 1, "second_factor": false}, …]}`. A step
+is needed when all its conditions hold; a condition is `{"fact", "op", "value"}`. Steps are asked in their order.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from accounts.roles import Role
+from approvals.models import StepRole
+
+OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "is": lambda fact, value: bool(fact == value),
+    "is_not": lambda fact, value: bool(fact != value),
+    "more_than": lambda fact, value: bool(fact > value),
+    "at_most": lambda fact, value: bool(fact <= value),
+    "any_of": lambda fact, value: fact in value,
+    "none_of": lambda fact, value: fact not in value,
+}
+
+COO_THRESHOLD_JPY = 500_000
+
+# The path of A1, from the runbooks of the customer. Version 1 of every installation.
+DEFAULT_RULES: dict[str, Any] = {
+    "steps": [
+        {"role": "pm", "why": "always", "when": []},
+        {
+            "role": "rights_holder",
+            "why": "partner_is_rights_holder",
+            "when": [{"fact": "partner_kind", "op": "is", "value": "rights_holder"}],
+        },
+        {
+            "role": "legal",
+            "why": "contract_reviewed",
+            "when": [{"fact": "is_internal_without_contract", "op": "is", "value": False}],
+        },
+        {"role": "tech", "why": "identity_checked", "when": []},
+        {
+            "role": "coo",
+            "why": "amount_over_threshold",
+            "when": [{"fact": "monthly_amount_jpy", "op": "more_than", "value": COO_THRESHOLD_JPY}],
+            "second_factor": True,
+        },
+    ]
+}
+
+STAFF_ROLE = {
+    StepRole.PM: Role.PM,
+    StepRole.LEGAL: Role.LEGAL,
+    StepRole.TECH: Role.TECH,
+    StepRole.COO: Role.COO,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What conditions may look at. The amount is the contract's, in yen a month; 0 without a contract."""
+
+    partner_kind: str
+    monthly_amount_jpy: int
+    is_internal_without_contract: bool
+    plan: str
+    environment: str
+    licence_level: str
+    purpose_category: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """One step that a request will need; `why` is a code with a sentence in approvals.wording."""
+
+    role: str
+    why: str
+    n_needed: int = 1
+    needs_second_factor: bool = False
+
+
+def plan_path(rules: Mapping[str, Any], facts: Facts) -> list[PlannedStep]:
+    """The steps for these facts, in order. KeyError for an unknown fact or operator: such rules are wrong."""
+    known = asdict(facts)
+    return [
+        PlannedStep(
+            role=StepRole(step["role"]),
+            why=step["why"],
+            n_needed=step.get("n", 1),
+            needs_second_factor=step.get("second_factor", False),
+        )
+        for step in rules["steps"]
+        if all(OPERATORS[c["op"]](known[c["fact"]], c["value"]) for c in step["when"])
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What four eyes need to know of a member of staff."""
+
+    ref: str
+    roles: Collection[str]
+    is_active: bool
+
+
+def why_not(person: Person, *, role: str, requester: str, decided: Collection[str]) -> str:
+    """Why this person may not decide a step of this role, as a code; `""` when they may (A1, A4).
+
+    `decided` are the refs of those who decided another step of the request already.
+    """
+    staff_role = STAFF_ROLE.get(StepRole(role))
+    if staff_role is None or not person.is_active or staff_role not in person.roles:
+        return "not_your_role"
+    if person.ref == requester:
+        return "own_request"
+    if person.ref in decided:
+        return "decided_another_step"
+    return ""
+
+
+def deciders(
+    people: Sequence[Person], *, role: str, requester: str, decided: Collection[str]
+) -> list[Person]:
+    """Those of `people` who may decide a step of this role; none means that the step is stuck (A2)."""
+    return [p for p in people if not why_not(p, role=role, requester=requester, decided=decided)]

@@ -1,0 +1,120 @@
+"""Consent of someone without an account: a code to the registered address, then the decision (A1, A3)."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.core import signing
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from approvals.models import ConsentCode, Decision, StepLink
+from approvals.services.decisions import Answer, decide_as_contact
+from approvals.services.links import find_link, state_of
+from audit.actions import Action
+from audit.services import record
+from core.actors import Actor
+from core.errors import Conflict, NotAllowed
+from core.links import code_matches, new_nonce
+from notifications.services import enqueue
+
+SALT = "approvals.consent"
+# How long after the code the terms may be read before deciding; reading a contract takes its time.
+PROOF_LIFETIME = timedelta(minutes=60)
+MAX_CODES_AN_HOUR = 5
+
+
+@transaction.atomic
+def send_code(*, actor: Actor, token: str, now: datetime) -> ConsentCode:
+    """Send eight digits to the contact's registered address; older codes of the link stop working.
+
+    Raises Conflict when the link is not open, or after 5 codes within an hour.
+    """
+    link = _lock_open(token, now)
+    recent = link.codes.filter(created_at__gt=now - timedelta(hours=1)).count()
+    if recent >= MAX_CODES_AN_HOUR:
+        raise Conflict(_("Too many codes were sent. Try again in an hour."))
+    link.codes.filter(passed_at=None, expires_at__gt=now).update(expires_at=now)
+    code = ConsentCode.objects.create(
+        link=link, nonce=new_nonce(), created_at=now, expires_at=now + settings.CONSENT_CODE_LIFETIME
+    )
+    assert link.contact is not None  # _lock_open
+    record(
+        Action.CONSENT_CODE_SENT,
+        actor=actor,
+        objects=[f"request:{link.step.request.public_id}"],
+        payload={"step": link.step.role},
+        now=now,
+    )
+    enqueue(
+        "consent_code",
+        recipient_ref=link.contact.public_id,
+        context={"code": str(code.uid)},
+        dedupe_key=f"consent_code:{code.uid}",
+        objects=[f"request:{link.step.request.public_id}"],
+        now=now,
+    )
+    return code
+
+
+@transaction.atomic
+def check_code(*, actor: Actor, token: str, given: str, now: datetime) -> str:
+    """A signed proof for the form when the digits are right, `""` when they are not.
+
+    Does not raise for a wrong code, because the attempt must be counted whatever the page then shows. After
+    5 attempts, or 10 minutes, a code is worthless. Raises Conflict when the link is not open.
+    """
+    link = _lock_open(token, now)
+    code = ConsentCode.objects.select_for_update().filter(link=link, expires_at__gt=now).first()
+    if code is None or code.n_attempts >= settings.CONSENT_CODE_ATTEMPTS:
+        return ""
+    code.n_attempts += 1
+    digits = "".join(character for character in given if character.isdigit())
+    passed = digits.isascii() and code_matches(bytes(code.nonce), digits)
+    if passed:
+        code.passed_at = now
+        code.expires_at = now  # a code opens the page once
+    code.save(update_fields=["n_attempts", "passed_at", "expires_at"])
+    payload: dict[str, object] = {"step": link.step.role}
+    if not passed:
+        payload["attempt"] = code.n_attempts
+    record(
+        Action.CONSENT_CODE_PASSED if passed else Action.CONSENT_CODE_FAILED,
+        actor=actor,
+        objects=[f"request:{link.step.request.public_id}"],
+        payload=payload,
+        now=now,
+    )
+    return signing.dumps({"code": str(code.uid), "link": str(link.uid)}, salt=SALT) if passed else ""
+
+
+def proof_holds(proof: str, link: StepLink, *, now: datetime) -> bool:
+    """Whether a form's proof says that the holder of this link read a code at the registered address lately."""
+    try:
+        data = signing.loads(proof, salt=SALT, max_age=PROOF_LIFETIME)
+    except signing.BadSignature:
+        return False
+    return bool(
+        data["link"] == str(link.uid)
+        and link.codes.filter(uid=data["code"], passed_at__gt=now - PROOF_LIFETIME).exists()
+    )
+
+
+@transaction.atomic
+def give_consent(*, actor: Actor, token: str, proof: str, answer: Answer, now: datetime) -> Decision:
+    """The rights-holder's decision (A1). NotAllowed without a valid proof of the code."""
+    link = find_link(token)
+    if link.contact is None or not proof_holds(proof, link, now=now):
+        raise NotAllowed(_("Ask for a code first; it proves that the registered address is yours."))
+    return decide_as_contact(
+        actor=actor, contact=link.contact, step=link.step, answer=answer, link=link, now=now
+    )
+
+
+def _lock_open(token: str, now: datetime) -> StepLink:
+    link = find_link(token)
+    if link.contact is None:
+        raise NotAllowed(_("This link is for a member of staff: sign in instead."))
+    StepLink.objects.select_for_update().get(pk=link.pk)
+    if state_of(link, now=now) != "open":
+        raise Conflict(_("This link is no longer valid."))
+    return link

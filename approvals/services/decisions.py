@@ -1,0 +1,269 @@
+"""Deciding: exactly one honest decision a step, whatever is clicked twice or at once (A3, A4, A10)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from approvals.access import require_may_decide
+from approvals.models import Decision, Request, Step, StepLink, StepRole
+from approvals.services.path import close_request, open_next_step
+from audit.actions import Action
+from audit.services import record
+from core.actors import Actor
+from core.errors import Conflict, Invalid, NotAllowed
+from keys.services.issuing import issue_key
+from keys.terms import KeyTerms
+from notifications.services import enqueue
+from partners.models import Contact
+from partners.services import IDENTITY_CHECKLIST, record_identity_check
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What somebody answered. `digest` is what their screen showed: an answer to anything else is refused."""
+
+    outcome: str
+    digest: bytes
+    reason: str = ""
+    checklist: tuple[str, ...] = ()
+    signed_name: str = ""
+    signed_capacity: str = ""
+
+
+class SecondFactorNeeded(NotAllowed):
+    """The step wants the second factor again; the view leads there and comes back (A3)."""
+
+
+@transaction.atomic
+def decide_as_staff(
+    *,
+    actor: Actor,
+    by: User,
+    step: Step,
+    answer: Answer,
+    second_factor_at: datetime | None,
+    link: StepLink | None,
+    now: datetime,
+) -> Decision:
+    """One member of staff's answer on an open step.
+
+    `second_factor_at` is when the person last proved a second factor in this session. `link` is the mail link that
+    they came by, if any: it must be their own. Raises NotAllowed (role, own request, two steps), Conflict (decided,
+    changed or ended meanwhile), Invalid (reason or checklist missing), SecondFactorNeeded.
+    """
+    step = _lock(step)
+    require_may_decide(by, step)
+    if link is not None and (link.staff_id != by.pk or link.step_id != step.pk):
+        raise NotAllowed(_("This link was sent to somebody else. Open the request from your own list."))
+    if step.needs_second_factor and answer.outcome == Decision.Outcome.APPROVE:
+        oldest = now - settings.SECOND_FACTOR_MAX_AGE
+        if second_factor_at is None or second_factor_at < oldest:
+            raise SecondFactorNeeded(_("Prove your second factor again to approve this step."))
+    _check_answer(step, answer)
+    decision = _decide(actor, step, answer, now, staff=by, link=link)
+    if step.role == StepRole.TECH and answer.outcome == Decision.Outcome.APPROVE:
+        record_identity_check(
+            actor=actor,
+            by=by,
+            partner=step.request.partner,
+            checklist=list(answer.checklist),
+            note="",
+            now=now,
+        )
+    _go_on(actor, step, decision, now)
+    return decision
+
+
+@transaction.atomic
+def decide_as_contact(
+    *, actor: Actor, contact: Contact, step: Step, answer: Answer, link: StepLink, now: datetime
+) -> Decision:
+    """A rights-holder's answer, by link, after the code (approvals.services.consent checks that).
+
+    Raises Conflict (used, expired, decided or changed meanwhile) and Invalid (name, capacity or reason missing).
+    """
+    step = _lock(step)
+    if step.contact_id != contact.pk or link.contact_id != contact.pk or link.step_id != step.pk:
+        raise NotAllowed(_("This link was sent to somebody else."))
+    link = StepLink.objects.select_for_update().get(pk=link.pk)
+    if link.used_at or link.died_at or link.expires_at <= now:
+        raise Conflict(_("This link is no longer valid."))
+    if not answer.signed_name.strip():
+        raise Invalid(_("Type your name."), field="signed_name")
+    if not answer.signed_capacity.strip():
+        raise Invalid(_("Say in what capacity you decide."), field="signed_capacity")
+    _check_answer(step, answer)
+    decision = _decide(actor, step, answer, now, contact=contact, link=link)
+    enqueue(
+        "consent_receipt",
+        recipient_ref=contact.public_id,
+        context={"decision": str(decision.uid)},
+        dedupe_key=f"consent_receipt:{decision.uid}",
+        objects=[f"request:{step.request.public_id}"],
+        now=now,
+    )
+    _go_on(actor, step, decision, now)
+    return decision
+
+
+def _lock(step: Step) -> Step:
+    """Request first, then step, as everywhere; what was read before the locks is not believed."""
+    request = (
+        Request.objects.select_for_update(of=("self",))
+        .select_related("requester", "partner")
+        .get(pk=step.request_id)
+    )
+    step = (
+        Step.objects.select_for_update(of=("self",)).select_related("revision", "contact").get(pk=step.pk)
+    )
+    step.request = request
+    if request.state != Request.State.IN_REVIEW or step.state != Step.State.OPEN:
+        raise Conflict(_("This step was decided or closed meanwhile. Nothing was changed by your answer."))
+    return step
+
+
+def _check_answer(step: Step, answer: Answer) -> None:
+    if answer.outcome not in Decision.Outcome.values:
+        raise Invalid(_("Choose an answer."), field="outcome")
+    if answer.digest != bytes(step.revision.digest):
+        raise Conflict(_("The request was changed after you opened it. Look at it again before you decide."))
+    if answer.outcome == Decision.Outcome.REJECT and not answer.reason.strip():
+        raise Invalid(_("A rejection needs a reason: the requester will read it."), field="reason")
+    if step.role == StepRole.TECH and answer.outcome == Decision.Outcome.APPROVE:
+        if not set(IDENTITY_CHECKLIST) <= set(answer.checklist):
+            raise Invalid(
+                _("Every point of the identity check must be confirmed before approval."), field="checklist"
+            )
+
+
+def _decide(
+    actor: Actor,
+    step: Step,
+    answer: Answer,
+    now: datetime,
+    *,
+    staff: User | None = None,
+    contact: Contact | None = None,
+    link: StepLink | None = None,
+) -> Decision:
+    try:
+        with transaction.atomic():
+            decision = Decision.objects.create(
+                request=step.request,
+                requester_id_copy=step.request.requester_id,
+                step=step,
+                staff=staff,
+                contact=contact,
+                outcome=answer.outcome,
+                reason=answer.reason.strip(),
+                digest=answer.digest,
+                checklist=list(answer.checklist) if step.role == StepRole.TECH else [],
+                signed_name=answer.signed_name.strip(),
+                signed_capacity=answer.signed_capacity.strip(),
+                via_link=link,
+                decided_at=now,
+            )
+    except IntegrityError as error:  # the database refuses what the screen forbids (A4)
+        raise Conflict(_("You decided on this request already.")) from error
+    if link is not None:
+        StepLink.objects.filter(pk=link.pk).update(used_at=now)
+    approved = answer.outcome == Decision.Outcome.APPROVE
+    payload: dict[str, object] = {
+        "step": step.role,
+        "revision": step.revision.number,
+        "digest": answer.digest,
+        "via": "link" if link else "portal",
+    }
+    if approved:
+        payload["checklist"] = decision.checklist
+    else:
+        payload["reason"] = decision.reason
+    record(
+        Action.STEP_APPROVED if approved else Action.STEP_REJECTED,
+        actor=actor,
+        objects=[f"request:{step.request.public_id}"],
+        payload=payload,
+        now=now,
+    )
+    return decision
+
+
+def _go_on(actor: Actor, step: Step, decision: Decision, now: datetime) -> None:
+    """After a decision: wait for more people, go to the next step, reject, or issue the key."""
+    request = step.request
+    if decision.outcome == Decision.Outcome.REJECT:
+        _end_step(step, Step.State.REJECTED, now)
+        _reject(actor, request, decision, now)
+        return
+    if step.decisions.count() < step.n_needed:
+        request.version += 1
+        request.changed_at = now
+        request.save(update_fields=["version", "changed_at"])
+        return
+    _end_step(step, Step.State.APPROVED, now)
+    request.version += 1
+    request.changed_at = now
+    request.save(update_fields=["version", "changed_at"])
+    if open_next_step(actor=actor, request=request, now=now) is None:
+        _issue(actor, step, now)
+
+
+def _end_step(step: Step, state: Step.State, now: datetime) -> None:
+    step.state = state
+    step.ended_at = now
+    step.save(update_fields=["state", "ended_at"])
+    step.links.filter(used_at=None, died_at=None).update(died_at=now)
+
+
+def _reject(actor: Actor, request: Request, decision: Decision, now: datetime) -> None:
+    record(
+        Action.REQUEST_REJECTED,
+        actor=actor,
+        objects=[f"request:{request.public_id}", f"partner:{request.partner.public_id}"],
+        payload={"reason": decision.reason},
+        now=now,
+    )
+    close_request(request, Request.State.REJECTED, now=now)
+    _tell_requester("request_rejected", request, decision, now)
+
+
+def _issue(actor: Actor, step: Step, now: datetime) -> None:
+    request = step.request
+    decisions = list(request.decisions.filter(step__revision=step.revision).order_by("id"))
+    key = issue_key(
+        actor=actor,
+        terms=KeyTerms.from_json(step.revision.terms),
+        owner=request.requester,
+        request_ref=request.public_id,
+        decisions=[str(decision.uid) for decision in decisions],
+        now=now,
+    )
+    request.key = key
+    record(
+        Action.REQUEST_APPROVED,
+        actor=actor,
+        objects=[
+            f"request:{request.public_id}",
+            f"partner:{request.partner.public_id}",
+            f"key:{key.public_id}",
+        ],
+        payload={"revision": step.revision.number, "key": key.public_id},
+        now=now,
+    )
+    close_request(request, Request.State.APPROVED, now=now)
+    _tell_requester("request_approved", request, decisions[-1], now)
+
+
+def _tell_requester(kind: str, request: Request, decision: Decision, now: datetime) -> None:
+    enqueue(
+        kind,
+        recipient_ref=request.requester.public_id,
+        context={"request": request.public_id, "decision": str(decision.uid)},
+        dedupe_key=f"{kind}:{request.public_id}",
+        objects=[f"request:{request.public_id}"],
+        now=now,
+    )

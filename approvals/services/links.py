@@ -1,0 +1,95 @@
+"""Mail links to steps: finding, noting that one was fetched, renewing, expiring (A3)."""
+
+from datetime import datetime
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from approvals.models import LinkOpening, Request, Step, StepLink
+from approvals.services.path import send_link
+from audit.actions import Action
+from audit.services import record
+from core.actors import SYSTEM, Actor
+from core.errors import NotFound
+from core.links import hashes_of_token
+
+MAX_RENEWALS = 5
+
+
+def find_link(token: str) -> StepLink:
+    """The link that a token from a URL stands for, whatever its state. NotFound for a foreign token."""
+    link = (
+        StepLink.objects.select_related(
+            "step__request__requester", "step__request__partner", "step__revision", "staff", "contact"
+        )
+        .filter(token_hash__in=hashes_of_token(token))
+        .first()
+    )
+    if link is None:
+        raise NotFound(_("This link is not known here."))
+    return link
+
+
+def state_of(link: StepLink, *, now: datetime) -> str:
+    """`open`, `used` (its holder decided), `closed` (decided, withdrawn or replaced) or `expired`."""
+    if link.used_at is not None:
+        return "used"
+    if link.step.state != Step.State.OPEN or link.step.request.state != Request.State.IN_REVIEW:
+        return "closed"
+    if link.expires_at <= now:
+        return "expired"
+    return "closed" if link.died_at is not None else "open"
+
+
+def note_opening(link: StepLink, *, user_agent: str, now: datetime) -> None:
+    """Keep that the link was fetched. Mail scanners do that too, so it is no act of a person (A3)."""
+    LinkOpening.objects.create(link=link, opened_at=now, user_agent=user_agent[:200])
+
+
+@transaction.atomic
+def renew_link(*, actor: Actor, token: str, now: datetime) -> bool:
+    """Send a new link to the address that the old one went to, if the step still waits for that person.
+
+    Returns whether one was sent; the page says the same sentence either way. At most 5 renewals.
+    """
+    try:
+        found = find_link(token)
+    except NotFound:
+        return False
+    Request.objects.select_for_update().get(pk=found.step.request_id)
+    step = Step.objects.select_for_update(of=("self",)).select_related("request", "contact").get(
+        pk=found.step_id
+    )
+    link = StepLink.objects.select_related("staff", "contact").get(pk=found.pk)
+    superseded = step.links.filter(staff=link.staff, contact=link.contact, pk__gt=link.pk).exists()
+    person = link.staff or link.contact
+    if step.state != Step.State.OPEN or link.used_at or superseded or link.n_renewals >= MAX_RENEWALS:
+        return False
+    if link.staff is not None and not link.staff.is_active:
+        return False
+    send_link(actor=actor, step=step, contact_or_staff=person, now=now)
+    return True
+
+
+def expire_links(*, now: datetime, limit: int = 1_000) -> int:
+    """Mark links whose time is up as dead, with an event each. Safe to run twice at once."""
+    actor = SYSTEM("approvals.expire_links")
+    with transaction.atomic():
+        due = list(
+            StepLink.objects.select_for_update(skip_locked=True, of=("self",))
+            .filter(used_at=None, died_at=None, expires_at__lte=now)
+            .select_related("step__request", "staff", "contact")
+            .order_by("expires_at")[:limit]
+        )
+        StepLink.objects.filter(pk__in=[link.pk for link in due]).update(died_at=now)
+        for link in due:
+            person = link.staff or link.contact
+            assert person is not None  # approvals_link_one_recipient
+            record(
+                Action.LINK_EXPIRED,
+                actor=actor,
+                objects=[f"request:{link.step.request.public_id}"],
+                payload={"step": link.step.role, "recipient": person.public_id},
+                now=now,
+            )
+    return len(due)

@@ -1,0 +1,143 @@
+"""The path of a request: opening steps in their turn, asking the people, closing what is over (A1–A3)."""
+
+from datetime import datetime
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from accounts.models import User
+from accounts.roles import Role
+from approvals.access import person_of
+from approvals.models import Request, Step, StepLink, StepRole
+from approvals.policy import STAFF_ROLE, deciders
+from audit.actions import Action
+from audit.services import record
+from core.actors import Actor
+from core.links import hash_of, new_nonce
+from notifications.services import enqueue
+
+PURPOSE = "step"
+
+
+def open_next_step(*, actor: Actor, request: Request, now: datetime) -> Step | None:
+    """Open the first waiting step and ask its people; None when no step is left. The request is locked."""
+    step = request.steps.select_for_update().filter(state=Step.State.WAITING).order_by("position").first()
+    if step is None:
+        return None
+    step.state = Step.State.OPEN
+    step.opened_at = now
+    step.due_at = now + settings.STEP_LINK_LIFETIME
+    step.save(update_fields=["state", "opened_at", "due_at"])
+    people = [] if step.role == StepRole.RIGHTS_HOLDER else staff_who_may_decide(step)
+    record(
+        Action.STEP_OPENED,
+        actor=actor,
+        objects=[f"request:{request.public_id}"],
+        payload={
+            "step": step.role,
+            "revision": step.revision.number,
+            "people": [person.public_id for person in people],
+            "due_at": step.due_at,
+        },
+        now=now,
+    )
+    if step.contact is not None:
+        send_link(actor=actor, step=step, contact_or_staff=step.contact, now=now)
+    for person in people:
+        send_link(actor=actor, step=step, contact_or_staff=person, now=now)
+    if step.contact is None and len(people) < step.n_needed:
+        alarm_stuck(actor=actor, step=step, now=now)
+    return step
+
+
+def staff_who_may_decide(step: Step) -> list[User]:
+    """Active staff who may decide this step now, four eyes considered (A4)."""
+    role = STAFF_ROLE[StepRole(step.role)]
+    staff = {user.public_id: user for user in User.objects.with_role(role)}
+    decided = set(
+        step.request.decisions.exclude(staff=None).values_list("staff__public_id", flat=True)
+    )
+    able = deciders(
+        [person_of(user) for user in staff.values()],
+        role=step.role,
+        requester=step.request.requester.public_id,
+        decided=decided,
+    )
+    return [staff[person.ref] for person in able]
+
+
+def send_link(*, actor: Actor, step: Step, contact_or_staff: object, now: datetime) -> StepLink:
+    """A fresh personal link for one person, and its mail. Older links of the person for the step die (A3)."""
+    staff = contact_or_staff if isinstance(contact_or_staff, User) else None
+    contact = None if staff else step.contact
+    recipient = staff or contact
+    assert recipient is not None
+    older = step.links.filter(staff=staff, contact=contact)
+    renewals = older.count()
+    older.filter(used_at=None, died_at=None).update(died_at=now)
+    nonce = new_nonce()
+    link = StepLink.objects.create(
+        step=step,
+        staff=staff,
+        contact=contact,
+        nonce=nonce,
+        token_hash=hash_of(nonce, purpose=PURPOSE),
+        created_at=now,
+        expires_at=now + settings.STEP_LINK_LIFETIME,
+        n_renewals=renewals,
+    )
+    request = step.request
+    record(
+        Action.LINK_SENT if renewals == 0 else Action.LINK_RENEWED,
+        actor=actor,
+        objects=[f"request:{request.public_id}"],
+        payload={"step": step.role, "recipient": recipient.public_id}
+        | ({"expires_at": link.expires_at} if renewals == 0 else {}),
+        now=now,
+    )
+    enqueue(
+        "consent_requested" if contact else "step_requested",
+        recipient_ref=recipient.public_id,
+        context={"link": str(link.uid)},
+        dedupe_key=f"step_link:{link.uid}",
+        objects=[f"request:{request.public_id}"],
+        now=now,
+    )
+    return link
+
+
+def alarm_stuck(*, actor: Actor, step: Step, now: datetime) -> None:
+    """Nobody may decide this step: security and the administrators are told at once (A2)."""
+    step.stuck_at = now
+    step.save(update_fields=["stuck_at"])
+    number = step.request.public_id
+    record(Action.STEP_STUCK, actor=actor, objects=[f"request:{number}"], payload={"step": step.role}, now=now)
+    for person in guardians():
+        enqueue(
+            "step_stuck",
+            recipient_ref=person.public_id,
+            context={"step": step.pk},
+            dedupe_key=f"step_stuck:{step.pk}:{person.public_id}",
+            objects=[f"request:{number}"],
+            now=now,
+        )
+
+
+def guardians() -> QuerySet[User]:
+    """Those who can mend a stuck path: security, and administrators, who give roles."""
+    return User.objects.filter(
+        is_active=True, roles__overlap=[Role.SECURITY.value, Role.ADMIN.value]
+    ).order_by("public_id")
+
+
+def close_request(request: Request, state: Request.State, *, now: datetime) -> None:
+    """End a locked request: steps that were not decided are cancelled, every link dies."""
+    request.steps.filter(state__in=[Step.State.WAITING, Step.State.OPEN]).update(
+        state=Step.State.CANCELLED, ended_at=now
+    )
+    StepLink.objects.filter(step__request=request, used_at=None, died_at=None).update(died_at=now)
+    request.state = state
+    request.ended_at = now
+    request.version += 1
+    request.changed_at = now
+    request.save(update_fields=["state", "ended_at", "version", "changed_at", "key"])

@@ -1,0 +1,19 @@
+"""Scheduled work on requests; see the beat table in config.celery."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from approvals.services.links import expire_links
+from approvals.services.requests import expire_requests
+
+
+@shared_task(name="approvals.expire_links")
+def expire_links_task() -> int:
+    """Mark mail links whose time is up (A3)."""
+    return expire_links(now=timezone.now())
+
+
+@shared_task(name="approvals.expire_requests")
+def expire_requests_task() -> int:
+    """End requests that nobody touched for 30 days (A5)."""
+    return expire_requests(now=timezone.now())
