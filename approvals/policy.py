@@ -20,32 +20,6 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "none_of": lambda fact, value: fact not in value,
 }
 
-COO_THRESHOLD_JPY = 500_000
-
-# The path of A1, from the runbooks of the customer. Version 1 of every installation.
-DEFAULT_RULES: dict[str, Any] = {
-    "steps": [
-        {"role": "pm", "why": "always", "when": []},
-        {
-            "role": "rights_holder",
-            "why": "partner_is_rights_holder",
-            "when": [{"fact": "partner_kind", "op": "is", "value": "rights_holder"}],
-        },
-        {
-            "role": "legal",
-            "why": "contract_reviewed",
-            "when": [{"fact": "is_internal_without_contract", "op": "is", "value": False}],
-        },
-        {"role": "tech", "why": "identity_checked", "when": []},
-        {
-            "role": "coo",
-            "why": "amount_over_threshold",
-            "when": [{"fact": "monthly_amount_jpy", "op": "more_than", "value": COO_THRESHOLD_JPY}],
-            "second_factor": True,
-        },
-    ]
-}
-
 STAFF_ROLE = {
     StepRole.PM: Role.PM,
     StepRole.LEGAL: Role.LEGAL,
