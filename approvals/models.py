@@ -34,7 +34,7 @@ class PolicyVersion(models.Model):
 
 
 class Request(models.Model):
-    """申請: asks for a new key. `draft` holds the form as it was last saved; submitting makes a revision.
+    """申請: asks for a new key. `draft` is the form as last saved; submitting makes a revision.
 
     `version` grows with every act on the request: a form that carries an older one is stale (409).
     """
@@ -208,7 +208,7 @@ class StepLink(models.Model):
 
 
 class LinkOpening(models.Model):
-    """That a link was fetched: by a mail scanner or by a person, nobody can tell, so it proves nothing (A3)."""
+    """That a link was fetched: by a mail scanner or by a person, nobody can tell: it proves nothing (A3)."""
 
     link = models.ForeignKey(StepLink, on_delete=models.CASCADE, related_name="openings")
     opened_at = models.DateTimeField()

@@ -1,7 +1,8 @@
 """Which steps a request needs, who may decide them, and why: pure functions over data (A1, A2, A4).
 
-Rules are JSON: `{"steps": [{"role", "why", "when": [condition, …], "n": 1, "second_factor": false}, …]}`. A step
-is needed when all its conditions hold; a condition is `{"fact", "op", "value"}`. Steps are asked in their order.
+Rules are JSON: `{"steps": [{"role", "why", "when": [condition, …], "n": 1, "second_factor": false}, …]}`.
+A step is needed when all its conditions hold; a condition is `{"fact", "op", "value"}`. Steps are asked in
+their order.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

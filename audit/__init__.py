@@ -1,0 +1,1 @@
+"""The audit log: recording, searching, showing events (L1–L3)."""

@@ -21,9 +21,9 @@ class PersonKey(models.Model):
 class Event(models.Model):
     """Something that happened. `canonical` are the exact bytes that were recorded, `digest` their SHA-256.
 
-    All other columns repeat what `canonical` says, for searching. `objects_touched` names every thing that
-    the event concerns as `kind:number` (`key:KB-0412`), so that each has its timeline. `sealed` is the actor's
-    address and browser, readable only while the person's key exists.
+    All other columns repeat what `canonical` says, for searching. `objects_touched` names every thing
+    that the event concerns as `kind:number` (`key:KB-0412`), so that each has its timeline. `sealed` is the
+    actor's address and browser, readable only while the person's key exists.
     """
 
     uid = models.UUIDField(unique=True, default=uuid.uuid4)

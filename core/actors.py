@@ -26,7 +26,7 @@ class Actor:
     request_id: str = ""
 
 
-def SYSTEM(name: str) -> Actor:
+def SYSTEM(name: str) -> Actor:  # noqa: N802 - reads as the constant actor that it is
     """The actor of a scheduled job or of a command, by its name."""
     return Actor(kind="system", ref=name)
 

@@ -19,25 +19,25 @@ class DomainError(Exception):
         self.field = field
 
 
-class NotFound(DomainError):
+class NotFound(DomainError):  # noqa: N818 - an answer to a person, named as one
     """The thing does not exist for this person."""
 
     status = 404
 
 
-class NotAllowed(DomainError):
+class NotAllowed(DomainError):  # noqa: N818
     """The person sees the thing but may not do this to it."""
 
     status = 403
 
 
-class Conflict(DomainError):
+class Conflict(DomainError):  # noqa: N818
     """The thing changed meanwhile, or is not in a state that allows this."""
 
     status = 409
 
 
-class Invalid(DomainError):
+class Invalid(DomainError):  # noqa: N818
     """The input can't be accepted as it is."""
 
     status = 422

@@ -1,7 +1,7 @@
 """Tokens of mail links: derived when the mail is written, stored only as a hash (A3, K3).
 
-A row keeps a random `nonce`; its token is an HMAC of the nonce and the purpose under the server's LINK_SECRET.
-So neither the database alone nor the secret alone gives a working link, and no link stands in the
+A row keeps a random `nonce`; its token is an HMAC of nonce and purpose under the server's LINK_SECRET. So
+neither the database alone nor the secret alone gives a working link, and no link stands in the
 outbox, in a task's arguments or in a backup. 256 bits each; the nonce's first byte is the secret's version.
 """
 

@@ -9,6 +9,7 @@ class JsonFormatter(logging.Formatter):
     """Writes time, level, logger, message and the fields that were passed as `extra={"data": {…}}`."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """One line of JSON, without a line break in it."""
         line = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,

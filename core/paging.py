@@ -34,6 +34,7 @@ class Order:
     value: Callable[[Any], Any] | None = None
 
     def read(self, row: Model) -> Any:
+        """The row's value in this order."""
         return self.value(row) if self.value else getattr(row, self.column)
 
 

@@ -12,7 +12,7 @@ NONCE_BYTES = 12
 
 
 def seal(plain: bytes, *, purpose: str) -> str:
-    """`"<version>.<base64url>"`, bound to its purpose: what was sealed for one cannot be opened for another."""
+    """`"<version>.<base64url>"`, bound to its purpose: sealed for one, it cannot be opened for another."""
     version = max(settings.FIELD_SECRETS)
     nonce = os.urandom(NONCE_BYTES)
     box = AESGCM(_key(version, purpose)).encrypt(nonce, plain, purpose.encode())

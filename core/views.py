@@ -1,20 +1,21 @@
 """Pages that belong to no app: health, and the answer to a failed CSRF check."""
 
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 from django_redis import get_redis_connection
+from redis.exceptions import RedisError
 
 
 @require_safe
-def healthz(request: HttpRequest) -> HttpResponse:
+def healthz(_request: HttpRequest) -> HttpResponse:
     """The process answers (O2). Says nothing of the servers behind it."""
     return JsonResponse({"status": "ok"})
 
 
 @require_safe
-def readyz(request: HttpRequest) -> HttpResponse:
+def readyz(_request: HttpRequest) -> HttpResponse:
     """The process and the servers that it needs answer (O2): 200, or 503 with what is missing."""
     checks = {"postgresql": _postgresql_answers(), "valkey": _valkey_answers()}
     ready = all(checks.values())
@@ -25,7 +26,7 @@ def _postgresql_answers() -> bool:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except Exception:
+    except DatabaseError:
         return False
     return True
 
@@ -33,10 +34,10 @@ def _postgresql_answers() -> bool:
 def _valkey_answers() -> bool:
     try:
         return bool(get_redis_connection().ping())
-    except Exception:
+    except RedisError:
         return False
 
 
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 - Django's signature
     """403 with words: the form was too old, or came from elsewhere; nothing was done."""
     return render(request, "errors/csrf.html", status=403)

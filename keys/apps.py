@@ -1,5 +1,14 @@
+"""The `keys` app; what it owns stands in docs/architecture.md."""
+
 from django.apps import AppConfig
 
 
 class KeysConfig(AppConfig):
+    """Django's registration of the app."""
+
     name = "keys"
+
+    def ready(self) -> None:
+        from keys.mails import register_mails
+
+        register_mails()

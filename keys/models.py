@@ -3,7 +3,6 @@
 import uuid
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -242,7 +241,10 @@ class Key(models.Model):
 
 
 class Secret(models.Model):
-    """One value of a key; `public_id` is the `key_id` in its text. Never stored in clear: an HMAC to find it, Argon2id over that to prove it (K2)."""
+    """One value of a key; `public_id` is the `key_id` in its text.
+
+    Never stored in clear: an HMAC finds it, Argon2id over that proves it (K2).
+    """
 
     class Status(models.TextChoices):
         LIVE = "live", _("Live")

@@ -1,4 +1,4 @@
-"""What a key is asked to be: the terms that a request carries, approvers decide on and issuing follows (R1)."""
+"""What a key is asked to be: the terms that a request carries and approvers decide on (R1)."""
 
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime, time, timedelta
@@ -15,8 +15,8 @@ LICENCE_CHECKLIST = ("policy_read", "level_fits", "no_personal_data", "no_resale
 class KeyTerms:
     """Plain values only, so that the canonical JSON of two equal terms is equal to the byte.
 
-    Things are named by their public ids or codes; `""` or None is "none". Amounts: whole yen a month; US dollars
-    as text with two decimals. Days as ISO text, the last day being included. Limits: 0 is no limit of that kind.
+    Things are named by their public ids or codes; `""` or None is "none". Amounts: whole yen a month; US
+    dollars as text with two decimals. Days as ISO text, the last one included. Limits: 0 is no such limit.
     """
 
     name: str

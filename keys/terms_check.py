@@ -57,10 +57,7 @@ class Registry:
             ).first(),
             plan=Plan.objects.filter(code=terms.plan).first(),
             products={p.code: p for p in ApiProduct.objects.filter(code__in=terms.products, is_active=True)},
-            scopes={
-                s.code: s
-                for s in Scope.objects.filter(code__in=terms.scopes).select_related("product")
-            },
+            scopes={s.code: s for s in Scope.objects.filter(code__in=terms.scopes).select_related("product")},
         )
 
 
@@ -142,11 +139,15 @@ def _api(terms: KeyTerms, registry: Registry) -> Iterator[Problem]:
                     product=product.name,
                 ),
             )
+    yield from _plan(terms, registry)
+
+
+def _plan(terms: KeyTerms, registry: Registry) -> Iterator[Problem]:
     plan = registry.plan
     if plan is None:
         yield "plan", _("Choose a plan.")
         return
-    chosen = [scope for scope in registry.scopes.values()]
+    chosen = list(registry.scopes.values())
     if plan.level == Plan.Level.READ_ONLY and any(scope.is_write for scope in chosen):
         yield "scopes", _("This plan is read-only: it can't have scopes that change data.")
     if plan.level != Plan.Level.ADMIN and any(scope.is_admin for scope in chosen):
@@ -209,8 +210,10 @@ def _life(terms: KeyTerms, registry: Registry, today: date) -> Iterator[Problem]
     elif registry.contract is not None and last > registry.contract.ends_on:
         yield (
             "expires_on",
-            format_lazy(_("The contract ends on {day}; a key never outlives its contract."),
-                        day=registry.contract.ends_on.isoformat()),
+            format_lazy(
+                _("The contract ends on {day}; a key never outlives its contract."),
+                day=registry.contract.ends_on.isoformat(),
+            ),
         )
     elif (last - today).days > LONGEST_LIFE_DAYS:
         yield "expires_on", _("A key lives for a year at most; it can be renewed.")
