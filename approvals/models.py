@@ -93,7 +93,7 @@ class Request(models.Model):
 
 
 class Revision(models.Model):
-    """What was submitted, exactly: decisions are bound to `digest`, the SHA-256 of the canonical terms (A6)."""
+    """What was submitted: decisions are bound to `digest`, the SHA-256 of the canonical terms (A6)."""
 
     request = models.ForeignKey(Request, on_delete=models.PROTECT, related_name="revisions")
     number = models.PositiveSmallIntegerField()

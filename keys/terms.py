@@ -65,14 +65,8 @@ class KeyTerms:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "KeyTerms":
         """The terms of a revision. Raises KeyError when a field is missing: a revision is whole or wrong."""
-        return cls(
-            **{
-                field.name: tuple(data[field.name])
-                if isinstance(data[field.name], list)
-                else data[field.name]
-                for field in fields(cls)
-            }
-        )
+        values: dict[str, Any] = {field.name: data[field.name] for field in fields(cls)}
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
 
 
 def end_of_day(day: date) -> datetime:

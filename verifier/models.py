@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Gateway(models.Model):
-    """A proxy or a service that asks about keys; its answers follow `mode`, in an outage `fail_policy` (V5)."""
+    """A proxy or a service that asks about keys; `mode` shapes its answers, `fail_policy` its outages."""
 
     class Mode(models.TextChoices):
         STANDARD = "standard", _("Standard status codes")

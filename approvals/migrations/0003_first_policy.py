@@ -1,6 +1,8 @@
 from datetime import UTC, datetime
 
 from django.db import migrations
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.state import StateApps
 from django.utils import timezone
 
 RULES = {
@@ -27,7 +29,7 @@ RULES = {
 }
 
 
-def make_first_policy(apps, schema_editor):
+def make_first_policy(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Version 1 of the path, as A1 has it. In force from long ago, so that back-dated history has a policy."""
     PolicyVersion = apps.get_model("approvals", "PolicyVersion")
     long_ago = datetime(2020, 1, 1, tzinfo=UTC)
