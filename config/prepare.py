@@ -1,0 +1,38 @@
+"""Brings the database to what the code expects, once per start: `python -m config.prepare`.
+
+A process of its own, so that the launcher never loads Django. Its last line on standard output is JSON for
+the launcher: `{"demo": bool, "traffic": bool, "signins": str}`.
+"""
+
+import io
+import json
+import os
+import sys
+
+
+def main() -> None:
+    """Migrate, collect static files where they are served collected, load the demo into an empty database."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    import django
+
+    django.setup()
+    from django.conf import settings
+    from django.contrib.auth import get_user_model
+    from django.core.management import call_command, get_commands
+
+    call_command("migrate", interactive=False, verbosity=0)
+    if not settings.WHITENOISE_USE_FINDERS:
+        call_command("collectstatic", interactive=False, verbosity=0)
+    commands = get_commands() if settings.DEMO else {}
+    if "load_demo" in commands and not get_user_model().objects.exists():
+        print("Loading the demo's data, once.", file=sys.stderr, flush=True)
+        call_command("load_demo", stdout=sys.stderr)
+    signins = io.StringIO()
+    if "demo_signins" in commands:
+        call_command("demo_signins", stdout=signins)
+    traffic = "demo_traffic" in commands
+    print(json.dumps({"demo": settings.DEMO, "traffic": traffic, "signins": signins.getvalue()}))
+
+
+if __name__ == "__main__":
+    main()
