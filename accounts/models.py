@@ -70,6 +70,18 @@ class User(AbstractBaseUser):
         return may(self, Permission(permission))
 
     @property
+    def is_invited(self) -> bool:
+        """Whether this person has an account but never set a password."""
+        return self.is_active and self.last_login is None and not self.has_usable_password()
+
+    @property
+    def state(self) -> str:
+        """`active`, `invited` or `left`: the badge's state."""
+        if not self.is_active:
+            return "left"
+        return "invited" if self.is_invited else "active"
+
+    @property
     def needs_second_factor(self) -> bool:
         """Whether one of the person's roles demands MFA (S1)."""
         return bool(SECOND_FACTOR_ROLES.intersection(self.roles))

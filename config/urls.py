@@ -7,4 +7,6 @@ from core import views
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
+    path("sign-in/", include("accounts.sign_in_urls")),
+    path("accounts/", include("accounts.urls")),
 ]

@@ -1,0 +1,67 @@
+"""What follows from who is signed in: language, time zone, and the duty to have a second factor."""
+
+from collections.abc import Callable
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone, translation
+
+from accounts.access import has_second_factor, signed_in_with_second_factor
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+# Where someone may go who still has to set up a second factor.
+OPEN_VIEWS = frozenset(
+    {
+        "accounts:second-factor",
+        "accounts:language-set",
+        "accounts:theme-set",
+        "account_logout",
+        "account_reauthenticate",
+        "mfa_reauthenticate",
+        "mfa_reauthenticate_webauthn",
+        "mfa_activate_totp",
+        "mfa_add_webauthn",
+        "healthz",
+        "readyz",
+    }
+)
+
+
+class PersonMiddleware:
+    """Speaks the person's language and shows their clock (O4). A language chosen in this browser wins."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not request.user.is_authenticated:
+            return self.get_response(request)
+        if settings.LANGUAGE_COOKIE_NAME not in request.COOKIES:
+            translation.activate(request.user.language)
+            request.LANGUAGE_CODE = translation.get_language()
+        with timezone.override(ZoneInfo(request.user.time_zone)):
+            return self.get_response(request)
+
+
+class SecondFactorMiddleware:
+    """Leads people whose roles demand MFA to its set-up until they have it (S1); nothing else opens."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, *_: object) -> HttpResponse | None:
+        user = request.user
+        if not user.is_authenticated or not user.needs_second_factor:
+            return None
+        match = request.resolver_match
+        if match and match.view_name in OPEN_VIEWS:
+            return None
+        if signed_in_with_second_factor(request) or has_second_factor(user):
+            return None
+        return HttpResponseRedirect(reverse("accounts:second-factor"))
