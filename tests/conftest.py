@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,6 +13,9 @@ import redis
 
 from tests import servers
 from tests.environment import ENVIRONMENT
+
+if TYPE_CHECKING:
+    from tests.cast import Cast
 
 TESTS = Path(__file__).parent
 MARKED_FOLDERS = {"browser": "browser", "faults": "fault", "races": "race"}
@@ -103,3 +107,11 @@ def process_environment(transactional_db: None) -> dict[str, str]:
 
     database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
     return {**os.environ, "DATABASE_URL": database.geturl()}
+
+
+@pytest.fixture
+def cast(db: None) -> "Cast":
+    """The fixed cast: people over all roles, partners, contracts and the catalogue (tests/cast.py)."""
+    from tests.cast import Cast
+
+    return Cast()

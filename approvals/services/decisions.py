@@ -18,8 +18,8 @@ from core.errors import Conflict, Invalid, NotAllowed
 from keys.services.issuing import issue_key
 from keys.terms import KeyTerms
 from notifications.services import enqueue
-from partners.models import Contact
-from partners.services import IDENTITY_CHECKLIST, record_identity_check
+from partners.models import Contact, IdentityCheck
+from partners.services import record_identity_check
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def decide_as_staff(
     if step.role == StepRole.TECH and answer.outcome == Decision.Outcome.APPROVE:
         record_identity_check(
             actor=actor,
-            by=by,
+            checked_by=by,
             partner=step.request.partner,
             checklist=list(answer.checklist),
             note="",
@@ -134,7 +134,7 @@ def _check_answer(step: Step, answer: Answer) -> None:
     if answer.outcome == Decision.Outcome.REJECT and not answer.reason.strip():
         raise Invalid(_("A rejection needs a reason: the requester will read it."), field="reason")
     if step.role == StepRole.TECH and answer.outcome == Decision.Outcome.APPROVE:
-        if not set(IDENTITY_CHECKLIST) <= set(answer.checklist):
+        if not set(IdentityCheck.points_for(step.request.partner.kind)) <= set(answer.checklist):
             raise Invalid(
                 _("Every point of the identity check must be confirmed before approval."), field="checklist"
             )

@@ -1,0 +1,1 @@
+"""The pages of requests and approvals, by what they are about."""
