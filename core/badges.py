@@ -26,6 +26,7 @@ LOOKS: dict[str, dict[str, Look]] = {
         "revoked": Look(_("Revoked"), "ban", "mute"),
         "expired": Look(_("Expired"), "clock", "mute"),
         # Conditions: what is most wrong with a key whose status alone would look fine.
+        "undelivered": Look(_("Not delivered"), "mail-x", "warn"),
         "expiring": Look(_("Expires soon"), "clock", "warn"),
         "rotating": Look(_("Rotating"), "rotate", "info"),
         "rotation_due": Look(_("Rotation due"), "rotate", "warn"),

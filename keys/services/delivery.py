@@ -8,12 +8,14 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import Conflict, NotFound
 from core.links import hash_of, hashes_of_token, new_nonce
 from keys import hotstore, lifecycle, secret_format
+from keys.access import require_may_redeliver
 from keys.hashing import current_version, digest, hash_digest
 from keys.models import Delivery, Key, Secret
 from keys.services.status import end_key
@@ -107,9 +109,7 @@ def reveal_secret(*, actor: Actor, token: str, now: datetime) -> Reveal:
     objects = [f"key:{key.public_id}", f"contact:{delivery.recipient.public_id}"]
     seen = {"key_id": secret.public_id, "recipient": delivery.recipient.public_id}
     record(Action.SECRET_REVEALED, actor=actor, objects=objects, payload=seen, now=now)
-    record(
-        Action.KEY_ACTIVATED, actor=actor, objects=objects, payload={"key_id": secret.public_id}, now=now
-    )
+    record(Action.KEY_ACTIVATED, actor=actor, objects=objects, payload={"key_id": secret.public_id}, now=now)
     enqueue(
         "key_revealed",
         recipient_ref=key.owner.public_id,
@@ -129,6 +129,9 @@ def _require_open(delivery: Delivery, key: Key, now: datetime) -> None:
         raise Conflict(_("This link has expired."))
     if key.status != Key.Status.PENDING:
         raise Conflict(_("This key is not waiting for delivery any more."))
+    # The person left the partner, and the mail with the link may have stayed.
+    if not delivery.recipient.is_active:
+        raise Conflict(_("This link is for somebody who does not receive keys any more."))
 
 
 def _activate(key: Key, secret: Secret, now: datetime) -> None:
@@ -163,20 +166,29 @@ def confirm_delivery(*, actor: Actor, token: str, now: datetime) -> Delivery:
 
 
 @transaction.atomic
-def renew_delivery(*, actor: Actor, key: Key, now: datetime) -> Delivery:
+def renew_delivery(
+    *, actor: Actor, key: Key, now: datetime, by: User | None = None, via: Delivery | None = None
+) -> Delivery:
     """Send a new link to the registered address; what the old one gave is worthless from now on (K3).
 
-    Serves "the link expired" and "I never saw the key". A secret that was revealed is revoked if it was never
-    used; one that was used is not touched: then the recipient has it. At most 5 links for one key.
+    Asked for by staff (`by`) or by whoever holds a link of this key (`via`). Serves "the link expired" and "I never
+    saw the key". A secret that was revealed is revoked if it was never used; one that was used is not touched: then
+    the recipient has it. At most 5 links for one key. Raises NotAllowed, Conflict.
     """
+    if by is not None:
+        require_may_redeliver(by)
     key = Key.objects.select_for_update().get(pk=key.pk)
     last = Delivery.objects.select_for_update().filter(key=key).first()
-    if last is None or key.has_ended or key.status == Key.Status.SUSPENDED:
+    if last is None or key.has_ended or key.status == Key.Status.SUSPENDED or not key.recipient.is_active:
         raise Conflict(_("This key can't be delivered now."))
     if last.attempt >= MAX_ATTEMPTS:
         raise Conflict(_("Too many links were sent for this key. Ask its owner to help."))
+    if via is not None:
+        _require_own_link(via, last)
     if last.secret is not None:
         _withdraw_secret(actor, key, last.secret, now)
+    elif key.status != Key.Status.PENDING:
+        raise Conflict(_("This key is not waiting for delivery any more."))
     last.state = Delivery.State.REPLACED
     last.save(update_fields=["state"])
     record(
@@ -189,10 +201,20 @@ def renew_delivery(*, actor: Actor, key: Key, now: datetime) -> Delivery:
     return send_delivery(actor=actor, key=key, now=now, attempt=last.attempt + 1)
 
 
+def _require_own_link(via: Delivery, last: Delivery) -> None:
+    """A forwarded or older link can ask for a new mail, but can't withdraw what another link revealed."""
+    if last.secret is not None and via.pk != last.pk:
+        raise Conflict(_("The key was revealed by a newer link."))
+    if last.state == Delivery.State.CONFIRMED:
+        raise Conflict(_("It was confirmed that the key is stored. Ask its owner to help."))
+
+
 def _withdraw_secret(actor: Actor, key: Key, secret: Secret, now: datetime) -> None:
     secret = Secret.objects.select_for_update().get(pk=secret.pk)
-    if secret.first_used_at is not None or secret.last_used_at is not None:
+    if secret.first_used_at or secret.last_used_at or key.last_used_at:
         raise Conflict(_("This key has been used already, so it was received. Ask its owner to rotate it."))
+    if secret.status != Secret.Status.LIVE:
+        raise Conflict(_("This key can't be delivered now."))
     secret.status = Secret.Status.REVOKED
     secret.ends_at = now
     secret.save(update_fields=["status", "ends_at"])

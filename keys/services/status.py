@@ -1,5 +1,6 @@
 """Stopping and starting keys: suspend, reactivate, revoke, expire (K6, K8). In force on the next check (V4)."""
 
+import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
@@ -33,8 +34,15 @@ def suspend_key(*, actor: Actor, by: User, key: Key, reason: str, now: datetime)
     key.status_reason = reason.strip()[:MAX_NOTE]
     key.suspended_at = now
     _save_status(key, now, "status_reason", "suspended_at")
-    _tell(Action.KEY_SUSPENDED, actor=actor, key=key, payload={"reason": key.status_reason}, before=before,
-          kind="key_suspended", now=now)
+    _tell(
+        Action.KEY_SUSPENDED,
+        actor=actor,
+        key=key,
+        payload={"reason": key.status_reason},
+        before=before,
+        kind="key_suspended",
+        now=now,
+    )
     return key
 
 
@@ -52,8 +60,15 @@ def reactivate_key(*, actor: Actor, by: User, key: Key, reason: str, now: dateti
     key.status_reason = ""
     key.suspended_at = None
     _save_status(key, now, "status_reason", "suspended_at")
-    _tell(Action.KEY_REACTIVATED, actor=actor, key=key, payload={"reason": reason.strip()[:MAX_NOTE]},
-          before=before, kind="key_reactivated", now=now)
+    _tell(
+        Action.KEY_REACTIVATED,
+        actor=actor,
+        key=key,
+        payload={"reason": reason.strip()[:MAX_NOTE]},
+        before=before,
+        kind="key_reactivated",
+        now=now,
+    )
     return key
 
 
@@ -71,7 +86,8 @@ def revoke_key(
         raise Invalid(_("Choose a reason."), field="reason")
     if reason == Key.RevokeReason.OTHER and not note.strip():
         raise Invalid(_("Say what the reason is."), field="note")
-    if typed_number.strip() != key.public_id:
+    # As app.js compares it: a Japanese keyboard may write the number in full width.
+    if unicodedata.normalize("NFKC", typed_number).strip().upper() != key.public_id:
         raise Invalid(_("Type the key's number exactly as it is written above."), field="typed_number")
     key = Key.objects.select_for_update().get(pk=key.pk)
     lifecycle.require(key, Key.Status.REVOKED)
@@ -94,7 +110,9 @@ def end_key(*, actor: Actor, key: Key, reason: str, note: str, now: datetime) ->
     Delivery.objects.filter(key=key, state=Delivery.State.WAITING).update(state=Delivery.State.EXPIRED)
     emit_metric("api_key_revoked", payload={"key": key.public_id, "reason": reason}, now=now)
     payload = {"reason_code": reason, "note": key.status_reason}
-    _tell(Action.KEY_REVOKED, actor=actor, key=key, payload=payload, before=before, kind="key_revoked", now=now)
+    _tell(
+        Action.KEY_REVOKED, actor=actor, key=key, payload=payload, before=before, kind="key_revoked", now=now
+    )
     return key
 
 
@@ -135,7 +153,8 @@ def expire_keys(*, now: datetime, limit: int = 1_000) -> int:
     actor = SYSTEM("keys.expire_keys")
     with transaction.atomic():
         due = list(
-            Key.objects.select_for_update(skip_locked=True)
+            Key.objects.select_related("recipient", "owner")
+            .select_for_update(skip_locked=True, of=("self",))
             .filter(status__in=lifecycle.RUNNING, expires_at__lte=now)
             .order_by("expires_at")[:limit]
         )
@@ -159,6 +178,12 @@ def _expire_batch(keys: Sequence[Key], *, actor: Actor, now: datetime) -> None:
     Delivery.objects.filter(key__in=keys, state=Delivery.State.WAITING).update(state=Delivery.State.EXPIRED)
     for key in keys:
         payload = {"expires_at": key.expires_at.isoformat()}
-        _tell(Action.KEY_EXPIRED, actor=actor, key=key, payload=payload, before=before[key.pk],
-              kind="key_expired", now=now)
-
+        _tell(
+            Action.KEY_EXPIRED,
+            actor=actor,
+            key=key,
+            payload=payload,
+            before=before[key.pk],
+            kind="key_expired",
+            now=now,
+        )

@@ -1,0 +1,134 @@
+"""The one worst condition of a key, in words, and its next date with the reason (UX: habits of good consoles)."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from django.db.models import Exists, OuterRef, Q
+from django.utils.functional import Promise
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext_lazy
+
+from core.badges import look_of
+from core.wording import days_left_text, short_text
+from keys.lifecycle import RUNNING
+from keys.models import Delivery, Key, Secret
+from keys.terms import end_of_day, office_day
+
+EXPIRY_WARNING_DAYS = 30
+ROTATION_WARNING_DAYS = 14
+UNUSED_DAYS = 90
+USABLE = (Key.Status.ACTIVE, Key.Status.RETIRING)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A state of `core.badges` (kind "key") and, where they say more, words of its own."""
+
+    state: str
+    text: str | Promise = ""
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether somebody should do something about it."""
+        return look_of("key", self.state).tone in {"warn", "bad"}
+
+
+@dataclass(frozen=True, slots=True)
+class NextDate:
+    """The date that matters next and why; `tone` is "", "warn" or "bad"."""
+
+    on: date | None
+    note: str | Promise
+    tone: str = ""
+
+
+def last_day(key: Key) -> date:
+    """The last day on which the key works; `expires_at` is the end of that day."""
+    return office_day(key.expires_at - timedelta(microseconds=1))
+
+
+def is_unused(key: Key, now: datetime) -> bool:
+    """Whether a key that could be used was not used for 90 days."""
+    seen = key.last_used_at or key.activated_at
+    return seen is not None and seen <= now - timedelta(days=UNUSED_DAYS)
+
+
+def condition_of(key: Key, *, overlap: Secret | None, waiting: Delivery | None, now: datetime) -> Condition:
+    """What is most wrong with the key; its status, when nothing is."""
+    if key.status == Key.Status.PENDING:
+        return Condition("pending") if waiting and waiting.expires_at > now else Condition("undelivered")
+    if key.status not in USABLE:
+        return Condition(key.status)
+    today = office_day(now)
+    if key.rotation_due_on and key.rotation_due_on < today:
+        return Condition("rotation_late")
+    if (last_day(key) - today).days <= EXPIRY_WARNING_DAYS:
+        return Condition("expiring")
+    if key.status == Key.Status.RETIRING:
+        return Condition("retiring")
+    if key.rotation_due_on and (key.rotation_due_on - today).days <= ROTATION_WARNING_DAYS:
+        return Condition("rotation_due")
+    if is_unused(key, now):
+        return Condition("unused", ngettext_lazy("Unused for %d day", "Unused for %d days") % _idle(key, now))
+    return Condition("rotating") if overlap else Condition("active")
+
+
+def _idle(key: Key, now: datetime) -> int:
+    seen = key.last_used_at or key.activated_at or now
+    return (now - seen).days
+
+
+def needs_attention(now: datetime) -> Q:
+    """The same question for the database: keys whose condition has the tone of a warning or worse."""
+    today = office_day(now)
+    idle = now - timedelta(days=UNUSED_DAYS)
+    open_links = Delivery.objects.filter(
+        key=OuterRef("pk"), state=Delivery.State.WAITING, expires_at__gt=now
+    )
+    return (
+        Q(status=Key.Status.RETIRING)
+        | Q(status=Key.Status.PENDING) & ~Exists(open_links)
+        | Q(status=Key.Status.ACTIVE)
+        & (
+            Q(rotation_due_on__lte=today + timedelta(days=ROTATION_WARNING_DAYS))
+            | Q(expires_at__lte=end_of_day(today + timedelta(days=EXPIRY_WARNING_DAYS)))
+            | unused_for(idle)
+        )
+    )
+
+
+def unused_for(since: datetime) -> Q:
+    """Keys that could be used and were not, since this moment."""
+    return Q(status__in=USABLE) & (
+        Q(last_used_at__lte=since) | Q(last_used_at=None, activated_at__lte=since)
+    )
+
+
+def next_date_of(
+    key: Key, *, overlap: Secret | None, waiting: Delivery | None, now: datetime
+) -> NextDate:
+    """The day a key ends, and what comes before it: a link that runs out, an old secret, a rotation."""
+    on, today = last_day(key), office_day(now)
+    if key.status == Key.Status.REVOKED and key.ended_at:
+        reason = Key.RevokeReason(key.revoke_reason).label
+        return NextDate(office_day(key.ended_at), format_lazy("{}: {}", _("revoked"), reason))
+    if key.status not in RUNNING:
+        return NextDate(on, _("expired"))
+    if key.status == Key.Status.SUSPENDED:
+        return NextDate(on, key.status_reason[:60])
+    if key.status == Key.Status.PENDING:
+        if waiting is None or waiting.expires_at <= now:
+            return NextDate(on, _("no link is open"), "warn")
+        return NextDate(on, format_lazy(_("link ends {}"), short_text(waiting.expires_at)), "warn")
+    left = (on - today).days
+    if key.rotation_due_on and key.rotation_due_on < today:
+        late = (today - key.rotation_due_on).days
+        return NextDate(on, ngettext_lazy("rotation %d day late", "rotation %d days late") % late, "bad")
+    if left <= EXPIRY_WARNING_DAYS:
+        return NextDate(on, days_left_text(on, today), "bad" if left <= 7 else "warn")
+    if overlap and overlap.ends_at:
+        return NextDate(on, format_lazy(_("old secret ends {}"), short_text(overlap.ends_at)), "warn")
+    if key.rotation_due_on and (key.rotation_due_on - today).days <= ROTATION_WARNING_DAYS:
+        return NextDate(on, format_lazy(_("rotation due {}"), key.rotation_due_on.isoformat()), "warn")
+    return NextDate(on, days_left_text(on, today))

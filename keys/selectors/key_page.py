@@ -1,0 +1,95 @@
+"""All that the page of one key shows (K5)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from accounts.models import User
+from accounts.roles import Permission
+from keys import lifecycle
+from keys.models import ApiProduct, Delivery, Key, Scope, Secret
+from keys.selectors.conditions import Condition, NextDate, condition_of, next_date_of
+from keys.selectors.use import Use, use_of
+
+
+@dataclass(frozen=True, slots=True)
+class May:
+    """What this person can do with this key now; the services ask again."""
+
+    suspend: bool
+    reactivate: bool
+    revoke: bool
+    redeliver: bool
+
+    @property
+    def anything_dangerous(self) -> bool:
+        """Whether the danger zone has a button."""
+        return self.suspend or self.reactivate or self.revoke
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPage:
+    """One key with what belongs to it. `delivery` is the newest one."""
+
+    key: Key
+    products: Sequence[ApiProduct]
+    scopes: Sequence[Scope]
+    secrets: Sequence[Secret]
+    deliveries: Sequence[Delivery]
+    use: Use
+    condition: Condition
+    next_date: NextDate
+    may: May
+
+    @property
+    def live(self) -> Secret | None:
+        """The secret in use."""
+        return next((s for s in self.secrets if s.status == Secret.Status.LIVE), None)
+
+    @property
+    def delivery(self) -> Delivery | None:
+        """The newest delivery."""
+        return self.deliveries[0] if self.deliveries else None
+
+
+def key_page(user: User, key: Key, *, now: datetime) -> KeyPage:
+    """Read the page of a key that `keys.access.find_key` let this person see."""
+    secrets = list(key.secrets.all())
+    deliveries = list(key.deliveries.select_related("recipient", "secret"))
+    overlap = next((s for s in secrets if s.status == Secret.Status.OVERLAP), None)
+    waiting = next((d for d in deliveries if d.state == Delivery.State.WAITING), None)
+    return KeyPage(
+        key=key,
+        products=list(key.products.all()),
+        scopes=list(Scope.objects.filter(code__in=key.scopes)),
+        secrets=secrets,
+        deliveries=deliveries,
+        use=use_of([key], now=now)[key.pk],
+        condition=condition_of(key, overlap=overlap, waiting=waiting, now=now),
+        next_date=next_date_of(key, overlap=overlap, waiting=waiting, now=now),
+        may=what_may(user, key, deliveries[0] if deliveries else None),
+    )
+
+
+def what_may(user: User, key: Key, delivery: Delivery | None) -> May:
+    """The buttons for this person and this state."""
+    stopped = key.status == Key.Status.SUSPENDED
+    suspend = user.may(Permission.SUSPEND_KEYS)
+    return May(
+        suspend=suspend and lifecycle.can(key, Key.Status.SUSPENDED),
+        reactivate=suspend and stopped,
+        revoke=user.may(Permission.REVOKE_KEYS) and lifecycle.can(key, Key.Status.REVOKED),
+        redeliver=user.may(Permission.REDELIVER_KEYS) and can_redeliver(key, delivery),
+    )
+
+
+def can_redeliver(key: Key, delivery: Delivery | None) -> bool:
+    """Whether a new link would help: nothing was revealed yet, or what was revealed was never used."""
+    if delivery is None or key.has_ended or key.status == Key.Status.SUSPENDED:
+        return False
+    secret = delivery.secret
+    if secret is None:
+        return key.status == Key.Status.PENDING
+    return secret.status == Secret.Status.LIVE and not (
+        secret.first_used_at or secret.last_used_at or key.last_used_at
+    )
