@@ -1,0 +1,80 @@
+"""`manage.py check --deploy` as the release checklist of the security runbook (S4)."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+
+LONGEST_CACHE_TTL = 300
+MIN_DIFFERENT_BYTES = 16
+NO_MAIL = ("console", "dummy", "locmem", "filebased", "django_mail_preview")
+
+
+@register(Tags.security, deploy=True)
+def check_secrets(**_: Any) -> list[CheckMessage]:
+    """Each server secret is random enough, and none serves two purposes."""
+    errors: list[CheckMessage] = []
+    seen: dict[bytes, str] = {}
+    for name, versions in (
+        ("API_KEY_HASH_SECRET", settings.PEPPERS),
+        ("LINK_SECRET", settings.LINK_SECRETS),
+        ("FIELD_SECRET", settings.FIELD_SECRETS),
+    ):
+        for version, secret in versions.items():
+            if len(set(secret)) < MIN_DIFFERENT_BYTES:
+                errors.append(
+                    _error(1, f"{name} version {version} is weak.", "Make it with `openssl rand -hex 32`.")
+                )
+            if secret in seen:
+                errors.append(
+                    _error(2, f"{name} and {seen[secret]} share a value.", "Give each its own secret.")
+                )
+            seen[secret] = name
+    return errors
+
+
+@register(Tags.security, deploy=True)
+def check_verifier(**_: Any) -> list[CheckMessage]:
+    """Cache lifetime, touch interval and default limit are what the runbook asks for."""
+    errors: list[CheckMessage] = []
+    if not 1 <= settings.API_KEY_AUTH_CACHE_TTL_SECONDS <= LONGEST_CACHE_TTL:
+        errors.append(
+            _error(
+                3,
+                "API_KEY_AUTH_CACHE_TTL_SECONDS is not between 1 and 300.",
+                "It bounds how long a key lives on after a revocation that the cache could not be told of.",
+            )
+        )
+    if settings.API_KEY_LAST_USED_TOUCH_INTERVAL_SECONDS < 1:
+        errors.append(
+            _error(4, "API_KEY_LAST_USED_TOUCH_INTERVAL_SECONDS is below 1.", "60 is a good value.")
+        )
+    if settings.API_KEY_DEFAULT_RATE_LIMIT < 1:
+        errors.append(_error(5, "API_KEY_DEFAULT_RATE_LIMIT is below 1.", "100 is the product's default."))
+    return errors
+
+
+@register(Tags.security, deploy=True)
+def check_addresses(**_: Any) -> list[CheckMessage]:
+    """The portal is served over TLS, origins are real front ends, mail leaves the machine, no demo."""
+    errors: list[CheckMessage] = []
+    if urlsplit(settings.PORTAL_URL).scheme != "https":
+        errors.append(_error(6, "PORTAL_URL is not https.", "Mail links must lead to TLS."))
+    for origin in settings.ALLOWED_ORIGINS:
+        parts = urlsplit(origin)
+        if parts.scheme != "https" or not parts.hostname or "*" in origin or parts.path not in {"", "/"}:
+            errors.append(
+                _error(7, f"ALLOWED_ORIGINS has {origin!r}.", "Name real front ends: https://app.example.jp")
+            )
+    if any(word in settings.EMAIL_BACKEND for word in NO_MAIL):
+        errors.append(
+            _error(8, "Mail does not leave this machine.", "Set EMAIL_URL, for example smtp+tls://…")
+        )
+    if settings.DEMO:
+        errors.append(_error(9, "DEMO is on: its passwords are printed.", "Unset DEMO."))
+    return errors
+
+
+def _error(number: int, message: str, hint: str) -> CheckMessage:
+    return Error(message, hint=hint, id=f"kagiban.E{number:03d}")
