@@ -9,4 +9,5 @@ urlpatterns = [
     path("readyz", views.readyz, name="readyz"),
     path("sign-in/", include("accounts.sign_in_urls")),
     path("accounts/", include("accounts.urls")),
+    path("partners/", include("partners.urls")),
 ]

@@ -1,0 +1,1 @@
+"""Who keys are for: partners, contacts, contracts, workspaces, identity checks."""

@@ -4,6 +4,9 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+# A key in one of these states never comes back (keys.models stands above this app: names only).
+ENDED_KEY_STATES = ("revoked", "expired")
+
 
 class LicenceLevel(models.TextChoices):
     """Data-licence level of DATA_LICENSE_AND_EXTERNAL_API_POLICY, from the freest to the strictest."""
@@ -84,15 +87,18 @@ class Contact(models.Model):
                 fields=["partner", "email"], condition=models.Q(is_active=True), name="partners_contact_once"
             ),
             models.CheckConstraint(
-                condition=models.Q(
-                    purposes__contained_by=["technical", "billing", "legal", "consent"]
-                ),
+                condition=models.Q(purposes__contained_by=["technical", "billing", "legal", "consent"]),
                 name="partners_contact_purposes_known",
             ),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def purpose_words(self) -> list[str]:
+        """What the person is for, in words."""
+        return [str(self.Purpose(purpose).label) for purpose in self.purposes]
 
 
 class Contract(models.Model):
@@ -140,6 +146,13 @@ class Workspace(models.Model):
 class IdentityCheck(models.Model):
     """That security checked who the partner is, and by what: kept for each time it was done (A1)."""
 
+    class Point(models.TextChoices):
+        CORPORATE_NUMBER = "corporate_number", _("Corporate number and name match the public register")
+        MAIL_DOMAIN = "mail_domain", _("The domain of the contact's address belongs to the partner")
+        CALL_BACK = "call_back", _("The person in charge was confirmed by calling back a public number")
+        SCREENING = "screening", _("Sanctions and anti-social forces lists were searched")
+        TERMS_ON_FILE = "terms_on_file", _("NDA and terms of use are on file, signed")
+
     partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="identity_checks")
     checked_by = models.ForeignKey("accounts.User", on_delete=models.PROTECT, related_name="+")
     checked_at = models.DateTimeField()
@@ -151,3 +164,13 @@ class IdentityCheck(models.Model):
 
     def __str__(self) -> str:
         return f"{self.partner} {self.checked_at:%Y-%m-%d}"
+
+    @classmethod
+    def points_for(cls, kind: str) -> list["IdentityCheck.Point"]:
+        """The points that a partner of this kind must pass. A star and a team are in no company register."""
+        point = cls.Point
+        if kind == Partner.Kind.INTERNAL:
+            return [point.MAIL_DOMAIN, point.TERMS_ON_FILE]
+        if kind == Partner.Kind.RIGHTS_HOLDER:
+            return [point.MAIL_DOMAIN, point.CALL_BACK, point.SCREENING, point.TERMS_ON_FILE]
+        return list(point)

@@ -1,0 +1,149 @@
+"""Data for the partner pages, in a constant number of queries."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from django.conf import settings
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+
+from core.paging import Order, Page, keyset_page
+from core.parsing import clean_text
+from partners.models import ENDED_KEY_STATES, Contact, Contract, IdentityCheck, Partner, Workspace
+
+PAGE_SIZE = 25
+ENDS_SOON = timedelta(days=30)
+ORDERS = {
+    "name": Order("name"),
+    "-created_at": Order("created_at", descending=True),
+    "created_at": Order("created_at"),
+}
+RUNNING = ~Q(keys__status__in=ENDED_KEY_STATES) & Q(keys__isnull=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerList:
+    """One page of partners with `n_keys` (keys that work) on each, and how many there are of each kind."""
+
+    page: Page[Partner]
+    counts: dict[str, int]
+    total: int
+
+
+def list_partners(
+    *, text: str = "", kind: str = "", ended: bool = False, sort: str = "name", cursor: str = ""
+) -> PartnerList:
+    """Partners whose name, kana, number or contact holds `text`. `ended` shows those that ended, too."""
+    found = _search(text)
+    if not ended:
+        found = found.filter(is_active=True)
+    counts = {row["kind"]: row["n"] for row in found.order_by().values("kind").annotate(n=Count("id"))}
+    rows = found.filter(kind=kind) if kind in Partner.Kind.values else found
+    page = keyset_page(rows, order=ORDERS.get(sort, ORDERS["name"]), size=PAGE_SIZE, cursor=cursor)
+    _count_keys(page.rows)
+    total = counts.get(kind, 0) if kind in Partner.Kind.values else sum(counts.values())
+    return PartnerList(page=page, counts=counts, total=total)
+
+
+def _search(text: str) -> QuerySet[Partner]:
+    text = clean_text(text)[:120]
+    if not text:
+        return Partner.objects.all()
+    people = Contact.objects.filter(partner=OuterRef("pk")).filter(
+        Q(name__icontains=text) | Q(email__icontains=text)
+    )
+    return Partner.objects.filter(
+        Q(name__icontains=text)
+        | Q(name_kana__icontains=text)
+        | Q(public_id__iexact=text)
+        | Q(corporate_number=text)
+        | Exists(people)
+    )
+
+
+def _count_keys(partners: Sequence[Partner]) -> None:
+    """Put `n_keys` on each partner: counted for the page's rows only, whatever the table holds."""
+    numbers = dict(
+        Partner.objects.filter(pk__in=[partner.pk for partner in partners])
+        .annotate(n=Count("keys", filter=RUNNING))
+        .values_list("pk", "n")
+    )
+    for partner in partners:
+        partner.n_keys = numbers.get(partner.pk, 0)  # type: ignore[attr-defined]  # for the template
+
+
+@dataclass(frozen=True, slots=True)
+class ContractRow:
+    """A contract as the partner's page shows it; `state` is one of the badge table's."""
+
+    contract: Contract
+    state: str
+    needs_coo: bool
+    n_keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceRow:
+    """A workspace and how many keys work in it."""
+
+    workspace: Workspace
+    n_keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerPage:
+    """All that belongs to a partner."""
+
+    partner: Partner
+    contacts: Sequence[Contact]
+    contracts: Sequence[ContractRow]
+    workspaces: Sequence[WorkspaceRow]
+    checks: Sequence[IdentityCheck]
+    n_keys: int
+    monthly_jpy: int
+    splits_threshold: bool
+
+    @property
+    def lacks_consent_contact(self) -> bool:
+        """Whether no request of this rights-holder could be decided: nobody is there to consent."""
+        return self.partner.needs_consent and not any(
+            contact.is_active and Contact.Purpose.CONSENT in contact.purposes for contact in self.contacts
+        )
+
+
+def partner_page(partner: Partner, *, today: date) -> PartnerPage:
+    """The partner's page, in five queries."""
+    contracts = [
+        ContractRow(
+            contract=contract,
+            state=contract_state(contract, today=today),
+            needs_coo=contract.monthly_amount_jpy > settings.COO_THRESHOLD_JPY,
+            n_keys=contract.n_keys,
+        )
+        for contract in partner.contracts.annotate(n_keys=Count("keys", filter=RUNNING))
+    ]
+    in_force = [row.contract.monthly_amount_jpy for row in contracts if row.state in {"active", "ending"}]
+    return PartnerPage(
+        partner=partner,
+        contacts=list(partner.contacts.order_by("-is_active", "name")),
+        contracts=contracts,
+        workspaces=[
+            WorkspaceRow(workspace=workspace, n_keys=workspace.n_keys)
+            for workspace in partner.workspaces.order_by("-is_active", "name").annotate(
+                n_keys=Count("keys", filter=RUNNING)
+            )
+        ],
+        checks=list(partner.identity_checks.select_related("checked_by")[:5]),
+        n_keys=partner.keys.exclude(status__in=ENDED_KEY_STATES).count(),
+        monthly_jpy=sum(in_force),
+        splits_threshold=len(in_force) > 1 and max(in_force) <= settings.COO_THRESHOLD_JPY < sum(in_force),
+    )
+
+
+def contract_state(contract: Contract, *, today: date) -> str:
+    """`upcoming`, `active`, `ending` (within 30 days) or `ended`; the last day still counts."""
+    if contract.starts_on > today:
+        return "upcoming"
+    if contract.ends_on < today:
+        return "ended"
+    return "ending" if contract.ends_on - today <= ENDS_SOON else "active"

@@ -1,0 +1,1 @@
+"""Pages of partners and what belongs to them."""
