@@ -98,8 +98,8 @@ def forget(family: str) -> None:
 def publish_key(public_id: str) -> bool:
     """Write the committed state of a key (`KB-0412`) into the hot store, before the caller goes on.
 
-    Called by services on commit. A failure is logged, not raised: the change is committed, and the record that
-    tells otherwise dies soon. Returns whether the store was told.
+    Called by services on commit. A failure is logged, not raised: the change is committed, and the record
+    that tells otherwise dies soon. Returns whether the store was told.
     """
     try:
         return _publish(public_id)
@@ -198,6 +198,7 @@ def _identity(key: Key) -> bytes:
             "concurrency": key.concurrency or None,
             "budget_usd": None if key.monthly_budget_usd is None else str(key.monthly_budget_usd),
         },
+        "time_zone": key.workspace.time_zone,
         "expires_at": key.expires_at.isoformat(),
         "retiring_since": key.changed_at.isoformat() if retiring else None,
     }

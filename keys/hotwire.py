@@ -211,6 +211,11 @@ def _pause() -> None:
     _Pause.until = time.monotonic() + PAUSE_SECONDS
 
 
+def resume() -> None:
+    """Try again at once, whatever failed a moment ago."""
+    _Pause.until = 0.0
+
+
 def drop() -> None:
     """Close this thread's connection; the next call makes a new one."""
     mine = _local.__dict__.pop("connection", None)

@@ -1,0 +1,130 @@
+"""The verifier's WSGI entry, `/v1/…`: a raw callable, called before Django's handler is (ARCHITECTURE)."""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+from keys.hotwire import StoreUnavailableError
+from keys.secret_format import contains_secret, key_id_of
+from verifier import answers, cold, degraded, gateways, question, warm
+from verifier.answers import Response
+from verifier.codes import Code
+from verifier.gateways import Caller
+from verifier.question import Question
+from verifier.registry import UnavailableError
+from verifier.warm import Verdict
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY: Final = 16 * 1024
+GATEWAY_REALM: Final = [("WWW-Authenticate", 'Bearer realm="kagiban-gateway"')]
+RETRY_SOON: Final = [("Retry-After", "1")]
+
+
+def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    """Answer one call below `/v1/`."""
+    handle = _route(environ["PATH_INFO"])
+    try:
+        response = handle(environ)
+    except Exception:
+        # A key must never be let through, nor a proxy be left without an answer, because of our mistake.
+        logger.exception("verifier failed")
+        response = answers.problem(500, "INTERNAL_ERROR", "The verifier failed")
+    start_response(answers.REASONS[response.status], response.headers)
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+
+
+def _route(path: str) -> "Callable[[WSGIEnvironment], Response]":
+    if path == "/v1/keys/verify":
+        return verify
+    if path == "/v1/authorize" or path.startswith("/v1/authorize/"):
+        return authorize
+    return _nowhere
+
+
+def _nowhere(_environ: "WSGIEnvironment") -> Response:
+    return answers.problem(404, "NO_SUCH_ENDPOINT", "There is no such endpoint")
+
+
+def verify(environ: "WSGIEnvironment") -> Response:
+    """`POST /v1/keys/verify`: the gateway in Authorization, the question as JSON (V1, V8)."""
+    if environ["REQUEST_METHOD"] != "POST":
+        return answers.problem(405, "METHOD_NOT_ALLOWED", "Use POST", [("Allow", "POST")])
+    scheme, _, credential = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() != "bearer":
+        credential = ""
+    try:
+        return _verify(environ, gateways.caller_of(credential, environ.get("REMOTE_ADDR", "")))
+    except question.BadQuestionError as error:
+        return answers.problem(400, "BAD_REQUEST", "The question is wrong", detail=str(error))
+    except gateways.UnknownGatewayError:
+        return answers.problem(401, "UNKNOWN_GATEWAY", "No gateway has this credential here", GATEWAY_REALM)
+    except UnavailableError:
+        return answers.refused(Code.UNAVAILABLE, RETRY_SOON)
+
+
+def _verify(environ: "WSGIEnvironment", caller: Caller) -> Response:
+    if environ.get("QUERY_STRING") and contains_secret(environ["QUERY_STRING"]):
+        return answers.problem(400, Code.KEY_IN_URL.value, Code.KEY_IN_URL.meaning)
+    body = _body(environ)
+    if body is None:
+        return answers.problem(413, "TOO_LARGE", "The body is larger than 16 KiB")
+    return answers.verified(decide(question.from_json(body), caller))
+
+
+def authorize(environ: "WSGIEnvironment") -> Response:
+    """`/v1/authorize[/…]`, any method: a proxy's subrequest; the credential has its own field (V1, V8)."""
+    nginx = False
+    try:
+        credential = environ.get("HTTP_X_GATEWAY_CREDENTIAL", "")
+        caller = gateways.caller_of(credential, environ.get("REMOTE_ADDR", ""))
+        nginx = caller.nginx
+        if question.key_stands_in_url(environ):
+            return answers.refused(Code.KEY_IN_URL)
+        asked = question.from_headers(environ, environ["PATH_INFO"][len("/v1/authorize") :])
+        verdict = decide(asked, caller) if asked.secret else Verdict(Code.NO_KEY)
+        return answers.authorized(verdict, nginx=nginx)
+    except question.BadQuestionError as error:
+        response = answers.problem(400, "BAD_REQUEST", "The question is wrong", detail=str(error))
+    except gateways.UnknownGatewayError:
+        response = answers.problem(403, "UNKNOWN_GATEWAY", "No gateway has this credential here")
+    except UnavailableError:
+        response = answers.refused(Code.UNAVAILABLE, RETRY_SOON)
+    return answers.for_proxy(response, nginx=nginx)
+
+
+def decide(asked: Question, caller: Caller) -> Verdict:
+    """The verdict on a question of a known gateway, by the shortest way that is open (V2, V3, V5).
+
+    Raises UnavailableError when neither store nor registry can tell, or the gateway wants no answer
+    without the store.
+    """
+    key_id = key_id_of(asked.secret)
+    if key_id is None:
+        return Verdict(Code.MALFORMED)
+    digest = warm.digester()(asked.secret.encode())
+    name = key_id.encode()
+    try:
+        reply = warm.ask(asked, name, digest)
+        if reply.is_miss:
+            return cold.decide(asked, name, digest, reply, fail_open=caller.fail_open)
+        return warm.verdict(reply)
+    except StoreUnavailableError:
+        if not caller.fail_open:
+            raise UnavailableError from None
+        return degraded.decide(asked, key_id, digest)
+
+
+def _body(environ: "WSGIEnvironment") -> bytes | None:
+    """The body, or None where it is too large. Chunked bodies have no length and are read to the limit."""
+    try:
+        length = int(environ.get("CONTENT_LENGTH") or -1)
+    except ValueError:
+        length = -1
+    if length > MAX_BODY:
+        return None
+    body: bytes = environ["wsgi.input"].read(length if length >= 0 else MAX_BODY + 1)
+    return body if len(body) <= MAX_BODY else None

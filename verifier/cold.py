@@ -1,0 +1,175 @@
+"""The cold path: the hot store does not know, so the registry is read once and Argon2 paid once (V3).
+
+A flood of false keys can't make it pay. A record that is complete answers NOT_FOUND by itself; an unknown
+family is remembered for half a minute; an address that sends many false keys is put off; Argon2 runs only for
+a digest that the registry has, a few at a time, and once for all who wait for the same secret.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import BoundedSemaphore, Event, Lock
+from typing import Final
+
+from django.db import Error as DatabaseFailure
+from django.utils import timezone
+
+from keys import hashing, hotstore, hotwire
+from keys.models import Secret
+from keys.secret_format import FAMILY_LENGTH
+from keys.services.renewal import renew_secret
+from verifier import warm
+from verifier.codes import Code
+from verifier.question import Question
+from verifier.registry import N_CORES, WAIT_SECONDS, UnavailableError, reading
+from verifier.warm import Verdict
+
+logger = logging.getLogger(__name__)
+
+STRIKES: Final = 60
+STRIKE_SECONDS: Final = 60
+_ROUNDS: Final = 6
+
+_provers = BoundedSemaphore(N_CORES)
+
+
+class Flights:
+    """Lets one thread do a piece of work while the others that want the same wait for it."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._under_way: dict[bytes, Event] = {}
+
+    @contextmanager
+    def lead(self, name: bytes) -> Iterator[bool]:
+        """True for the one who has to do it; False, after a wait, for those who found it being done."""
+        with self._lock:
+            landed = self._under_way.get(name)
+            leads = landed is None
+            if landed is None:
+                landed = self._under_way[name] = Event()
+        if not leads:
+            landed.wait(WAIT_SECONDS)
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            with self._lock:
+                del self._under_way[name]
+            landed.set()
+
+
+_flights = Flights()
+
+
+def decide(
+    question: Question, key_id: bytes, digest: bytes, first: warm.Reply, *, fail_open: bool
+) -> Verdict:
+    """The verdict on a secret that the hot store could not judge; `first` is its MISS.
+
+    Whatever is read goes into the hot store, and the store's function decides: limits are counted in one
+    place only. Raises UnavailableError, StoreUnavailableError.
+    """
+    reply = first
+    for _ in range(_ROUNDS):
+        if not reply.is_miss:
+            return warm.verdict(reply)
+        if reply.why != b"STALE" and _struck(question, key_id):
+            return Verdict(Code.TOO_MANY_ATTEMPTS, retry=STRIKE_SECONDS)
+        try:
+            with _flights.lead(digest) as leads, reading():
+                if leads and not _load(question, key_id.decode(), digest, reply):
+                    return Verdict(Code.NOT_FOUND)
+        except DatabaseFailure:
+            return _without_database(question, key_id, digest, reply, fail_open=fail_open)
+        reply = warm.ask(question, key_id, digest)
+    raise UnavailableError
+
+
+def _load(question: Question, key_id: str, digest: bytes, reply: warm.Reply) -> bool:
+    """Read the key's family and put what is found into the hot store, the asked secret proven.
+
+    False where the registry contradicts itself: such a secret is none.
+    """
+    family = key_id[:FAMILY_LENGTH]
+    token = hotstore.Token(reply.run, reply.epoch)
+    found = hotstore.read(family)
+    if found is None:
+        hotstore.forget(family)
+        _strike(question, key_id)
+        return True
+    policy = found.policy
+    secret = match(question.secret, found.secrets)
+    if secret is None:
+        _strike(question, key_id)
+    elif reply.why != b"STALE" and secret.status in {Secret.Status.LIVE, Secret.Status.OVERLAP}:
+        if not prove(question.secret, secret):
+            return False
+        if bytes(secret.digest) != digest:
+            # It was renewed under the current pepper: read what the registry says now.
+            found = hotstore.read(family)
+            policy = found.policy if found else policy
+        policy = hotstore.proven(policy, digest)
+    hotstore.write(family, policy, token, now=timezone.now())
+    return True
+
+
+def match(text: str, secrets: tuple[Secret, ...]) -> Secret | None:
+    """The secret with this text, be its digest under the current pepper or under an older one."""
+    others: dict[int, bytes] = {}
+    for secret in secrets:
+        if secret.pepper_version not in others:
+            try:
+                others[secret.pepper_version] = hashing.digest(text, secret.pepper_version)
+            except KeyError:
+                continue
+        if hashing.same(bytes(secret.digest), others[secret.pepper_version]):
+            return secret
+    return None
+
+
+def prove(text: str, secret: Secret) -> bool:
+    """Argon2 over the secret's digest; renews what is out of date (K2). False: the row was tampered with."""
+    with _provers:
+        stored = bytes(secret.digest)
+        if not hashing.verify_digest(secret.argon2_hash, stored):
+            logger.error("argon2 hash contradicts digest", extra={"data": {"key_id": secret.public_id}})
+            return False
+        if hashing.needs_rehash(secret.argon2_hash, secret.pepper_version):
+            renew_secret(secret=secret, text=text)
+    return True
+
+
+def _without_database(
+    question: Question, key_id: bytes, digest: bytes, reply: warm.Reply, *, fail_open: bool
+) -> Verdict:
+    """A record past its time still answers while the database is away, where the gateway wants that (V5)."""
+    logger.warning("database unavailable for a cold check")
+    if reply.why == b"STALE" and fail_open:
+        late = warm.ask(question, key_id, digest, warm.PAST_ITS_TIME)
+        if not late.is_miss:
+            verdict = warm.verdict(late)
+            verdict.degraded = True
+            return verdict
+    raise UnavailableError
+
+
+def _strike_keys(question: Question, key_id: str) -> list[bytes]:
+    keys = [b"kb:strikes:" + key_id.encode()]
+    if question.ip:
+        keys.append(b"kb:strikes:" + question.ip)
+    return keys
+
+
+def _strike(question: Question, key_id: str) -> None:
+    for key in _strike_keys(question, key_id):
+        hotwire.call("strike", [key], STRIKE_SECONDS)
+
+
+def _struck(question: Question, key_id: bytes) -> bool:
+    for key in _strike_keys(question, key_id.decode()):
+        strikes = hotwire.ask(hotwire.encode("GET", key))
+        if strikes is not None and int(strikes) >= STRIKES:
+            return True
+    return False

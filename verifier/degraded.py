@@ -1,0 +1,81 @@
+"""Checks while the hot store is away: the registry itself, with limits that only this process counts (V5)."""
+
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Final
+
+from django.db import Error as DatabaseFailure
+
+from keys import hotstore
+from keys.hotrecord import Policy, SecretState
+from keys.secret_format import FAMILY_LENGTH
+from verifier import checks, cold, warm
+from verifier.checks import Counters
+from verifier.codes import Code
+from verifier.question import Question
+from verifier.registry import UnavailableError, reading
+from verifier.warm import Verdict
+
+_MAX_KEYS: Final = 50_000
+
+_lock = threading.Lock()
+_counters: dict[str, Counters] = {}
+# Digests that Argon2 has proven in this process: a digest names the same text for ever.
+_proven: set[bytes] = set()
+
+
+def decide(question: Question, key_id: str, digest: bytes) -> Verdict:
+    """The verdict of the registry as it is now; every answer says that it is degraded.
+
+    Limits start from zero in each process, so several processes together may admit a multiple. Raises
+    UnavailableError where the database is away too.
+    """
+    family = key_id[:FAMILY_LENGTH]
+    try:
+        with reading():
+            found = hotstore.read(family)
+            secret = cold.match(question.secret, found.secrets) if found else None
+            if found is None or secret is None:
+                return Verdict(Code.NOT_FOUND, now=int(time.time()), degraded=True)
+            is_proven = digest in _proven or secret.status not in {"live", "overlap"}
+            if not is_proven and not cold.prove(question.secret, secret):
+                return Verdict(Code.NOT_FOUND, now=int(time.time()), degraded=True)
+    except DatabaseFailure:
+        raise UnavailableError from None
+    if len(_proven) >= _MAX_KEYS:
+        _proven.clear()
+    _proven.add(digest)
+    policy = found.policy
+    state = SecretState(digest, secret.status, secret.ends_at)
+    return _judge(policy, state, question, family)
+
+
+def forget_all() -> None:
+    """Drop what this process has counted and proven by itself."""
+    _counters.clear()
+    _proven.clear()
+
+
+def _judge(policy: Policy, state: SecretState, question: Question, family: str) -> Verdict:
+    now = time.time()
+    code = checks.refusal(policy, state, question, datetime.fromtimestamp(now, UTC))
+    verdict = Verdict(code or Code.VALID, policy.identity, now=int(now), degraded=True)
+    if code is not None:
+        return verdict
+    verdict.lease = warm.new_lease()
+    with _lock:
+        if len(_counters) >= _MAX_KEYS:
+            _counters.clear()
+        taken = checks.take(
+            policy,
+            _counters.setdefault(family, Counters()),
+            cost=question.cost_micros,
+            lease=verdict.lease,
+            lease_seconds=question.lease_seconds,
+            micros=int(now * 1_000_000),
+        )
+    verdict.code = taken.code or Code.VALID
+    verdict.retry = taken.retry
+    verdict.minute, verdict.hour, verdict.budget = taken.minute, taken.hour, taken.budget
+    return verdict
