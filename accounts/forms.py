@@ -6,11 +6,14 @@ from zoneinfo import available_timezones
 from django import forms
 from django.conf import settings
 from django.http import QueryDict
+from django.utils.translation import get_language_info
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.roles import Role
 
+# Each language by its own name: who looks for theirs may not read the other.
+LANGUAGE_CHOICES = [(code, get_language_info(code)["name_local"]) for code, _name in settings.LANGUAGES]
 COMMON_ZONES = (
     "Asia/Tokyo",
     "Asia/Seoul",
@@ -33,7 +36,7 @@ class ProfileForm(forms.Form):
     language = forms.ChoiceField(
         label=_("Language"),
         help_text=_("Of the pages and of the mails that you get."),
-        choices=settings.LANGUAGES,
+        choices=LANGUAGE_CHOICES,
         widget=forms.RadioSelect,
     )
     time_zone = forms.ChoiceField(
@@ -60,7 +63,7 @@ class InviteForm(forms.Form):
     )
     department = forms.CharField(label=_("Department"), max_length=120, required=False)
     language = forms.ChoiceField(
-        label=_("Language"), choices=settings.LANGUAGES, initial="ja", widget=forms.RadioSelect
+        label=_("Language"), choices=LANGUAGE_CHOICES, initial="ja", widget=forms.RadioSelect
     )
     roles = forms.MultipleChoiceField(
         label=_("Roles"),
