@@ -9,6 +9,7 @@ class KeysConfig(AppConfig):
     name = "keys"
 
     def ready(self) -> None:
+        """Register the builders of keys.mails."""
         from keys.mails import register_mails
 
         register_mails()

@@ -1,0 +1,251 @@
+"""The mails about requests: what each is filled with. Links are derived as a mail is rendered (A3)."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from approvals.models import ConsentCode, Decision, Request, Revision, Step, StepLink, StepRole
+from approvals.selectors import receipt_url
+from approvals.services.path import PURPOSE
+from approvals.services.undeliverable import mark_undeliverable
+from core.links import code_of, token_of
+from keys.mails import Fact, date_text, mail_to, money_text, page_url, product_names, when_text
+from keys.models import ApiProduct, Environment, PurposeCategory
+from keys.terms import KeyTerms
+from notifications import registry
+from notifications.models import Message
+from notifications.registry import Mail
+
+LONGEST_PURPOSE = 300
+
+
+def step_requested(message: Message) -> Mail | None:
+    """To an approver: the facts that matter and the links Approve and Reject (A3)."""
+    link = _find_open_link(message)
+    return None if link is None else _question(message, link, page="decide")
+
+
+def consent_requested(message: Message) -> Mail | None:
+    """To the rights-holder's contact, who has no account: the same, and what happens next (A1, A3)."""
+    link = _find_open_link(message)
+    return None if link is None else _question(message, link, page="consent")
+
+
+def _find_open_link(message: Message) -> StepLink | None:
+    link = StepLink.objects.select_related(
+        "step__request__requester", "step__request__partner", "step__revision"
+    ).get(uid=message.context["link"])
+    is_over = link.used_at or link.died_at or link.expires_at <= timezone.now()
+    return None if is_over or link.step.state != Step.State.OPEN else link
+
+
+def _question(message: Message, link: StepLink, *, page: str) -> Mail:
+    request, step = link.step.request, link.step
+    url = f"{settings.PORTAL_URL}/{page}/{token_of(bytes(link.nonce), purpose=PURPOSE)}"
+    due = when_text(step.due_at or link.expires_at)
+    return mail_to(
+        message,
+        {
+            **_about(request),
+            "facts": [*_terms_facts(request, step.revision), (_("Please answer by"), due)],
+            "due": due,
+            "link_ends": when_text(link.expires_at),
+            "url": url,
+            "approve_url": f"{url}?answer=approve",
+            "reject_url": f"{url}?answer=reject",
+        },
+    )
+
+
+def _about(request: Request) -> dict[str, Any]:
+    return {
+        "number": request.public_id,
+        "title": request.title,
+        "partner": request.partner.name,
+        "requester": request.requester.name,
+    }
+
+
+def _terms_facts(request: Request, revision: Revision) -> list[Fact]:
+    """What a decision is about, from the revision as it was submitted: not from what was changed since."""
+    terms = KeyTerms.from_json(revision.terms)
+    purpose = (
+        terms.purpose if len(terms.purpose) <= LONGEST_PURPOSE else terms.purpose[:LONGEST_PURPOSE] + "…"
+    )
+    facts: list[Fact] = [
+        (_("Request"), request.public_id),
+        (_("Partner"), request.partner.name),
+        (_("API products"), product_names(ApiProduct.objects.filter(code__in=terms.products))),
+        (_("Environment"), Environment(terms.environment).label),
+        (_("Permissions"), ", ".join(terms.scopes)),
+    ]
+    if terms.contract:
+        facts.append((_("Monthly amount"), money_text(terms.monthly_amount_jpy)))
+    return [
+        *facts,
+        (_("Requested by"), request.requester.name),
+        (_("Purpose"), PurposeCategory(terms.purpose_category).label),
+        (_("What exactly for"), purpose),
+    ]
+
+
+def consent_code(message: Message) -> Mail | None:
+    """To the contact: the eight digits (A3). Not sent once they are worthless."""
+    code = ConsentCode.objects.select_related("link__step__request").get(uid=message.context["code"])
+    if code.passed_at or code.expires_at <= timezone.now() or code.link.step.state != Step.State.OPEN:
+        return None
+    digits = code_of(bytes(code.nonce))
+    request = code.link.step.request
+    return mail_to(
+        message,
+        {
+            "number": request.public_id,
+            "title": request.title,
+            "code": f"{digits[:4]} {digits[4:]}",
+            "code_ends": when_text(code.expires_at),
+        },
+    )
+
+
+def consent_receipt(message: Message) -> Mail | None:
+    """To the contact: what was answered, when, on which terms, and where that can be checked."""
+    decision = Decision.objects.select_related("request__partner", "request__requester").get(
+        uid=message.context["decision"]
+    )
+    request, digest = decision.request, bytes(decision.digest).hex()
+    facts: list[Fact] = [
+        (_("Your answer"), CONSENT_WORDS[Decision.Outcome(decision.outcome)]),
+        (_("Answered at"), when_text(decision.decided_at)),
+        (_("Request"), request.public_id),
+        (_("Partner"), request.partner.name),
+        (_("Name"), decision.signed_name),
+        (_("Capacity"), decision.signed_capacity),
+    ]
+    if decision.reason:
+        facts.append((_("Reason"), decision.reason))
+    facts.append((_("Digest of the terms"), digest[:16]))
+    return mail_to(
+        message, {**_about(request), "facts": facts, "digest": digest, "url": receipt_url(decision)}
+    )
+
+
+CONSENT_WORDS = {
+    Decision.Outcome.APPROVE: _("You consented."),
+    Decision.Outcome.REJECT: _("You did not consent."),
+}
+
+
+def request_approved(message: Message) -> Mail | None:
+    """To the requester: the key was issued and is on its way to its recipient."""
+    request = _find_request(message)
+    key = request.key
+    if key is None:
+        return None
+    facts: list[Fact] = [
+        *_request_facts(request),
+        (_("Key"), key.public_id),
+        (_("Recipient"), key.recipient.name),
+    ]
+    return mail_to(
+        message,
+        {
+            **_about(request),
+            "facts": facts,
+            "key": key.public_id,
+            "recipient": key.recipient.name,
+            "url": page_url("keys:key-detail", key.public_id),
+        },
+    )
+
+
+def request_rejected(message: Message) -> Mail | None:
+    """To the requester: at which step, and why."""
+    request = _find_request(message)
+    decision = Decision.objects.select_related("step").get(uid=message.context["decision"])
+    role = StepRole(decision.step.role).label
+    facts: list[Fact] = [
+        *_request_facts(request),
+        (_("Step"), role),
+        (_("Rejected at"), when_text(decision.decided_at)),
+        (_("Reason"), decision.reason),
+    ]
+    return mail_to(message, {**_about(request), "facts": facts, "role": role, "url": _request_url(request)})
+
+
+def request_expired(message: Message) -> Mail | None:
+    """To the requester: nobody decided in time, which is never a yes (A5)."""
+    request = _find_request(message)
+    facts = _request_facts(request)
+    if request.submitted_at is not None:
+        submitted = timezone.localtime(request.submitted_at).date()
+        facts.append((_("Submitted on"), date_text(submitted)))
+    return mail_to(message, {**_about(request), "facts": facts, "url": _request_url(request)})
+
+
+def request_withdrawn(message: Message) -> Mail | None:
+    """To those who were asked and had not answered: they need not any more (R5)."""
+    request = _find_request(message)
+    return mail_to(message, {**_about(request), "facts": _request_facts(request)})
+
+
+def step_stuck(message: Message) -> Mail | None:
+    """To security and administrators: a step that nobody may decide (A2), or whose mail came back (A3)."""
+    step = Step.objects.select_related("request__partner", "request__requester").get(
+        pk=message.context["step"]
+    )
+    if step.state != Step.State.OPEN:
+        return None
+    role = StepRole(step.role).label
+    facts: list[Fact] = [*_request_facts(step.request), (_("Step"), role)]
+    return mail_to(
+        message,
+        {
+            **_about(step.request),
+            "facts": facts,
+            "role": role,
+            "is_undeliverable": step.stuck_at is None,
+            "url": _request_url(step.request),
+        },
+    )
+
+
+def _find_request(message: Message) -> Request:
+    return Request.objects.select_related("partner", "requester", "key__recipient").get(
+        public_id=message.context["request"]
+    )
+
+
+def _request_facts(request: Request) -> list[Fact]:
+    return [
+        (_("Request"), f"{request.public_id} {request.title}"),
+        (_("Partner"), request.partner.name),
+        (_("Requested by"), request.requester.name),
+    ]
+
+
+def _request_url(request: Request) -> str:
+    return page_url("approvals:request-detail", request.public_id)
+
+
+BUILDERS: tuple[Callable[[Message], Mail | None], ...] = (
+    step_requested,
+    consent_requested,
+    consent_code,
+    consent_receipt,
+    request_approved,
+    request_rejected,
+    request_expired,
+    request_withdrawn,
+    step_stuck,
+)
+
+
+def register_mails() -> None:
+    """Tell the outbox of these mails; each builder's name is its kind. From `AppConfig.ready`."""
+    for builder in BUILDERS:
+        registry.register(builder.__name__, builder)
+    for kind in ("step_requested", "consent_requested"):
+        registry.on_undeliverable(kind, mark_undeliverable)

@@ -1,0 +1,226 @@
+"""The mails about keys: what each is filled with. None ever holds a key; one holds the link to collect it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.functional import Promise, lazy
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from core import wording
+from core.links import token_of
+from keys.models import ApiProduct, Delivery, Environment, Key
+from keys.services.delivery import PURPOSE
+from keys.terms import office_day
+from notifications import registry
+from notifications.models import Message
+from notifications.registry import Mail, RecipientGoneError
+from partners.models import Contact
+
+Fact = tuple[str | Promise, Any]
+
+# Worded when the mail is rendered: only then is it known in whose language.
+when_text = lazy(wording.when_text, str)
+date_text = lazy(wording.date_text, str)
+money_text = lazy(wording.money_text, str)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whom a mail goes to: a member of staff, or a partner's contact, who has no account."""
+
+    address: str
+    name: str
+    language: str
+    is_staff: bool
+
+
+def recipient_of(ref: str) -> Recipient:
+    """The person behind `ST-0001` or `CO-0001`. Raises RecipientGoneError for people who left."""
+    person: User | Contact | None
+    if ref.startswith("ST-"):
+        person = User.objects.filter(public_id=ref, is_active=True).first()
+    else:
+        person = Contact.objects.filter(public_id=ref, is_active=True).first()
+    if person is None:
+        raise RecipientGoneError
+    return Recipient(person.email, person.name, person.language, is_staff=isinstance(person, User))
+
+
+def mail_to(message: Message, context: Mapping[str, Any]) -> Mail:
+    """The mail to the message's recipient. `is_staff` is added: only staff can open the portal."""
+    person = recipient_of(message.recipient_ref)
+    return Mail(person.address, person.name, person.language, {**context, "is_staff": person.is_staff})
+
+
+def page_url(name: str, *args: str) -> str:
+    """The whole address of a page of the portal, by its URL name."""
+    return f"{settings.PORTAL_URL}{reverse(name, args=args)}"
+
+
+def product_names(products: QuerySet[ApiProduct]) -> str:
+    """The names of API products in the reader's language, in a row."""
+    rows = list(products)
+
+    def text() -> str:
+        english = not (get_language() or "").startswith("ja")
+        return ", ".join((row.name_en if english else "") or row.name for row in rows)
+
+    return lazy(text, str)()
+
+
+def key_facts(key: Key, *more: Fact) -> list[Fact]:
+    """The lines that tell which key a mail is about."""
+    return [
+        (_("Key"), f"{key.public_id} {key.name}"),
+        (_("Partner"), key.partner.name),
+        (_("API products"), product_names(key.products.all())),
+        (_("Environment"), Environment(key.environment).label),
+        *more,
+    ]
+
+
+def _find_key(message: Message) -> Key:
+    return Key.objects.select_related("partner", "recipient", "owner").get(public_id=message.context["key"])
+
+
+def _key_mail(message: Message, key: Key, *facts: Fact, **context: Any) -> Mail:
+    """A mail about a key, with a link to its page for staff."""
+    is_staff = message.recipient_ref.startswith("ST-")
+    return mail_to(
+        message,
+        {
+            "key": key.public_id,
+            "name": key.name,
+            "partner": key.partner.name,
+            "recipient": key.recipient.name,
+            "url": page_url("keys:key-detail", key.public_id) if is_staff else "",
+            "facts": key_facts(key, *facts),
+            **context,
+        },
+    )
+
+
+def delivery_link(message: Message) -> Mail | None:
+    """To the recipient: the link that shows the key exactly once (K3)."""
+    delivery = Delivery.objects.select_related("key__partner", "recipient").get(
+        uid=message.context["delivery"]
+    )
+    if delivery.state != Delivery.State.WAITING or delivery.expires_at <= timezone.now():
+        return None
+    key = delivery.key
+    expiry = (_("The key ends at"), when_text(key.expires_at))
+    ends = when_text(delivery.expires_at)
+    return mail_to(
+        message,
+        {
+            "key": key.public_id,
+            "name": key.name,
+            "partner": key.partner.name,
+            "url": f"{settings.PORTAL_URL}/collect/{token_of(bytes(delivery.nonce), purpose=PURPOSE)}",
+            "link_ends": ends,
+            "facts": key_facts(key, expiry),
+        },
+    )
+
+
+def delivery_expired(message: Message) -> Mail | None:
+    """To the owner: nobody collected the key."""
+    key = _find_key(message)
+    return _key_mail(message, key, (_("Status"), Key.Status(key.status).label))
+
+
+def key_revealed(message: Message) -> Mail | None:
+    """To the owner: the key was collected."""
+    delivery = Delivery.objects.get(uid=message.context["delivery"])
+    if delivery.revealed_at is None:
+        return None
+    return _key_mail(message, _find_key(message), collected=when_text(delivery.revealed_at))
+
+
+def key_revoked(message: Message) -> Mail | None:
+    """To recipient and owner: the key has ended. The reason's category only, no notes (K6)."""
+    key = _find_key(message)
+    if key.status != Key.Status.REVOKED or key.ended_at is None:
+        return None
+    reason = (_("Reason"), Key.RevokeReason(key.revoke_reason).label)
+    return _key_mail(message, key, reason, at=when_text(key.ended_at))
+
+
+def key_suspended(message: Message) -> Mail | None:
+    """To recipient and owner: the key is stopped for now. Not sent when it runs again or has ended."""
+    key = _find_key(message)
+    if key.status != Key.Status.SUSPENDED or key.suspended_at is None:
+        return None
+    return _key_mail(message, key, at=when_text(key.suspended_at))
+
+
+def key_reactivated(message: Message) -> Mail | None:
+    """To recipient and owner: the key works again. Not sent when it was stopped once more."""
+    key = _find_key(message)
+    if key.status not in {Key.Status.ACTIVE, Key.Status.RETIRING, Key.Status.PENDING}:
+        return None
+    return _key_mail(message, key, at=when_text(key.changed_at))
+
+
+def key_expiring(message: Message) -> Mail | None:
+    """To recipient and owner: the key will end. `days` are counted now, not when the mail was put in."""
+    key = _find_key(message)
+    days = (office_day(key.expires_at) - office_day(timezone.now())).days
+    if key.has_ended or days < 0:
+        return None
+    return _key_mail(message, key, ends=when_text(key.expires_at), days=days)
+
+
+def key_expired(message: Message) -> Mail | None:
+    """To recipient and owner: the key has reached its end."""
+    key = _find_key(message)
+    if key.status != Key.Status.EXPIRED:
+        return None
+    return _key_mail(message, key, ends=when_text(key.expires_at))
+
+
+def rotation_due(message: Message) -> Mail | None:
+    """To recipient and owner: the secret is to be replaced, soon or since long (K7)."""
+    key = _find_key(message)
+    if key.has_ended or key.rotation_due_on is None:
+        return None
+    days = _days_until(key.rotation_due_on, timezone.now())
+    return _key_mail(
+        message,
+        key,
+        (_("Replace by"), date_text(key.rotation_due_on)),
+        due=date_text(key.rotation_due_on),
+        days=days,
+        days_late=max(-days, 0),
+    )
+
+
+def _days_until(day: date, now: datetime) -> int:
+    return (day - office_day(now)).days
+
+
+BUILDERS: tuple[Callable[[Message], Mail | None], ...] = (
+    delivery_link,
+    delivery_expired,
+    key_revealed,
+    key_revoked,
+    key_suspended,
+    key_reactivated,
+    key_expiring,
+    key_expired,
+    rotation_due,
+)
+
+
+def register_mails() -> None:
+    """Tell the outbox of these mails; each builder's name is its kind. From `AppConfig.ready`."""
+    for builder in BUILDERS:
+        registry.register(builder.__name__, builder)

@@ -1,0 +1,74 @@
+"""From a Mail to the message that goes over the wire: text and HTML in the recipient's language (N2)."""
+
+import re
+from email.headerregistry import Address
+from email.utils import parseaddr
+from functools import cache
+from pathlib import Path
+from typing import cast
+from zoneinfo import ZoneInfo
+
+from css_inline import CSSInliner
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.template import Context, Template
+from django.template.loader import get_template
+from django.utils import timezone, translation
+
+from notifications.models import Message
+from notifications.registry import Mail
+
+BLANK_LINES = re.compile(r"\n\s*\n\s*\n")
+
+# Mail programs want the style at each element; what can't stand there (dark mode, phones) stays in the head.
+_inliner = CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
+
+
+def render_mail(message: Message, mail: Mail) -> EmailMultiAlternatives:
+    """The finished mail, with its stable Message-ID: `<uid@our domain>`, the same however often it is sent.
+
+    Times stand in it in the office's zone. Raises TemplateDoesNotExist for a kind without templates.
+    """
+    context = {**mail.context, "recipient_name": mail.name, "portal_url": settings.PORTAL_URL}
+    with translation.override(mail.language), timezone.override(ZoneInfo(settings.TIME_ZONE)):
+        context["language"] = translation.get_language()
+        subject = " ".join(_render(f"{message.kind}.subject.txt", context, escape=False).split())
+        text = BLANK_LINES.sub("\n\n", _render(f"{message.kind}.txt", context, escape=False)).strip() + "\n"
+        html = _render(f"{message.kind}.html", {**context, "subject": subject}, escape=True)
+    finished = EmailMultiAlternatives(
+        subject=subject,
+        body=text,
+        from_email=settings.DEFAULT_FROM_EMAIL,
+        to=[str(Address(display_name=" ".join(mail.name.split()), addr_spec=mail.address))],
+        headers={
+            "Message-ID": message_id(message),
+            # No "out of office" to a machine, and no loop with another one (RFC 3834).
+            "Auto-Submitted": "auto-generated",
+            "X-Auto-Response-Suppress": "All",
+        },
+    )
+    finished.attach_alternative(inline(html), "text/html")
+    return finished
+
+
+def message_id(message: Message) -> str:
+    """`<uid@domain of DEFAULT_FROM_EMAIL>`: by it a mail program shows a mail that came twice only once."""
+    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
+    return f"<{message.uid}@{domain}>"
+
+
+def inline(html: str) -> str:
+    """The page with `emails/mail.css` put into its head and then at its elements."""
+    return _inliner.inline(html.replace("</head>", f"<style>{_style()}</style></head>", 1))
+
+
+@cache
+def _style() -> str:
+    return (Path(settings.BASE_DIR) / "templates" / "emails" / "mail.css").read_text(encoding="utf-8")
+
+
+def _render(name: str, context: dict[str, object], *, escape: bool) -> str:
+    # Not by render_to_string: a plain text must not say "&amp;", and no template can forget to say so.
+    backend = get_template(f"emails/{name}")
+    template = cast("Template", backend.template)  # type: ignore[attr-defined]  # DjangoTemplates' own wrapper
+    return str(template.render(Context(context, autoescape=escape)))
