@@ -109,7 +109,7 @@ def _only_one(addresses: Addresses) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise LocalError(f"Kagiban is already running here: {file.read().strip()}.") from None
+            raise LocalError(f"It already runs here: {file.read().strip()}.") from None
         file.truncate(0)
         file.write(f"{addresses.url(addresses.portal)} (process {os.getpid()})\n")
         file.flush()

@@ -3,9 +3,12 @@
 `script/server` and `script/manage` put it together; production sets its own variables and never comes here.
 """
 
+import fcntl
 import os
 import secrets
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,3 +120,24 @@ def _secrets() -> dict[str, str]:
         unfinished.replace(path)
     lines = path.read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def manage(arguments: list[str]) -> int:
+    """Run one of Django's commands in the local installation (`script/manage migrate`); returns its status.
+
+    The embedded servers are used as they run, or run for this command only.
+    """
+    variables = environment(Addresses(), os.environ)
+    with (VAR / "server.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = True
+        except BlockingIOError:
+            alone = False
+        try:
+            start_servers(variables)
+            command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+            return subprocess.run(command, cwd=ROOT, env=variables, check=False).returncode
+        finally:
+            if alone:
+                stop_servers()

@@ -29,10 +29,11 @@ def enter(lock: str) -> None:
     if Path(sys.prefix).resolve() == VENV.resolve() and _is_filled(lock):
         return
     try:
-        with (ROOT / ".venv.lock").open("w") as guard:
-            fcntl.flock(guard, fcntl.LOCK_EX)  # two first starts at once: the second waits
-            if not _is_filled(lock):
-                _fill(lock)
+        guard = os.open(ROOT, os.O_RDONLY)
+        fcntl.flock(guard, fcntl.LOCK_EX)  # two first starts at once: the second waits
+        if not _is_filled(lock):
+            _fill(lock)
+        os.close(guard)
     except OSError as error:
         sys.exit(
             f"Kagiban: the set-up of .venv failed: {error.strerror or error} ({error.filename or VENV})."

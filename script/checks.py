@@ -1,0 +1,185 @@
+"""`script/test`: lint, templates, floors, types, settings, then the tests; a heading and a time for each."""
+
+import argparse
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from tests import servers
+from tests.environment import ENVIRONMENT
+
+ROOT = Path(__file__).resolve().parent.parent
+REPORTS = ROOT / "var" / "test"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# Chromium with a font for Japanese, and the web server that the verifier's example configuration is tried on.
+SYSTEM_PACKAGES = ("chromium", "fonts-noto-cjk", "nginx-light")
+TOOLS = Path(sys.executable).parent
+NO_TESTS = 5
+# What `check --deploy` looks at is production, as docker-compose.yml runs it.
+PRODUCTION = {
+    "PORTAL_URL": "https://kagiban.example.jp",
+    "ALLOWED_HOSTS": "kagiban.example.jp",
+    "EMAIL_URL": "smtp+tls://kagiban:secret@mail.example.jp:587",
+    "STATIC_FROM_SOURCE": "0",
+    **{name: f"1:{secrets.token_hex(32)}" for name in ("API_KEY_HASH_SECRET", "LINK_SECRET", "FIELD_SECRET")},
+}
+
+Command = list[str]
+
+
+@dataclass
+class Run:
+    """What this run was asked for, and how it went so far."""
+
+    arguments: list[str]
+    environment: dict[str, str]
+    sections: list[tuple[str, float, bool]] = field(default_factory=list)
+    n_passed: int = 0
+    n_failed: int = 0
+    n_skipped: int = 0
+
+    def section(self, title: str, check: Callable[[], bool]) -> None:
+        """Do one check below its heading."""
+        print(f"\n━━ {title} ".ljust(100, "━"), flush=True)
+        begin = time.monotonic()
+        well = check()
+        self.sections.append((title, time.monotonic() - begin, well))
+
+    def commands(self, *commands: Command, **variables: str) -> bool:
+        """Whether all of these commands end with 0; each of them runs."""
+        statuses = [self._call(command, variables) for command in commands]
+        return not any(statuses)
+
+    def suite(self, marks: str, workers: int) -> bool:
+        """Whether the tests with these marks pass, on so many processes (0: in pytest's own)."""
+        report = REPORTS / f"{len(self.sections)}.xml"
+        report.unlink(missing_ok=True)
+        options = ["-m", marks, "-n", str(workers), f"--junitxml={report}", *self.arguments]
+        status = self._call(python("pytest", *options), {})
+        self._count(report)
+        # Arguments (`-k revoke`) may choose nothing from one suite.
+        return status == 0 or (bool(self.arguments) and status == NO_TESTS)
+
+    def close(self) -> int:
+        """Print how each section went, and the count of the tests last; returns the exit status."""
+        print("\n" + "━" * 100)
+        for title, seconds, well in self.sections:
+            print(f"{'ok    ' if well else 'FAILED'}  {seconds:7.1f} s  {title}")
+        n_bad = sum(not well for _, _, well in self.sections)
+        print(f"\n{len(self.sections) - n_bad} of {len(self.sections)} sections are well. Tests:")
+        print(f"{self.n_passed} passed, {self.n_failed} failed, {self.n_skipped} skipped", flush=True)
+        return 1 if n_bad else 0
+
+    def _call(self, command: Command, variables: dict[str, str]) -> int:
+        environment = {**self.environment, **variables}
+        return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+
+    def _count(self, report: Path) -> None:
+        if not report.exists():
+            return
+        # Our own pytest wrote it a moment ago.
+        for suite in ET.parse(report).getroot().iter("testsuite"):  # noqa: S314
+            n_all, n_skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
+            n_failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+            self.n_failed += n_failed
+            self.n_skipped += n_skipped
+            self.n_passed += n_all - n_failed - n_skipped
+
+
+def python(module: str, *arguments: str) -> Command:
+    """The command that runs a module of `.venv`."""
+    return [sys.executable, "-m", module, *arguments]
+
+
+def manage(*arguments: str) -> Command:
+    """The command that runs one of Django's commands, where a warning is an error."""
+    return [sys.executable, "-W", "error", "manage.py", *arguments]
+
+
+def main(arguments: list[str]) -> int:
+    """Run every section, whatever failed before it; returns 0 if all are well."""
+    parser = argparse.ArgumentParser(
+        prog="script/test",
+        description=__doc__,
+        epilog="Other arguments go to pytest: script/test --fast -k revoke",
+    )
+    parser.add_argument("--fast", action="store_true", help="leave out the browser and the fault tests")
+    parser.add_argument(
+        "--screenshots", action="store_true", help="write pictures of the pages to var/screenshots/"
+    )
+    options, rest = parser.parse_known_args(arguments)
+    os.chdir(ROOT)
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    browser = None if options.fast else _browser()
+    os.environ.update(ENVIRONMENT)
+    folder = servers.start()
+    try:
+        run = Run(rest, dict(os.environ))
+        if options.screenshots:
+            run.environment["SCREENSHOTS"] = "1"
+        if browser:
+            run.environment["CHROMIUM"] = browser
+        _look(run)
+        _test(run, fast=options.fast, browser=browser)
+    finally:
+        servers.stop(folder)
+    return run.close()
+
+
+def _look(run: Run) -> None:
+    templates = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "templates").rglob("*.html"))]
+    run.section(
+        "Format and lint", lambda: run.commands(python("ruff", "check"), python("ruff", "format", "--check"))
+    )
+    run.section(
+        "Templates",
+        lambda: run.commands(
+            [str(TOOLS / "djade"), "--check", "--target-version", "5.2", *templates],
+            python("djlint", "--quiet", "--lint", "templates"),
+        ),
+    )
+    run.section("Floors of the house", lambda: run.commands([str(TOOLS / "lint-imports")]))
+    run.section("Types", lambda: run.commands(python("mypy")))
+    run.section("Migrations", lambda: run.commands(manage("makemigrations", "--check", "--dry-run")))
+    check = manage("check", "--deploy", "--fail-level", "WARNING")
+    run.section("Settings of production", lambda: run.commands(check, **PRODUCTION))
+
+
+def _test(run: Run, *, fast: bool, browser: str | None) -> None:
+    workers = min(os.cpu_count() or 1, 8)
+    run.section("Unit, HTTP and race tests", lambda: run.suite("not browser and not fault", workers))
+    if fast:
+        return
+    run.section("Fault tests", lambda: run.suite("fault", 0))
+    if browser:
+        run.section("Browser tests", lambda: run.suite("browser", workers))
+    else:
+        run.section("Browser tests", _without_browser)
+
+
+def _browser() -> str | None:
+    """The path of Chromium, installed first where it is missing and can be."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    complete = found and shutil.which("nginx")
+    if not complete and os.geteuid() == 0 and shutil.which("apt-get"):
+        print(f"Installing {', '.join(SYSTEM_PACKAGES)}; this happens once.", flush=True)
+        quietly = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        install = ["apt-get", "install", "-qq", "--yes", "--no-install-recommends", *SYSTEM_PACKAGES]
+        for command in (["apt-get", "update", "-qq"], install):
+            subprocess.run(command, env=quietly, stdout=subprocess.DEVNULL, check=False)
+        found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    return found
+
+
+def _without_browser() -> bool:
+    """Say loudly that part of the product was not tested; where a machine decides (CI), that is a failure."""
+    print("THE BROWSER TESTS DID NOT RUN: there is no Chromium here, and it can't be installed.")
+    print(f"Install it ({' '.join(SYSTEM_PACKAGES)}) and run this again.")
+    return not os.environ.get("CI")
