@@ -24,3 +24,10 @@ ROLE_QUESTION: dict[str, str | Promise] = {
     "tech": _("Are the settings as small as they can be, and is the partner who they say they are?"),
     "coo": _("Is this contract to go ahead?"),
 }
+
+LICENCE_POINTS: dict[str, str | Promise] = {
+    "policy_read": _("The data-licence policy was read by those who will use the data."),
+    "level_fits": _("The data asked for is covered by the contract's licence level."),
+    "no_personal_data": _("No personal data is taken beyond what the contract names."),
+    "no_resale": _("The data is not passed on or sold to others."),
+}

@@ -78,6 +78,9 @@ def _people(terms: KeyTerms, registry: Registry) -> Iterator[Problem]:
         yield "name", _("Give the key a name that says what it is for.")
     if registry.partner is None:
         yield "partner", _("This partner is not active.")
+    elif registry.partner.kind != terms.partner_kind:
+        # The kind decides who must consent: terms that have another one would go another way (A1).
+        yield "partner", _("The partner's kind was changed after this was written. Look at it again.")
     if registry.workspace is None:
         yield "workspace", _("Choose a workspace of this partner.")
     if registry.recipient is None:

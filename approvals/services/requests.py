@@ -13,7 +13,8 @@ from accounts.models import User
 from accounts.roles import Permission
 from approvals.access import require_requester
 from approvals.models import PolicyVersion, Request, Revision, Step
-from approvals.policy import Facts, plan_path
+from approvals.policy import plan_path
+from approvals.selectors.preview import current_policy, facts_of
 from approvals.services.path import close_request, open_next_step
 from audit.actions import Action
 from audit.services import record
@@ -31,46 +32,67 @@ def digest_of(terms: KeyTerms) -> bytes:
     return hashlib.sha256(rfc8785.dumps(terms.to_json())).digest()
 
 
-def facts_of(terms: KeyTerms, registry: Registry) -> Facts:
-    """What the policy looks at, of these terms."""
-    internal = registry.plan is not None and registry.plan.is_internal
-    return Facts(
-        partner_kind=terms.partner_kind,
-        monthly_amount_jpy=terms.monthly_amount_jpy,
-        is_internal_without_contract=internal and not terms.contract,
-        plan=terms.plan,
-        environment=terms.environment,
-        licence_level=terms.licence_level,
-        purpose_category=terms.purpose_category,
-    )
-
-
-def current_policy(now: datetime) -> PolicyVersion:
-    """The policy version in force (A2)."""
-    return PolicyVersion.objects.filter(in_force_from__lte=now).latest("number")
-
-
 @transaction.atomic
 def start_draft(*, actor: Actor, by: User, partner: Partner, now: datetime) -> Request:
     """A new, empty draft for a partner. NotAllowed without the permission to make requests."""
-    if not by.may(Permission.MAKE_REQUESTS):
-        raise NotAllowed(_("Your roles do not allow making requests."))
+    return _draft(actor=actor, by=by, partner=partner, now=now)
+
+
+@transaction.atomic
+def copy_request(*, actor: Actor, by: User, request: Request, now: datetime) -> Request:
+    """A new draft with the terms of a request that ended: what was rejected is asked for again, mended (R5).
+
+    Whoever may see the request and make requests may copy it. Conflict while it is open.
+    """
+    if request.state in {Request.State.DRAFT, Request.State.IN_REVIEW}:
+        raise Conflict(_("Only a request that has ended can be copied."))
+    revision = request.revisions.last()
+    draft = draft_of(KeyTerms.from_json(revision.terms)) if revision else request.draft
+    return _draft(
+        actor=actor, by=by, partner=request.partner, draft=draft, title=request.title, source=request, now=now
+    )
+
+
+def draft_of(terms: KeyTerms) -> dict[str, Any]:
+    """Terms as the form keeps them: texts, and lists of texts where several are chosen."""
+    draft: dict[str, Any] = {}
+    for name, value in terms.to_json().items():
+        if isinstance(value, list):
+            draft[name] = [str(item) for item in value]
+        elif isinstance(value, bool):
+            draft[name] = "on" if value else ""
+        else:
+            draft[name] = "" if value is None else str(value)
+    draft["ip_ranges"] = "\n".join(draft["ip_ranges"])
+    return draft
+
+
+def _draft(
+    *,
+    actor: Actor,
+    by: User,
+    partner: Partner,
+    now: datetime,
+    draft: dict[str, Any] | None = None,
+    title: str = "",
+    source: Request | None = None,
+) -> Request:
+    _require_may_request(by)
     if not partner.is_active:
         raise Conflict(_("This partner is not active."))
     request = Request.objects.create(
         public_id=next_public_id("KR"),
         requester=by,
         partner=partner,
+        draft=draft or {},
+        title=title,
         created_at=now,
         changed_at=now,
     )
-    record(
-        Action.REQUEST_DRAFTED,
-        actor=actor,
-        objects=_objects(request),
-        payload={"kind": "new_key", "revision": 0},
-        now=now,
-    )
+    payload: dict[str, object] = {"kind": "new_key", "revision": 0}
+    if source is not None:
+        payload["note"] = f"copy of {source.public_id}"
+    record(Action.REQUEST_DRAFTED, actor=actor, objects=_objects(request), payload=payload, now=now)
     return request
 
 
@@ -83,6 +105,7 @@ def save_draft(
     `version` is the one that the form was opened with: Conflict when another tab saved meanwhile.
     """
     request = _lock(request, by=by, version=version, states=[Request.State.DRAFT])
+    _require_may_request(by)
     changed = sorted(name for name in draft if draft[name] != request.draft.get(name))
     request.draft = draft
     request.title = title[:120]
@@ -93,13 +116,24 @@ def save_draft(
 
 @transaction.atomic
 def submit_request(
-    *, actor: Actor, by: User, request: Request, version: int, terms: KeyTerms, now: datetime
+    *,
+    actor: Actor,
+    by: User,
+    request: Request,
+    version: int,
+    terms: KeyTerms,
+    draft: dict[str, Any] | None = None,
+    now: datetime,
 ) -> Request:
     """Fix the terms as a revision, lay the approval path and ask the first approver (R1, R5, A1).
 
-    Raises Invalid for the first problem of the terms (the form shows them all), Conflict for a stale form.
+    `draft` is the form behind the terms, kept beside them. Raises Invalid for the first problem of the terms
+    (the form shows them all), Conflict for a stale form or a partner that is not the request's.
     """
     request = _lock(request, by=by, version=version, states=[Request.State.DRAFT])
+    _require_may_request(by)
+    if terms.partner != request.partner.public_id:
+        raise Conflict(_("These terms are for another partner than the request."))
     registry = Registry.read(terms)
     problems = find_problems(terms, registry, now=now)
     if problems:
@@ -118,7 +152,8 @@ def submit_request(
     request.title = terms.name
     request.policy = policy
     request.submitted_at = now
-    _bump(request, now, "state", "title", "policy", "submitted_at")
+    request.draft = request.draft if draft is None else draft
+    _bump(request, now, "state", "title", "policy", "submitted_at", "draft")
     record(
         Action.REQUEST_SUBMITTED,
         actor=actor,
@@ -197,6 +232,11 @@ def expire_requests(*, now: datetime, limit: int = 200) -> int:
                 now=now,
             )
     return len(due)
+
+
+def _require_may_request(by: User) -> None:
+    if not by.may(Permission.MAKE_REQUESTS):
+        raise NotAllowed(_("Your roles do not allow making requests."))
 
 
 def _lock(request: Request, *, by: User, version: int, states: list[Request.State]) -> Request:

@@ -1,4 +1,4 @@
-"""Data for the pages of requests and approvals."""
+"""Where a decision's receipt can be checked."""
 
 from django.conf import settings
 from django.core import signing
