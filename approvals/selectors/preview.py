@@ -1,0 +1,133 @@
+"""What a request would need if it were submitted as it is: shown while the form is filled (R2)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.functional import Promise
+
+from accounts.models import User
+from accounts.roles import Role
+from approvals.access import person_of
+from approvals.models import PolicyVersion, StepRole
+from approvals.policy import STAFF_ROLE, Facts, Person, PlannedStep, deciders, plan_path
+from approvals.wording import WHY
+from keys.models import Plan
+from keys.terms import KeyTerms
+from keys.terms_check import Problem, Registry, find_excesses
+from partners.models import Contact
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewStep:
+    """One approval to come: whose, why, by whom. `is_stuck`: nobody could decide it (A2)."""
+
+    role: str
+    label: str | Promise
+    why: str | Promise
+    people: list[str]
+    n_needed: int
+    needs_second_factor: bool
+    is_stuck: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """The path to come, and where the terms ask for more than the plan gives unasked."""
+
+    steps: list[PreviewStep]
+    excesses: list[Problem]
+    may_grow: bool
+    """Whether the contract is not chosen yet, on which legal and the COO depend."""
+
+
+def preview_path(terms: KeyTerms, registry: Registry, *, requester: User, now: datetime) -> Preview:
+    """The approvals that these terms would need, in two queries; nothing is changed."""
+    planned = plan_path(current_policy(now).rules, facts_of(terms, registry))
+    staff = staff_who_decide()
+    people = [person_of(user) for user in staff.values()]
+    able = [
+        deciders(people, role=step.role, requester=requester.public_id, decided=set())
+        if step.role in STAFF_ROLE
+        else []
+        for step in planned
+    ]
+    stuck = _unstaffed(planned, able)
+    steps = [
+        PreviewStep(
+            role=step.role,
+            label=StepRole(step.role).label,
+            why=WHY[step.why],
+            people=_names(able[place], staff, step, registry.consent_contact),
+            n_needed=step.n_needed,
+            needs_second_factor=step.needs_second_factor,
+            is_stuck=place in stuck,
+        )
+        for place, step in enumerate(planned)
+    ]
+    internal = registry.plan is not None and registry.plan.is_internal
+    return Preview(
+        steps=steps,
+        excesses=find_excesses(terms, registry),
+        may_grow=registry.contract is None and not internal,
+    )
+
+
+def _names(
+    able: Sequence[Person], staff: dict[str, User], step: PlannedStep, contact: Contact | None
+) -> list[str]:
+    if step.role == StepRole.RIGHTS_HOLDER:
+        return [contact.name] if contact else []
+    return [staff[person.ref].name for person in able]
+
+
+def _unstaffed(planned: Sequence[PlannedStep], able: Sequence[Sequence[Person]]) -> set[int]:
+    """The steps for which nobody would be left, since nobody decides two steps of one request (A4).
+
+    People are dealt to steps as well as they can be (Kuhn's matching), so that a step is named only when no
+    order of deciding could staff it.
+    """
+    holder: dict[str, int] = {}
+
+    def seat(place: int, seen: set[str]) -> bool:
+        for person in able[place]:
+            if person.ref in seen:
+                continue
+            seen.add(person.ref)
+            if person.ref not in holder or seat(holder[person.ref], seen):
+                holder[person.ref] = place
+                return True
+        return False
+
+    return {
+        place
+        for place, step in enumerate(planned)
+        if step.role in STAFF_ROLE and not all(seat(place, set()) for _n in range(step.n_needed))
+    }
+
+
+def staff_who_decide() -> dict[str, User]:
+    """Active staff with a role that decides steps, by number."""
+    roles = [Role(role).value for role in STAFF_ROLE.values()]
+    found = User.objects.filter(is_active=True, roles__overlap=roles).order_by("public_id")
+    return {user.public_id: user for user in found}
+
+
+def current_policy(now: datetime) -> PolicyVersion:
+    """The policy version in force (A2)."""
+    return PolicyVersion.objects.filter(in_force_from__lte=now).latest("number")
+
+
+def facts_of(terms: KeyTerms, registry: Registry) -> Facts:
+    """What the policy looks at, of these terms."""
+    plan: Plan | None = registry.plan
+    internal = plan is not None and plan.is_internal
+    return Facts(
+        partner_kind=terms.partner_kind,
+        monthly_amount_jpy=terms.monthly_amount_jpy,
+        is_internal_without_contract=internal and not terms.contract,
+        plan=terms.plan,
+        environment=terms.environment,
+        licence_level=terms.licence_level,
+        purpose_category=terms.purpose_category,
+    )
