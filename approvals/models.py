@@ -7,6 +7,9 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
+from partners.models import Contact
+
 
 class StepRole(models.TextChoices):
     """Who decides a step. All but the rights-holder are roles of staff (A1)."""
@@ -205,6 +208,14 @@ class StepLink(models.Model):
 
     def __str__(self) -> str:
         return f"{self.step_id} {self.staff_id or self.contact_id}"
+
+    @property
+    def recipient(self) -> User | Contact:
+        """Whose link it is."""
+        person = self.staff or self.contact
+        if person is None:
+            raise ValueError("A link without a recipient breaks approvals_link_one_recipient.")
+        return person
 
 
 class LinkOpening(models.Model):

@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from approvals.services.links import expire_links
 from approvals.services.requests import expire_requests
+from approvals.services.watching import watch_steps
 
 
 @shared_task(name="approvals.expire_links")
@@ -17,3 +18,9 @@ def expire_links_task() -> int:
 def expire_requests_task() -> int:
     """End requests that nobody touched for 30 days (A5)."""
     return expire_requests(now=timezone.now())
+
+
+@shared_task(name="approvals.watch_steps")
+def watch_steps_task() -> int:
+    """Alarm about steps that nobody may decide any more, ask people who now may (A2)."""
+    return watch_steps(now=timezone.now())

@@ -16,6 +16,7 @@ app.conf.beat_schedule = {
     "expire-keys": {"task": "keys.expire_keys", "schedule": schedule(60)},
     "revoke-unclaimed-deliveries": {"task": "keys.revoke_unclaimed", "schedule": schedule(60)},
     "expire-links": {"task": "approvals.expire_links", "schedule": schedule(60)},
+    "watch-steps": {"task": "approvals.watch_steps", "schedule": schedule(60)},
     "expire-requests": {"task": "approvals.expire_requests", "schedule": schedule(3600)},
     "sweep-outbox": {"task": "notifications.sweep_outbox", "schedule": schedule(15)},
     "drain-use": {"task": "verifier.drain_use", "schedule": schedule(10)},

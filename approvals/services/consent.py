@@ -1,5 +1,6 @@
 """Consent of someone without an account: a code to the registered address, then the decision (A1, A3)."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -15,7 +16,9 @@ from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict, NotAllowed
 from core.links import code_matches, new_nonce
+from core.parsing import narrow
 from notifications.services import enqueue
+from partners.models import Contact
 
 SALT = "approvals.consent"
 # How long after the code the terms may be read before deciding; reading a contract takes its time.
@@ -23,13 +26,21 @@ PROOF_LIFETIME = timedelta(minutes=60)
 MAX_CODES_AN_HOUR = 5
 
 
+@dataclass(frozen=True, slots=True)
+class CodeCheck:
+    """What came of typed digits: a signed `proof` for the form, or `""` and how many tries are left."""
+
+    proof: str
+    n_left: int
+
+
 @transaction.atomic
 def send_code(*, actor: Actor, token: str, now: datetime) -> ConsentCode:
     """Send eight digits to the contact's registered address; older codes of the link stop working.
 
-    Raises Conflict when the link is not open, or after 5 codes within an hour.
+    Raises Conflict when the link is not open, or after 5 codes within an hour: a flood helps nobody.
     """
-    link = _lock_open(token, now)
+    link, contact = _lock_open(token, now)
     recent = link.codes.filter(created_at__gt=now - timedelta(hours=1)).count()
     if recent >= MAX_CODES_AN_HOUR:
         raise Conflict(_("Too many codes were sent. Try again in an hour."))
@@ -37,7 +48,6 @@ def send_code(*, actor: Actor, token: str, now: datetime) -> ConsentCode:
     code = ConsentCode.objects.create(
         link=link, nonce=new_nonce(), created_at=now, expires_at=now + settings.CONSENT_CODE_LIFETIME
     )
-    assert link.contact is not None  # _lock_open
     record(
         Action.CONSENT_CODE_SENT,
         actor=actor,
@@ -47,7 +57,7 @@ def send_code(*, actor: Actor, token: str, now: datetime) -> ConsentCode:
     )
     enqueue(
         "consent_code",
-        recipient_ref=link.contact.public_id,
+        recipient_ref=contact.public_id,
         context={"code": str(code.uid)},
         dedupe_key=f"consent_code:{code.uid}",
         objects=[f"request:{link.step.request.public_id}"],
@@ -57,46 +67,50 @@ def send_code(*, actor: Actor, token: str, now: datetime) -> ConsentCode:
 
 
 @transaction.atomic
-def check_code(*, actor: Actor, token: str, given: str, now: datetime) -> str:
-    """A signed proof for the form when the digits are right, `""` when they are not.
+def check_code(*, actor: Actor, token: str, given: str, now: datetime) -> CodeCheck:
+    """Compare typed digits (full-width ones and spaces are fine) with the link's newest code.
 
     Does not raise for a wrong code, because the attempt must be counted whatever the page then shows. After
-    5 attempts, or 10 minutes, a code is worthless. Raises Conflict when the link is not open.
+    5 attempts, or 10 minutes, or once it opened the page, a code is worthless: no tries left. Raises Conflict
+    when the link is not open.
     """
-    link = _lock_open(token, now)
-    code = ConsentCode.objects.select_for_update().filter(link=link, expires_at__gt=now).first()
-    if code is None or code.n_attempts >= settings.CONSENT_CODE_ATTEMPTS:
-        return ""
+    link, _contact = _lock_open(token, now)
+    code = live_code(link, now=now)
+    if code is None:
+        return CodeCheck(proof="", n_left=0)
+    digits = "".join(character for character in narrow(given) if character in "0123456789")
+    passed = code_matches(bytes(code.nonce), digits)
     code.n_attempts += 1
-    digits = "".join(character for character in given if character.isdigit())
-    passed = digits.isascii() and code_matches(bytes(code.nonce), digits)
     if passed:
         code.passed_at = now
         code.expires_at = now  # a code opens the page once
     code.save(update_fields=["n_attempts", "passed_at", "expires_at"])
-    payload: dict[str, object] = {"step": link.step.role}
-    if not passed:
-        payload["attempt"] = code.n_attempts
     record(
         Action.CONSENT_CODE_PASSED if passed else Action.CONSENT_CODE_FAILED,
         actor=actor,
         objects=[f"request:{link.step.request.public_id}"],
-        payload=payload,
+        payload={"step": link.step.role} | ({} if passed else {"attempt": code.n_attempts}),
         now=now,
     )
-    return signing.dumps({"code": str(code.uid), "link": str(link.uid)}, salt=SALT) if passed else ""
+    if not passed:
+        return CodeCheck(proof="", n_left=settings.CONSENT_CODE_ATTEMPTS - code.n_attempts)
+    return CodeCheck(signing.dumps({"code": str(code.uid), "link": str(link.uid)}, salt=SALT), n_left=0)
+
+
+def live_code(link: StepLink, *, now: datetime) -> ConsentCode | None:
+    """The code that can be typed now, if any: neither too old, nor used, nor tried too often."""
+    return link.codes.filter(expires_at__gt=now, n_attempts__lt=settings.CONSENT_CODE_ATTEMPTS).first()
 
 
 def proof_holds(proof: str, link: StepLink, *, now: datetime) -> bool:
-    """Whether a form's proof says that the holder of this link read a code at the registered address lately."""
+    """Whether a form's proof says that this link's holder read a code at the registered address lately."""
     try:
-        data = signing.loads(proof, salt=SALT, max_age=PROOF_LIFETIME)
+        data = signing.loads(proof, salt=SALT)
     except signing.BadSignature:
         return False
-    return bool(
-        data["link"] == str(link.uid)
-        and link.codes.filter(uid=data["code"], passed_at__gt=now - PROOF_LIFETIME).exists()
-    )
+    if data["link"] != str(link.uid):
+        return False
+    return link.codes.filter(uid=data["code"], passed_at__gt=now - PROOF_LIFETIME).exists()
 
 
 @transaction.atomic
@@ -110,11 +124,11 @@ def give_consent(*, actor: Actor, token: str, proof: str, answer: Answer, now: d
     )
 
 
-def _lock_open(token: str, now: datetime) -> StepLink:
-    link = find_link(token)
+def _lock_open(token: str, now: datetime) -> tuple[StepLink, Contact]:
+    StepLink.objects.select_for_update(of=("self",)).get(pk=find_link(token).pk)
+    link = find_link(token)  # as it stands behind the lock: a step that ends kills its links
     if link.contact is None:
         raise NotAllowed(_("This link is for a member of staff: sign in instead."))
-    StepLink.objects.select_for_update().get(pk=link.pk)
     if state_of(link, now=now) != "open":
         raise Conflict(_("This link is no longer valid."))
-    return link
+    return link, link.contact

@@ -1,4 +1,8 @@
-"""Deciding: exactly one honest decision a step, whatever is clicked twice or at once (A3, A4, A10)."""
+"""Deciding: exactly one honest decision a person, whatever is clicked twice or at once (A3, A4, A10).
+
+Locks, in this order: request, step, person (staff) or link (contact). What a page or a caller read before the
+locks is read again behind them.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +38,10 @@ class Answer:
     signed_capacity: str = ""
 
 
+# The database's own word against a second decision of one person (A4).
+ONE_EACH = {"approvals_decision_one_step_each", "approvals_decision_one_consent_each"}
+
+
 class SecondFactorNeeded(NotAllowed):
     """The step wants the second factor again; the view leads there and comes back (A3)."""
 
@@ -51,21 +59,26 @@ def decide_as_staff(
 ) -> Decision:
     """One member of staff's answer on an open step.
 
-    `second_factor_at` is when the person last proved a second factor in this session. `link` is the mail link that
-    they came by, if any: it must be their own. Raises NotAllowed (role, own request, two steps), Conflict (decided,
-    changed or ended meanwhile), Invalid (reason or checklist missing), SecondFactorNeeded.
+    `second_factor_at` is when the person last proved a second factor in this session. `link` is the mail link
+    that they came by, if any: it must be their own and still valid. Raises NotAllowed (role, own request, two
+    steps), Conflict (decided, changed or ended meanwhile), Invalid (reason or checklist missing),
+    SecondFactorNeeded.
     """
     step = _lock(step)
+    # Locked: who is deactivated or loses the role at this moment has decided before that, or not at all.
+    by = User.objects.select_for_update(no_key=True).get(pk=by.pk)
+    if step.decisions.filter(staff=by).exists():
+        raise Conflict(_("You decided on this step already."))
     require_may_decide(by, step)
-    if link is not None and (link.staff_id != by.pk or link.step_id != step.pk):
-        raise NotAllowed(_("This link was sent to somebody else. Open the request from your own list."))
-    if step.needs_second_factor and answer.outcome == Decision.Outcome.APPROVE:
+    if link is not None:
+        link = _lock_link(link, step, holder=by, now=now)
+    if step.needs_second_factor:
         oldest = now - settings.SECOND_FACTOR_MAX_AGE
         if second_factor_at is None or second_factor_at < oldest:
-            raise SecondFactorNeeded(_("Prove your second factor again to approve this step."))
+            raise SecondFactorNeeded(_("This step asks for your second factor again."))
     _check_answer(step, answer)
     decision = _decide(actor, step, answer, now, staff=by, link=link)
-    if step.role == StepRole.TECH and answer.outcome == Decision.Outcome.APPROVE:
+    if _checks_identity(step, answer):
         record_identity_check(
             actor=actor,
             checked_by=by,
@@ -84,14 +97,12 @@ def decide_as_contact(
 ) -> Decision:
     """A rights-holder's answer, by link, after the code (approvals.services.consent checks that).
 
-    Raises Conflict (used, expired, decided or changed meanwhile) and Invalid (name, capacity or reason missing).
+    Raises Conflict (used, expired, decided or changed meanwhile), Invalid (name, capacity or reason missing).
     """
     step = _lock(step)
-    if step.contact_id != contact.pk or link.contact_id != contact.pk or link.step_id != step.pk:
+    if step.contact_id != contact.pk:
         raise NotAllowed(_("This link was sent to somebody else."))
-    link = StepLink.objects.select_for_update().get(pk=link.pk)
-    if link.used_at or link.died_at or link.expires_at <= now:
-        raise Conflict(_("This link is no longer valid."))
+    link = _lock_link(link, step, holder=contact, now=now)
     if not answer.signed_name.strip():
         raise Invalid(_("Type your name."), field="signed_name")
     if not answer.signed_capacity.strip():
@@ -117,13 +128,21 @@ def _lock(step: Step) -> Step:
         .select_related("requester", "partner")
         .get(pk=step.request_id)
     )
-    step = (
-        Step.objects.select_for_update(of=("self",)).select_related("revision", "contact").get(pk=step.pk)
-    )
+    step = Step.objects.select_for_update(of=("self",)).select_related("revision", "contact").get(pk=step.pk)
     step.request = request
     if request.state != Request.State.IN_REVIEW or step.state != Step.State.OPEN:
         raise Conflict(_("This step was decided or closed meanwhile. Nothing was changed by your answer."))
     return step
+
+
+def _lock_link(link: StepLink, step: Step, *, holder: User | Contact, now: datetime) -> StepLink:
+    link = StepLink.objects.select_for_update(of=("self",)).get(pk=link.pk)
+    owner = link.staff_id if isinstance(holder, User) else link.contact_id
+    if owner != holder.pk or link.step_id != step.pk:
+        raise NotAllowed(_("This link was sent to somebody else. Open the request from your own list."))
+    if link.used_at or link.died_at or link.expires_at <= now:
+        raise Conflict(_("This link is no longer valid."))
+    return link
 
 
 def _check_answer(step: Step, answer: Answer) -> None:
@@ -133,11 +152,17 @@ def _check_answer(step: Step, answer: Answer) -> None:
         raise Conflict(_("The request was changed after you opened it. Look at it again before you decide."))
     if answer.outcome == Decision.Outcome.REJECT and not answer.reason.strip():
         raise Invalid(_("A rejection needs a reason: the requester will read it."), field="reason")
-    if step.role == StepRole.TECH and answer.outcome == Decision.Outcome.APPROVE:
-        if not set(IdentityCheck.points_for(step.request.partner.kind)) <= set(answer.checklist):
+    if _checks_identity(step, answer):
+        points = set(IdentityCheck.points_for(step.request.partner.kind))
+        if not points <= set(answer.checklist):
             raise Invalid(
                 _("Every point of the identity check must be confirmed before approval."), field="checklist"
             )
+
+
+def _checks_identity(step: Step, answer: Answer) -> bool:
+    """Security's identity check is a part of approving tech's step, not of rejecting it (A1)."""
+    return step.role == StepRole.TECH and answer.outcome == Decision.Outcome.APPROVE
 
 
 def _decide(
@@ -161,16 +186,20 @@ def _decide(
                 outcome=answer.outcome,
                 reason=answer.reason.strip(),
                 digest=answer.digest,
-                checklist=list(answer.checklist) if step.role == StepRole.TECH else [],
+                checklist=list(answer.checklist) if _checks_identity(step, answer) else [],
                 signed_name=answer.signed_name.strip(),
                 signed_capacity=answer.signed_capacity.strip(),
                 via_link=link,
                 decided_at=now,
             )
-    except IntegrityError as error:  # the database refuses what the screen forbids (A4)
+    except IntegrityError as error:
+        if _constraint_of(error) not in ONE_EACH:
+            raise  # not a race, but a fault of ours: nobody is told that they decided twice
         raise Conflict(_("You decided on this request already.")) from error
     if link is not None:
         StepLink.objects.filter(pk=link.pk).update(used_at=now)
+    # Where the step goes on (n of m), the person's other links to it have nothing left to ask.
+    step.links.filter(staff=staff, contact=contact, used_at=None, died_at=None).update(died_at=now)
     approved = answer.outcome == Decision.Outcome.APPROVE
     payload: dict[str, object] = {
         "step": step.role,
@@ -178,9 +207,11 @@ def _decide(
         "digest": answer.digest,
         "via": "link" if link else "portal",
     }
-    if approved:
+    if contact is not None:
+        payload["capacity"] = decision.signed_capacity
+    if decision.checklist:
         payload["checklist"] = decision.checklist
-    else:
+    if decision.reason:
         payload["reason"] = decision.reason
     record(
         Action.STEP_APPROVED if approved else Action.STEP_REJECTED,
@@ -192,6 +223,11 @@ def _decide(
     return decision
 
 
+def _constraint_of(error: IntegrityError) -> str | None:
+    diagnostics = getattr(error.__cause__, "diag", None)
+    return getattr(diagnostics, "constraint_name", None)
+
+
 def _go_on(actor: Actor, step: Step, decision: Decision, now: datetime) -> None:
     """After a decision: wait for more people, go to the next step, reject, or issue the key."""
     request = step.request
@@ -199,15 +235,12 @@ def _go_on(actor: Actor, step: Step, decision: Decision, now: datetime) -> None:
         _end_step(step, Step.State.REJECTED, now)
         _reject(actor, request, decision, now)
         return
-    if step.decisions.count() < step.n_needed:
-        request.version += 1
-        request.changed_at = now
-        request.save(update_fields=["version", "changed_at"])
-        return
-    _end_step(step, Step.State.APPROVED, now)
     request.version += 1
     request.changed_at = now
     request.save(update_fields=["version", "changed_at"])
+    if step.decisions.count() < step.n_needed:
+        return
+    _end_step(step, Step.State.APPROVED, now)
     if open_next_step(actor=actor, request=request, now=now) is None:
         _issue(actor, step, now)
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
+from approvals.access import why_may_not_decide
 from approvals.models import LinkOpening, Request, Step, StepLink
 from approvals.services.path import send_link
 from audit.actions import Action
@@ -14,6 +15,8 @@ from core.errors import NotFound
 from core.links import hashes_of_token
 
 MAX_RENEWALS = 5
+# Openings prove nothing, and whoever holds a link could fetch it for ever: the first ones are enough.
+MAX_OPENINGS = 100
 
 
 def find_link(token: str) -> StepLink:
@@ -31,43 +34,52 @@ def find_link(token: str) -> StepLink:
 
 
 def state_of(link: StepLink, *, now: datetime) -> str:
-    """`open`, `used` (its holder decided), `closed` (decided, withdrawn or replaced) or `expired`."""
+    """What a link is good for; it works only when `open`.
+
+    `used`: its holder decided by it. `closed`: the step or the request is over. `expired`: its time is up.
+    `replaced`: its holder got a newer one, or has decided in the portal.
+    """
     if link.used_at is not None:
         return "used"
     if link.step.state != Step.State.OPEN or link.step.request.state != Request.State.IN_REVIEW:
         return "closed"
     if link.expires_at <= now:
         return "expired"
-    return "closed" if link.died_at is not None else "open"
+    return "replaced" if link.died_at is not None else "open"
 
 
 def note_opening(link: StepLink, *, user_agent: str, now: datetime) -> None:
     """Keep that the link was fetched. Mail scanners do that too, so it is no act of a person (A3)."""
-    LinkOpening.objects.create(link=link, opened_at=now, user_agent=user_agent[:200])
+    if link.openings.count() < MAX_OPENINGS:
+        LinkOpening.objects.create(link=link, opened_at=now, user_agent=user_agent[:200])
 
 
 @transaction.atomic
 def renew_link(*, actor: Actor, token: str, now: datetime) -> bool:
     """Send a new link to the address that the old one went to, if the step still waits for that person.
 
-    Returns whether one was sent; the page says the same sentence either way. At most 5 renewals.
+    Returns whether one was sent; the page says the same sentence either way. None is sent while the person
+    has a link that works (an old mail must not kill the newest one), nor after 5 renewals.
     """
     try:
         found = find_link(token)
     except NotFound:
         return False
     Request.objects.select_for_update().get(pk=found.step.request_id)
-    step = Step.objects.select_for_update(of=("self",)).select_related("request", "contact").get(
-        pk=found.step_id
+    step = (
+        Step.objects.select_for_update(of=("self",))
+        .select_related("request__requester", "contact")
+        .get(pk=found.step_id)
     )
-    link = StepLink.objects.select_related("staff", "contact").get(pk=found.pk)
-    superseded = step.links.filter(staff=link.staff, contact=link.contact, pk__gt=link.pk).exists()
-    person = link.staff or link.contact
-    if step.state != Step.State.OPEN or link.used_at or superseded or link.n_renewals >= MAX_RENEWALS:
+    links = list(step.links.filter(staff=found.staff, contact=found.contact))
+    person = found.recipient
+    if step.state != Step.State.OPEN or len(links) > MAX_RENEWALS or not person.is_active:
         return False
-    if link.staff is not None and not link.staff.is_active:
+    if any(link.used_at or (link.died_at is None and link.expires_at > now) for link in links):
         return False
-    send_link(actor=actor, step=step, contact_or_staff=person, now=now)
+    if found.staff is not None and why_may_not_decide(found.staff, step):
+        return False
+    send_link(actor=actor, step=step, recipient=person, now=now)
     return True
 
 
@@ -83,13 +95,11 @@ def expire_links(*, now: datetime, limit: int = 1_000) -> int:
         )
         StepLink.objects.filter(pk__in=[link.pk for link in due]).update(died_at=now)
         for link in due:
-            person = link.staff or link.contact
-            assert person is not None  # approvals_link_one_recipient
             record(
                 Action.LINK_EXPIRED,
                 actor=actor,
                 objects=[f"request:{link.step.request.public_id}"],
-                payload={"step": link.step.role, "recipient": person.public_id},
+                payload={"step": link.step.role, "recipient": link.recipient.public_id},
                 now=now,
             )
     return len(due)

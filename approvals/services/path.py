@@ -15,6 +15,7 @@ from audit.services import record
 from core.actors import Actor
 from core.links import hash_of, new_nonce
 from notifications.services import enqueue
+from partners.models import Contact
 
 PURPOSE = "step"
 
@@ -42,9 +43,9 @@ def open_next_step(*, actor: Actor, request: Request, now: datetime) -> Step | N
         now=now,
     )
     if step.contact is not None:
-        send_link(actor=actor, step=step, contact_or_staff=step.contact, now=now)
+        send_link(actor=actor, step=step, recipient=step.contact, now=now)
     for person in people:
-        send_link(actor=actor, step=step, contact_or_staff=person, now=now)
+        send_link(actor=actor, step=step, recipient=person, now=now)
     if step.contact is None and len(people) < step.n_needed:
         alarm_stuck(actor=actor, step=step, now=now)
     return step
@@ -54,9 +55,7 @@ def staff_who_may_decide(step: Step) -> list[User]:
     """Active staff who may decide this step now, four eyes considered (A4)."""
     role = STAFF_ROLE[StepRole(step.role)]
     staff = {user.public_id: user for user in User.objects.with_role(role)}
-    decided = set(
-        step.request.decisions.exclude(staff=None).values_list("staff__public_id", flat=True)
-    )
+    decided = set(step.request.decisions.exclude(staff=None).values_list("staff__public_id", flat=True))
     able = deciders(
         [person_of(user) for user in staff.values()],
         role=step.role,
@@ -66,12 +65,13 @@ def staff_who_may_decide(step: Step) -> list[User]:
     return [staff[person.ref] for person in able]
 
 
-def send_link(*, actor: Actor, step: Step, contact_or_staff: object, now: datetime) -> StepLink:
+def send_link(*, actor: Actor, step: Step, recipient: User | Contact, now: datetime) -> StepLink:
     """A fresh personal link for one person, and its mail. Older links of the person for the step die (A3)."""
-    staff = contact_or_staff if isinstance(contact_or_staff, User) else None
-    contact = None if staff else step.contact
-    recipient = staff or contact
-    assert recipient is not None
+    staff = recipient if isinstance(recipient, User) else None
+    contact = recipient if isinstance(recipient, Contact) else None
+    if step.undeliverable_at is not None:  # tried again: whether it arrives is open once more
+        step.undeliverable_at = None
+        step.save(update_fields=["undeliverable_at"])
     older = step.links.filter(staff=staff, contact=contact)
     renewals = older.count()
     older.filter(used_at=None, died_at=None).update(died_at=now)
@@ -111,13 +111,15 @@ def alarm_stuck(*, actor: Actor, step: Step, now: datetime) -> None:
     step.stuck_at = now
     step.save(update_fields=["stuck_at"])
     number = step.request.public_id
-    record(Action.STEP_STUCK, actor=actor, objects=[f"request:{number}"], payload={"step": step.role}, now=now)
+    record(
+        Action.STEP_STUCK, actor=actor, objects=[f"request:{number}"], payload={"step": step.role}, now=now
+    )
     for person in guardians():
         enqueue(
             "step_stuck",
             recipient_ref=person.public_id,
             context={"step": step.pk},
-            dedupe_key=f"step_stuck:{step.pk}:{person.public_id}",
+            dedupe_key=f"step_stuck:{step.pk}:{now.timestamp():.0f}:{person.public_id}",
             objects=[f"request:{number}"],
             now=now,
         )

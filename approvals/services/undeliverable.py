@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from approvals.models import Step, StepLink
+from approvals.models import Request, Step, StepLink
 from approvals.services.path import guardians
 from audit.actions import Action
 from audit.services import record
@@ -15,16 +15,22 @@ from notifications.services import enqueue
 
 @transaction.atomic
 def mark_undeliverable(message: Message, *, now: datetime) -> None:
-    """Mark the step of a `step_requested` or `consent_requested` mail that can't be delivered."""
-    link = StepLink.objects.select_related("step__request").filter(uid=message.context["link"]).first()
+    """Mark the step of a `step_requested` or `consent_requested` mail that can't be delivered.
+
+    Nothing happens for a link that has been replaced or used since, or a step that is over.
+    """
+    link = StepLink.objects.select_related("step").filter(uid=message.context["link"]).first()
     if link is None:
         return
-    step = Step.objects.select_for_update(of=("self",)).select_related("request").get(pk=link.step_id)
-    if step.state != Step.State.OPEN or step.undeliverable_at is not None:
+    request = Request.objects.select_for_update(of=("self",)).get(pk=link.step.request_id)
+    step = Step.objects.select_for_update(of=("self",)).get(pk=link.step_id)
+    link.refresh_from_db(fields=["used_at", "died_at"])
+    is_over = step.state != Step.State.OPEN or link.used_at or link.died_at
+    if is_over or step.undeliverable_at is not None:
         return
     step.undeliverable_at = now
     step.save(update_fields=["undeliverable_at"])
-    number = step.request.public_id
+    number = request.public_id
     actor = SYSTEM("notifications.deliver_message")
     record(
         Action.STEP_UNDELIVERABLE,
@@ -38,7 +44,7 @@ def mark_undeliverable(message: Message, *, now: datetime) -> None:
             "step_stuck",
             recipient_ref=person.public_id,
             context={"step": step.pk},
-            dedupe_key=f"step_undeliverable:{step.pk}:{person.public_id}",
+            dedupe_key=f"step_undeliverable:{link.uid}:{person.public_id}",
             objects=[f"request:{number}"],
             now=now,
         )
