@@ -81,9 +81,9 @@ def environment(addresses: Addresses, given: Mapping[str, str]) -> dict[str, str
 
 def start_servers(variables: dict[str, str]) -> None:
     """Start the embedded servers that `variables` does not name, and name them there."""
-    if not variables.get("DATABASE_URL"):
+    if not (variables.get("DATABASE_URL") or variables.get("DATABASE_URL_FILE")):
         variables["DATABASE_URL"] = embedded.start_postgres(VAR)
-    if not variables.get("REDIS_URL"):
+    if not (variables.get("REDIS_URL") or variables.get("REDIS_URL_FILE")):
         variables["REDIS_URL"] = embedded.start_valkey(VAR)
 
 
