@@ -51,6 +51,7 @@ def sign_in(user: User, *, second_factor: bool = True, **options: Any) -> Client
     session = client.session
     method = {"method": "mfa", "type": "totp"} if second_factor else {"method": "password"}
     session["account_authentication_methods"] = [method | {"at": time.time()}]
+    session["account_authentication_methods_user"] = str(user.pk)
     session.save()
     return client
 

@@ -23,7 +23,7 @@ from partners.forms import (
     WorkspaceForm,
 )
 from partners.models import Contact, Partner
-from partners.views.editing import edit
+from partners.views.editing import edit, posted
 
 
 def _page_of(partner: Partner) -> str:
@@ -45,7 +45,7 @@ def contact_add(request: HttpRequest, number: str) -> HttpResponse:
     return edit(
         request,
         "partners/contact_form.html",
-        form=ContactForm(request.POST or None, partner=partner, initial={"purposes": purposes}),
+        form=ContactForm(posted(request), partner=partner, initial={"purposes": purposes}),
         save=save,
         done=_page_of(partner),
         message=_("The contact was added."),
@@ -95,7 +95,7 @@ def contract_add(request: HttpRequest, number: str) -> HttpResponse:
     return edit(
         request,
         "partners/contract_form.html",
-        form=ContractForm(request.POST or None, initial={"terms_version": settings.TERMS_OF_USE_VERSION}),
+        form=ContractForm(posted(request), initial={"terms_version": settings.TERMS_OF_USE_VERSION}),
         save=save,
         done=_page_of(partner),
         message=_("The contract was added."),
@@ -145,7 +145,7 @@ def workspace_add(request: HttpRequest, number: str) -> HttpResponse:
     return edit(
         request,
         "partners/workspace_form.html",
-        form=WorkspaceForm(request.POST or None),
+        form=WorkspaceForm(posted(request)),
         save=save,
         done=_page_of(partner),
         message=_("The workspace was added."),

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
 from django.utils.functional import Promise
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -22,6 +22,11 @@ class Typed:
     label: str | Promise
     typed: str
     now: str
+
+
+def posted(request: HttpRequest) -> QueryDict | None:
+    """What a form is bound to: an empty POST, too, is an answer that lacks everything."""
+    return request.POST if request.method == "POST" else None
 
 
 def next_url(request: HttpRequest, default: str) -> str:

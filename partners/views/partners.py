@@ -19,7 +19,7 @@ from partners.forms import IdentityCheckForm, PartnerChangeForm, PartnerForm
 from partners.models import Partner
 from partners.services import change_partner, record_identity_check, register_partner
 from partners.services.contracts import OFFICE_ZONE
-from partners.views.editing import edit
+from partners.views.editing import edit, posted
 
 
 @require_safe
@@ -63,7 +63,7 @@ def partner_register(request: HttpRequest) -> HttpResponse:
     return edit(
         request,
         "partners/partner_form.html",
-        form=PartnerForm(request.POST or None, initial={"name": request.GET.get("name", "")[:160]}),
+        form=PartnerForm(posted(request), initial={"name": request.GET.get("name", "")[:160]}),
         save=save,
         done=lambda: reverse("partners:partner-detail", args=[made[0].public_id]),
         message=_("The partner was registered. Now add a contact, a contract and a workspace."),
@@ -115,7 +115,7 @@ def identity_check_add(request: HttpRequest, number: str) -> HttpResponse:
     return edit(
         request,
         "partners/identity_check_form.html",
-        form=IdentityCheckForm(request.POST or None, partner=partner),
+        form=IdentityCheckForm(posted(request), partner=partner),
         save=save,
         done=reverse("partners:partner-detail", args=[number]),
         message=_("The identity check was recorded."),
