@@ -230,6 +230,7 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 # Straight from the source folders where nobody runs collectstatic: a demo, a developer, the tests.
 WHITENOISE_USE_FINDERS = env.bool("STATIC_FROM_SOURCE", default=DEBUG or DEMO)
+WHITENOISE_AUTOREFRESH = WHITENOISE_USE_FINDERS  # reads the sources; STATIC_ROOT need not exist
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
