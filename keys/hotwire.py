@@ -159,7 +159,7 @@ def _open(address: Address) -> socket.socket:
             context.verify_mode = ssl.CERT_NONE
         return context.wrap_socket(wire, server_hostname=address.host)
     # The kernel keeps the time: Python's own timeout would poll before each send and each receive.
-    wire.settimeout(None)
+    wire.settimeout(None)  # a timeout then is a BlockingIOError
     limit = struct.pack("ll", 0, int(TIMEOUT_SECONDS * 1_000_000))
     wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
     wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
@@ -175,9 +175,13 @@ def _run_mark(information: bytes) -> bytes:
 
 
 class _Pause:
-    """Until when (monotonic seconds) a server that failed is left alone; shared by all threads."""
+    """Until when (monotonic seconds) a server that failed is left alone; shared by all threads.
+
+    One slow answer is no outage: only the second timeout without a success between them makes everybody wait.
+    """
 
     until = 0.0
+    n_timeouts = 0
 
 
 _local = threading.local()
@@ -214,6 +218,7 @@ def _pause() -> None:
 def resume() -> None:
     """Try again at once, whatever failed a moment ago."""
     _Pause.until = 0.0
+    _Pause.n_timeouts = 0
 
 
 def drop() -> None:
@@ -252,6 +257,12 @@ def _ask(mine: Connection, command: bytes) -> Any:
     except ConnectionError:
         drop()
         raise
+    except (BlockingIOError, TimeoutError) as error:
+        drop()
+        _Pause.n_timeouts += 1
+        if _Pause.n_timeouts > 1:
+            _pause()
+        raise StoreUnavailableError("timeout") from error
     except (OSError, hiredis.HiredisError, StoreUnavailableError) as error:
         drop()
         _pause()
@@ -259,6 +270,8 @@ def _ask(mine: Connection, command: bytes) -> Any:
     except BaseException:
         drop()
         raise
+    if _Pause.n_timeouts:
+        _Pause.n_timeouts = 0
     return reply
 
 

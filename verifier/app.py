@@ -105,17 +105,16 @@ def decide(asked: Question, caller: Caller) -> Verdict:
     key_id = key_id_of(asked.secret)
     if key_id is None:
         return Verdict(Code.MALFORMED)
-    digest = warm.digester()(asked.secret.encode())
-    name = key_id.encode()
+    digest = warm.digester()(asked.secret)
     try:
-        reply = warm.ask(asked, name, digest)
-        if reply.is_miss:
-            return cold.decide(asked, name, digest, reply, fail_open=caller.fail_open)
-        return warm.verdict(reply)
+        reply = warm.ask(asked, key_id, digest)
+        if isinstance(reply, Verdict):
+            return reply
+        return cold.decide(asked, key_id, digest, reply, fail_open=caller.fail_open)
     except StoreUnavailableError:
         if not caller.fail_open:
             raise UnavailableError from None
-        return degraded.decide(asked, key_id, digest)
+        return degraded.decide(asked, key_id.decode(), digest)
 
 
 def _body(environ: "WSGIEnvironment") -> bytes | None:

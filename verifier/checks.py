@@ -10,7 +10,7 @@ from typing import Final
 
 from keys.hotrecord import MICROS, Policy, SecretState, burst_of, hour_shift, month_ends, ranges
 from verifier.codes import Code
-from verifier.question import Question
+from verifier.question import Context
 
 _BY_STATUS: Final = {
     "pending": Code.PENDING,
@@ -47,14 +47,14 @@ class Taken:
     budget: int
 
 
-def refusal(policy: Policy, secret: SecretState, question: Question, now: datetime) -> Code | None:
+def refusal(policy: Policy, secret: SecretState, context: Context, now: datetime) -> Code | None:
     """The first check before the limits that fails, in V2's order; None where all pass."""
     return (
         _BY_SECRET.get(secret.status)
         or _BY_STATUS.get(policy.status)
         or _by_date(policy, secret, now)
-        or _by_place(policy, question)
-        or _by_right(policy, question)
+        or _by_place(policy, context)
+        or _by_right(policy, context)
     )
 
 
@@ -65,26 +65,26 @@ def _by_date(policy: Policy, secret: SecretState, now: datetime) -> Code | None:
     return Code.EXPIRED if any(end is not None and now >= end for end in ends) else None
 
 
-def _by_place(policy: Policy, question: Question) -> Code | None:
-    if question.environment and question.environment != policy.environment:
+def _by_place(policy: Policy, context: Context) -> Code | None:
+    if context.environment and context.environment != policy.environment:
         return Code.WRONG_ENVIRONMENT
-    if question.workspace and question.workspace not in policy.workspace:
+    if context.workspace and context.workspace not in policy.workspace:
         return Code.WRONG_WORKSPACE
     packed = ranges(policy.ip_ranges)
     if packed and not any(
-        packed[i : i + _ADDRESS] <= question.ip <= packed[i + _ADDRESS : i + 2 * _ADDRESS]
+        packed[i : i + _ADDRESS] <= context.ip <= packed[i + _ADDRESS : i + 2 * _ADDRESS]
         for i in range(0, len(packed), 2 * _ADDRESS)
     ):
         return Code.IP_NOT_ALLOWED
     return None
 
 
-def _by_right(policy: Policy, question: Question) -> Code | None:
-    if not _lists(policy.scopes, question.scopes):
+def _by_right(policy: Policy, context: Context) -> Code | None:
+    if not _lists(policy.scopes, context.scopes):
         return Code.INSUFFICIENT_SCOPE
-    if "*" not in policy.models and not _lists(policy.models, question.model):
+    if "*" not in policy.models and not _lists(policy.models, context.model):
         return Code.MODEL_NOT_ALLOWED
-    if "*" not in policy.features and not _lists(policy.features, question.features):
+    if "*" not in policy.features and not _lists(policy.features, context.features):
         return Code.FEATURE_NOT_ALLOWED
     return None
 

@@ -6,6 +6,7 @@ a digest that the registry has, a few at a time, and once for all who wait for t
 """
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import BoundedSemaphore, Event, Lock
@@ -21,11 +22,12 @@ from keys.services.renewal import renew_secret
 from verifier import warm
 from verifier.codes import Code
 from verifier.question import Question
-from verifier.registry import N_CORES, WAIT_SECONDS, UnavailableError, reading
-from verifier.warm import Verdict
+from verifier.registry import WAIT_SECONDS, UnavailableError, for_keys
+from verifier.warm import Miss, Verdict
 
 logger = logging.getLogger(__name__)
 
+N_CORES: Final = os.cpu_count() or 1
 STRIKES: Final = 60
 STRIKE_SECONDS: Final = 60
 _ROUNDS: Final = 6
@@ -63,31 +65,37 @@ class Flights:
 _flights = Flights()
 
 
-def decide(
-    question: Question, key_id: bytes, digest: bytes, first: warm.Reply, *, fail_open: bool
-) -> Verdict:
+def decide(question: Question, key_id: bytes, digest: bytes, first: Miss, *, fail_open: bool) -> Verdict:
     """The verdict on a secret that the hot store could not judge; `first` is its MISS.
 
     Whatever is read goes into the hot store, and the store's function decides: limits are counted in one
     place only. Raises UnavailableError, StoreUnavailableError.
     """
-    reply = first
+    reply: Verdict | Miss = first
     for _ in range(_ROUNDS):
-        if not reply.is_miss:
-            return warm.verdict(reply)
+        if isinstance(reply, Verdict):
+            return reply
         if reply.why != b"STALE" and _struck(question, key_id):
             return Verdict(Code.TOO_MANY_ATTEMPTS, retry=STRIKE_SECONDS)
         try:
-            with _flights.lead(digest) as leads, reading():
-                if leads and not _load(question, key_id.decode(), digest, reply):
-                    return Verdict(Code.NOT_FOUND)
+            if not _load_once(question, key_id.decode(), digest, reply):
+                return Verdict(Code.NOT_FOUND)
         except DatabaseFailure:
             return _without_database(question, key_id, digest, reply, fail_open=fail_open)
         reply = warm.ask(question, key_id, digest)
     raise UnavailableError
 
 
-def _load(question: Question, key_id: str, digest: bytes, reply: warm.Reply) -> bool:
+def _load_once(question: Question, key_id: str, digest: bytes, reply: Miss) -> bool:
+    """`_load`, or a wait until somebody else has done it."""
+    with _flights.lead(digest) as leads:
+        if not leads:
+            return True
+        with for_keys.reading():
+            return _load(question, key_id, digest, reply)
+
+
+def _load(question: Question, key_id: str, digest: bytes, reply: Miss) -> bool:
     """Read the key's family and put what is found into the hot store, the asked secret proven.
 
     False where the registry contradicts itself: such a secret is none.
@@ -115,13 +123,13 @@ def _load(question: Question, key_id: str, digest: bytes, reply: warm.Reply) -> 
     return True
 
 
-def match(text: str, secrets: tuple[Secret, ...]) -> Secret | None:
+def match(text: bytes, secrets: tuple[Secret, ...]) -> Secret | None:
     """The secret with this text, be its digest under the current pepper or under an older one."""
     others: dict[int, bytes] = {}
     for secret in secrets:
         if secret.pepper_version not in others:
             try:
-                others[secret.pepper_version] = hashing.digest(text, secret.pepper_version)
+                others[secret.pepper_version] = hashing.digester(secret.pepper_version)(text)
             except KeyError:
                 continue
         if hashing.same(bytes(secret.digest), others[secret.pepper_version]):
@@ -129,7 +137,7 @@ def match(text: str, secrets: tuple[Secret, ...]) -> Secret | None:
     return None
 
 
-def prove(text: str, secret: Secret) -> bool:
+def prove(text: bytes, secret: Secret) -> bool:
     """Argon2 over the secret's digest; renews what is out of date (K2). False: the row was tampered with."""
     with _provers:
         stored = bytes(secret.digest)
@@ -137,28 +145,27 @@ def prove(text: str, secret: Secret) -> bool:
             logger.error("argon2 hash contradicts digest", extra={"data": {"key_id": secret.public_id}})
             return False
         if hashing.needs_rehash(secret.argon2_hash, secret.pepper_version):
-            renew_secret(secret=secret, text=text)
+            renew_secret(secret=secret, text=text.decode())
     return True
 
 
 def _without_database(
-    question: Question, key_id: bytes, digest: bytes, reply: warm.Reply, *, fail_open: bool
+    question: Question, key_id: bytes, digest: bytes, reply: Miss, *, fail_open: bool
 ) -> Verdict:
     """A record past its time still answers while the database is away, where the gateway wants that (V5)."""
     logger.warning("database unavailable for a cold check")
     if reply.why == b"STALE" and fail_open:
         late = warm.ask(question, key_id, digest, warm.PAST_ITS_TIME)
-        if not late.is_miss:
-            verdict = warm.verdict(late)
-            verdict.degraded = True
-            return verdict
+        if isinstance(late, Verdict):
+            late.degraded = True
+            return late
     raise UnavailableError
 
 
 def _strike_keys(question: Question, key_id: str) -> list[bytes]:
     keys = [b"kb:strikes:" + key_id.encode()]
-    if question.ip:
-        keys.append(b"kb:strikes:" + question.ip)
+    if question.context.ip:
+        keys.append(b"kb:strikes:" + question.context.ip)
     return keys
 
 

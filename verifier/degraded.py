@@ -14,7 +14,7 @@ from verifier import checks, cold, warm
 from verifier.checks import Counters
 from verifier.codes import Code
 from verifier.question import Question
-from verifier.registry import UnavailableError, reading
+from verifier.registry import UnavailableError, for_keys
 from verifier.warm import Verdict
 
 _MAX_KEYS: Final = 50_000
@@ -33,7 +33,7 @@ def decide(question: Question, key_id: str, digest: bytes) -> Verdict:
     """
     family = key_id[:FAMILY_LENGTH]
     try:
-        with reading():
+        with for_keys.reading():
             found = hotstore.read(family)
             secret = cold.match(question.secret, found.secrets) if found else None
             if found is None or secret is None:
@@ -59,7 +59,7 @@ def forget_all() -> None:
 
 def _judge(policy: Policy, state: SecretState, question: Question, family: str) -> Verdict:
     now = time.time()
-    code = checks.refusal(policy, state, question, datetime.fromtimestamp(now, UTC))
+    code = checks.refusal(policy, state, question.context, datetime.fromtimestamp(now, UTC))
     verdict = Verdict(code or Code.VALID, policy.identity, now=int(now), degraded=True)
     if code is not None:
         return verdict
@@ -70,9 +70,9 @@ def _judge(policy: Policy, state: SecretState, question: Question, family: str) 
         taken = checks.take(
             policy,
             _counters.setdefault(family, Counters()),
-            cost=question.cost_micros,
+            cost=question.context.cost_micros,
             lease=verdict.lease,
-            lease_seconds=question.lease_seconds,
+            lease_seconds=question.context.lease_seconds,
             micros=int(now * 1_000_000),
         )
     verdict.code = taken.code or Code.VALID

@@ -10,7 +10,7 @@ from django.db import Error as DatabaseFailure
 
 from keys import hashing, secret_format
 from verifier.models import Gateway, GatewayCredential
-from verifier.registry import UnavailableError, reading
+from verifier.registry import UnavailableError, for_gateways
 
 # A credential that was revoked, or a gateway that was disabled, is refused at most this much later.
 FRESH_SECONDS: Final = 2.0
@@ -64,13 +64,13 @@ def forget_all() -> None:
 
 
 def _refresh(credential: str, known: _Known | None) -> _Known:
-    if secret_format.key_id_of(credential) is None:
+    if secret_format.parse(credential) is None:
         return _Known(None, 0.0)
     if known is not None:
         # One thread reads; the others use what is known for as long as that takes.
         known.fresh_until = time.monotonic() + FRESH_SECONDS / 2
     try:
-        with reading():
+        with for_gateways.reading():
             caller = _read(credential)
     except (DatabaseFailure, UnavailableError):
         if known is None or known.caller is None:

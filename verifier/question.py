@@ -1,13 +1,15 @@
 """What a gateway asks, read from JSON (`/v1/keys/verify`) or from headers (`/v1/authorize`)."""
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
-from keys.hotrecord import MICROS, address_hex
+from keys.hotrecord import MICROS, address_hex, environment_word
+from keys.hotwire import encode
 from keys.secret_format import contains_secret
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ MAX_LEASE_SECONDS: Final = 3600
 MAX_COST_USD: Final = 1_000_000
 MAX_TEXT: Final = 2_000
 _MAX_CACHED_ADDRESSES: Final = 50_000
+_MAX_CACHED_CONTEXTS: Final = 20_000
 
 FIELDS: Final = frozenset(
     {
@@ -31,14 +34,14 @@ class BadQuestionError(Exception):
     """The question itself is wrong, whatever the key: 400, with a sentence for the gateway's developer."""
 
 
-@dataclass(slots=True)
-class Question:
-    """May this secret do this, now? Empty text means "not asked". Never printed: it holds the secret.
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a secret is asked for. Empty text means "not asked".
 
-    `ip` is 32 hex digits; `scopes` and `features` are joined by spaces: every one of them is needed.
+    `ip` is 32 hex digits; `scopes` and `features` are joined by spaces: every one of them is needed. `packed`
+    is the same as arguments of the hot store's function: gateways repeat themselves, so it is made once.
     """
 
-    secret: str
     ip: bytes = b""
     environment: str = ""
     workspace: str = ""
@@ -47,12 +50,41 @@ class Question:
     features: str = ""
     cost_micros: int = 0
     lease_seconds: int = DEFAULT_LEASE_SECONDS
+    packed: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Pack the arguments in the order in which the function takes them."""
+        environment = environment_word(self.environment) if self.environment else b""
+        texts = (environment, self.workspace, self.scopes, self.model, self.features)
+        command = encode(self.ip, *texts, self.cost_micros, self.lease_seconds * 1000)
+        object.__setattr__(self, "packed", command.partition(b"\r\n")[2])
+
+
+@dataclass(slots=True)
+class Question:
+    """May this secret do this, now? Never printed: it holds the secret."""
+
+    secret: bytes
+    context: Context
 
     def __repr__(self) -> str:
         return "Question(…)"
 
 
+# What /v1/authorize may be asked, by its name in a query or after X-Kagiban-.
+_ASKED: Final = {
+    "scope": "scopes",
+    "workspace": "workspace",
+    "environment": "environment",
+    "model": "model",
+    "feature": "features",
+}
+_KEY_MEMBER: Final = re.compile(rb'"key"\s*:\s*"([^"\\]*)"').search
+_PLACEHOLDER: Final = b"the key"
+
 _addresses: dict[str, bytes] = {}
+_contexts: dict[tuple[bytes, bytes], Context] = {}
+_asked: dict[tuple[str, str], Context] = {}
 
 
 def address(text: str) -> bytes:
@@ -70,11 +102,29 @@ def address(text: str) -> bytes:
 
 
 def from_json(body: bytes) -> Question:
-    """Read the body of `/v1/keys/verify` (V1).
+    """Read the body of `/v1/keys/verify` (V1). Raises BadQuestionError.
 
-    A field that is not known is refused: a typo in `scope` must not make a check weaker. Raises
-    BadQuestionError.
+    A gateway's bodies differ in the key alone, so what stands around the key is parsed once and kept: without
+    the key, which no cache may hold.
     """
+    match = _KEY_MEMBER(body)
+    if match is None:
+        return _parse(body)
+    start, end = match.span(1)
+    around = (body[:start], body[end:])
+    context = _contexts.get(around)
+    if context is None:
+        if _parse(_PLACEHOLDER.join(around)).secret != _PLACEHOLDER:
+            return _parse(body)  # a second member of that name, which is the one that counts
+        context = _parse(body).context
+        if len(_contexts) >= _MAX_CACHED_CONTEXTS:
+            _contexts.clear()
+        _contexts[around] = context
+    return Question(match[1], context)
+
+
+def _parse(body: bytes) -> Question:
+    """A field that is not known is refused: a typo in `scope` must not make a check weaker."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
@@ -84,23 +134,22 @@ def from_json(body: bytes) -> Question:
     if not data.keys() <= FIELDS:
         unknown = ", ".join(sorted(str(name)[:40] for name in data.keys() - FIELDS))
         raise BadQuestionError(f"Unknown fields: {unknown}.")
-    get = data.get
-    question = Question(_text(data, "key"))
-    if get("ip"):
-        question.ip = address(_text(data, "ip"))
-    if get("environment"):
-        question.environment = _text(data, "environment")
-    if get("workspace"):
-        question.workspace = _text(data, "workspace")
-    question.scopes = _words(data, "scope", "scopes")
-    if get("model"):
-        question.model = _text(data, "model")
-    question.features = _words(data, "feature", "features")
-    if "cost_usd" in data:
-        question.cost_micros = _micros(data["cost_usd"])
-    if "lease_seconds" in data:
-        question.lease_seconds = _seconds(data["lease_seconds"])
-    return question
+    if "key" not in data:
+        raise BadQuestionError("`key` is missing.")
+    secret = _text(data, "key").encode(errors="replace")
+    return Question(
+        secret,
+        Context(
+            ip=address(_text(data, "ip")) if data.get("ip") else b"",
+            environment=_text(data, "environment"),
+            workspace=_text(data, "workspace"),
+            scopes=_words(data, "scope", "scopes"),
+            model=_text(data, "model"),
+            features=_words(data, "feature", "features"),
+            cost_micros=_micros(data.get("cost_usd", 0)),
+            lease_seconds=_seconds(data.get("lease_seconds", DEFAULT_LEASE_SECONDS)),
+        ),
+    )
 
 
 def _text(data: Mapping[str, Any], name: str) -> str:
@@ -144,12 +193,13 @@ def _seconds(value: Any) -> int:
     return value
 
 
-def secret_from_headers(environ: "WSGIEnvironment") -> str:
+def secret_from_headers(environ: "WSGIEnvironment") -> bytes:
     """The partner's key: `Authorization: Bearer …`, else `X-API-Key`; empty where neither was sent."""
     scheme, _, credentials = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return str(credentials.strip())
-    return str(environ.get("HTTP_X_API_KEY", "").strip())
+    if scheme.lower() != "bearer":
+        credentials = environ.get("HTTP_X_API_KEY", "")
+    found: bytes = credentials.strip().encode("latin-1", "replace")
+    return found
 
 
 def from_headers(environ: "WSGIEnvironment", sub_path: str) -> Question:
@@ -159,30 +209,35 @@ def from_headers(environ: "WSGIEnvironment", sub_path: str) -> Question:
     where the partner's own path and query follow (Envoy), in `X-Kagiban-…` headers. The address is the last
     one in X-Forwarded-For, which the gateway itself has put there. Raises BadQuestionError.
     """
-    question = Question(secret_from_headers(environ))
     get = environ.get
-    hops = get("HTTP_X_FORWARDED_FOR", "")
-    if hops:
-        question.ip = address(hops.rpartition(",")[2].strip())
+    hops = get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
     if sub_path:
-        asked = {name: get(f"HTTP_X_KAGIBAN_{name.upper()}", "") for name in _ASKED}
-    elif environ.get("QUERY_STRING"):
-        query = parse_qs(environ["QUERY_STRING"])
-        unknown = query.keys() - _ASKED
-        if unknown:
-            raise BadQuestionError("The query of /v1/authorize has fields that are not known.")
-        asked = {name: " ".join(values) for name, values in query.items()}
+        told = ((name, get(f"HTTP_X_KAGIBAN_{name.upper()}", "")) for name in _ASKED)
+        asked = "&".join(f"{name}={quote(value)}" for name, value in told)
     else:
-        return question
-    question.scopes = asked.get("scope", "")
-    question.workspace = asked.get("workspace", "")
-    question.environment = asked.get("environment", "")
-    question.model = asked.get("model", "")
-    question.features = asked.get("feature", "")
-    return question
+        asked = get("QUERY_STRING", "")
+    context = _asked.get((hops, asked))
+    if context is None:
+        context = _context_of(hops, asked)
+        if len(_asked) >= _MAX_CACHED_CONTEXTS:
+            _asked.clear()
+        _asked[hops, asked] = context
+    return Question(secret_from_headers(environ), context)
 
 
-_ASKED: Final = frozenset({"scope", "workspace", "environment", "model", "feature"})
+def _context_of(address_text: str, asked: str) -> Context:
+    query = parse_qs(asked)
+    if query.keys() - _ASKED.keys():
+        raise BadQuestionError("The query of /v1/authorize has fields that are not known.")
+    texts = {_ASKED[name]: " ".join(values) for name, values in query.items()}
+    return Context(
+        ip=address(address_text) if address_text else b"",
+        environment=texts.get("environment", ""),
+        workspace=texts.get("workspace", ""),
+        scopes=texts.get("scopes", ""),
+        model=texts.get("model", ""),
+        features=texts.get("features", ""),
+    )
 
 
 def key_stands_in_url(environ: "WSGIEnvironment") -> bool:

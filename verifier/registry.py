@@ -1,6 +1,5 @@
 """The data plane's way to the database: few at once, and never with a connection that has died (V5)."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import BoundedSemaphore
@@ -8,31 +7,48 @@ from typing import Final
 
 from django.db import close_old_connections, connection
 
-N_CORES: Final = os.cpu_count() or 1
 WAIT_SECONDS: Final = 1.0
-
-# Enough to keep the database busy, few enough that warm checks always find a free thread.
-_places = BoundedSemaphore(2 * N_CORES)
+# Of a process's 16 threads: whoever waits for the database holds a thread that warm checks need.
+N_INSIDE: Final = 4
+N_WAITING: Final = 4
 
 
 class UnavailableError(Exception):
     """The question can't be answered now: 503."""
 
 
-@contextmanager
-def reading() -> Iterator[None]:
-    """A place at the database. Django's own handler would look after the connection; here nobody else does.
+class Places:
+    """A few places at the database, and a short queue before them."""
 
-    Raises UnavailableError when no place gets free in time.
-    """
-    if not _places.acquire(timeout=WAIT_SECONDS):
-        raise UnavailableError
-    try:
-        _tidy()
-        yield
-    finally:
-        _tidy()
-        _places.release()
+    def __init__(self, n_inside: int, n_waiting: int) -> None:
+        self._inside = BoundedSemaphore(n_inside)
+        self._anywhere = BoundedSemaphore(n_inside + n_waiting)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """A place at the database, with a connection that works.
+
+        Django's own handler would look after the connection; here nobody else does. Raises UnavailableError
+        when the queue is full, or no place gets free in time.
+        """
+        if not self._anywhere.acquire(blocking=False):
+            raise UnavailableError
+        try:
+            if not self._inside.acquire(timeout=WAIT_SECONDS):
+                raise UnavailableError
+            try:
+                _tidy()
+                yield
+            finally:
+                _tidy()
+                self._inside.release()
+        finally:
+            self._anywhere.release()
+
+
+# Apart from each other: a flood of false keys must not keep a gateway from being recognised.
+for_keys: Final = Places(N_INSIDE, N_WAITING)
+for_gateways: Final = Places(2, 2)
 
 
 def _tidy() -> None:

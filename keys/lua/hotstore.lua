@@ -73,25 +73,25 @@ local function miss(keys, args, now, why)
       return { 'NOT_FOUND', '', -1, -1, -1, now, 0 }
     end
   end
-  return { 'MISS', why, epoch_of(keys[3], args[12]) }
+  return { 'MISS', why, epoch_of(keys[3], args[13]) }
 end
 
 -- keys: record, use, epoch, leases
--- args: run, secret field, key id, 's' to serve a policy past its time, address, environment, workspace,
---       scopes, model, features, cost in millionths of a USD, a nonce (lease id), lease length in ms
+-- args: key id, run, 's' to serve a policy past its time, secret field, address, environment, workspace,
+--       scopes, model, features, cost in millionths of a USD, lease length in ms, a nonce (the lease's name)
 -- returns code, identity, left in minute, hour and budget (-1: no limit), now, seconds until worth a retry
 local function verify(keys, args)
   local floor, max, ceil = math.floor, math.max, math.ceil
   local time = redis.call('TIME')
   local now = tonumber(time[1])
   local record = keys[1]
-  local got = redis.call('HMGET', record, 'p', 'c', args[2])
+  local got = redis.call('HMGET', record, 'p', 'c', args[4])
   local policy, packed, secret = got[1], got[2], got[3]
   if not policy then
     return miss(keys, args, now, 'EMPTY')
   end
   local _, run = struct.unpack('<dc8', policy)
-  if run ~= args[1] then
+  if run ~= args[2] then
     return miss(keys, args, now, 'STALE')
   end
   local _, _, fresh_until, status, complete, starts, ends, rpm, rph, leases, increment, tolerance, budget,
@@ -100,7 +100,7 @@ local function verify(keys, args)
   local state = secret and string.sub(secret, 1, 1)
   local code, retry = secret and DEAD_SECRET[state] or STATUS[status], 0
   -- What is dead stays dead, however old the record is.
-  if now >= fresh_until and args[4] ~= 's' and not (secret and (status >= DEAD or DEAD_SECRET[state])) then
+  if now >= fresh_until and args[3] ~= 's' and not (secret and (status >= DEAD or DEAD_SECRET[state])) then
     return miss(keys, args, now, 'STALE')
   end
   if not secret then
@@ -180,14 +180,14 @@ local function verify(keys, args)
     redis.call('HSET', record, 'c',
       struct.pack(COUNTERS, minute, in_minute, hour, in_hour, arrival, window, spent))
     if leases > 0 then
-      redis.call('ZADD', keys[4], floor(micros / 1000) + tonumber(args[13]), args[12])
+      redis.call('ZADD', keys[4], floor(micros / 1000) + tonumber(args[12]), args[13])
       redis.call('PEXPIRE', keys[4], 3600000)
     end
     if cost > 0 then
-      redis.call('HINCRBY', keys[2], minute .. '|' .. args[3] .. '|COST', cost)
+      redis.call('HINCRBY', keys[2], minute .. '|' .. args[1] .. '|COST', cost)
     end
   end
-  redis.call('HINCRBY', keys[2], minute .. '|' .. args[3] .. '|' .. code, 1)
+  redis.call('HINCRBY', keys[2], minute .. '|' .. args[1] .. '|' .. code, 1)
   return {
     code, identity,
     rpm > 0 and max(0, rpm - in_minute) or -1,

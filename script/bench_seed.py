@@ -1,0 +1,67 @@
+"""Puts keys and a gateway into an empty registry for `script/bench`; prints them as JSON."""
+
+import json
+import sys
+from datetime import timedelta
+
+import django
+
+django.setup()
+
+from django.utils import timezone
+
+from accounts.models import User
+from core.ids import next_public_id
+from keys import hashing, secret_format
+from keys.models import Key, Plan, Secret
+from partners.models import Contact, Partner, Workspace
+from verifier.models import Gateway, GatewayCredential
+
+
+def main(n_keys: int) -> None:
+    """Make everything that a check touches, with every limit on."""
+    now = timezone.now()
+    owner = User.objects.create_user("bench@kagiban.example", public_id=next_public_id("ST"), name="Bench")
+    partner = Partner.objects.create(
+        public_id=next_public_id("PT"), kind="company", name="Bench", created_at=now
+    )
+    contact = Contact.objects.create(
+        public_id=next_public_id("CO"), partner=partner, name="Bench", email="bench@partner.example"
+    )
+    plan = Plan.objects.create(code="bench", name="Bench", level="standard", max_rpm=1, max_rph=1)
+    spaces = [
+        Workspace.objects.create(
+            public_id=next_public_id("WS"), partner=partner, code=f"bench-{number}", name="Bench"
+        )
+        for number in range(50)
+    ]
+    texts = []
+    for number in range(n_keys):
+        space = spaces[number % len(spaces)]
+        key = Key.objects.create(
+            public_id=next_public_id("KB"), family=secret_format.new_family(space.public_id), name="Bench",
+            status="active", partner=partner, workspace=space, recipient=contact, owner=owner, plan=plan,
+            environment="live", purpose_category="integration", purpose="Bench",
+            scopes=["catalog:read", "catalog:write"], ip_ranges=["203.0.113.0/24", "198.51.100.0/24"],
+            rpm=10**8, rph=10**9, burst=10**6, concurrency=10**6, monthly_budget_usd=10**6,
+            rotation_days=90, issued_at=now, activated_at=now, changed_at=now,
+            expires_at=now + timedelta(days=90),
+        )  # fmt: skip
+        fresh = secret_format.generate("kb", "live", key.family)
+        digest = hashing.digest(fresh.text)
+        Secret.objects.create(
+            key=key, public_id=fresh.key_id, digest=digest, pepper_version=hashing.current_version(),
+            argon2_hash=hashing.hash_digest(digest), hint=fresh.text[-4:], created_at=now,
+        )  # fmt: skip
+        texts.append(fresh.text)
+    credential = secret_format.generate("kbg", "live")
+    gateway = Gateway.objects.create(public_id=next_public_id("GW"), name="Bench", created_at=now)
+    GatewayCredential.objects.create(
+        gateway=gateway, credential_id=credential.key_id, digest=hashing.digest(credential.text),
+        pepper_version=hashing.current_version(), created_at=now,
+    )  # fmt: skip
+    print(json.dumps({"gateway": credential.text, "keys": texts}))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

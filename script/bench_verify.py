@@ -1,0 +1,217 @@
+"""`script/bench verify`: warm checks against a fixed answer on the same server, interleaved, by wrk.
+
+One worker on one core; Valkey, PostgreSQL and wrk on the other. 1,000 rotating keys, all limits on, a gateway's
+credential, use counted. Ratios of one run count, not its absolute numbers.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from config import embedded
+
+ROOT = Path(__file__).resolve().parent.parent
+N_KEYS = 1_000
+CONNECTIONS = 32
+THREADS = 16
+BODY = '{"key":"%s","ip":"203.0.113.9","scope":"catalog:read","environment":"live","lease_seconds":1}'
+
+
+@dataclass(slots=True)
+class Round:
+    """One run of wrk."""
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    n_errors: int
+
+
+def main(arguments: list[str]) -> int:
+    """Measure and print; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
+    parser.add_argument("what", choices=["verify"])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--json", type=Path, help="write the numbers to this file")
+    options = parser.parse_args(arguments)
+    if shutil.which("wrk") is None:
+        print("script/bench needs wrk (Debian: apt-get install wrk).", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory(prefix="kagiban-bench-") as name:
+        results = _measure(Path(name), options.rounds, options.seconds)
+    _report(results)
+    if options.json:
+        rounds = {name: [asdict(one) for one in many] for name, many in results.items()}
+        options.json.write_text(json.dumps(rounds, indent=2) + "\n")
+    return 0
+
+
+def _measure(folder: Path, rounds: int, seconds: int) -> dict[str, list[Round]]:
+    results: dict[str, list[Round]] = {}
+    with _servers(folder) as variables:
+        _run(["manage.py", "migrate", "--skip-checks", "--verbosity", "0"], variables)
+        seeded = json.loads(_run(["-m", "script.bench_seed", str(N_KEYS)], variables))
+        port, floor_port = _free_port(), _free_port()
+        scripts = _wrk_scripts(folder, seeded)
+        with (
+            _granian("config.wsgi:application", port, variables),
+            _granian("script.bench_floor:application", floor_port, variables),
+        ):
+            targets = {name: f"http://127.0.0.1:{port}{path}" for name, path in _PATHS.items()}
+            targets["floor"] = f"http://127.0.0.1:{floor_port}/v1/keys/verify"
+            for name in ("verify", "authorize"):
+                _wrk(targets[name], scripts[name], max(8, seconds))  # every key proven, every page warm
+            for _ in range(rounds):
+                for name, url in targets.items():
+                    results.setdefault(name, []).append(_wrk(url, scripts[name], seconds))
+    return results
+
+
+_PATHS = {
+    "verify": "/v1/keys/verify",
+    "authorize": "/v1/authorize?scope=catalog:read",
+    "malformed": "/v1/keys/verify",
+}
+
+
+def _report(results: dict[str, list[Round]]) -> None:
+    def middle(name: str, field: str) -> float:
+        return statistics.median(getattr(one, field) for one in results[name])
+
+    floor = middle("floor", "per_second")
+    print(f"{'':12}{'req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'x floor':>9}{'errors':>8}")
+    for name, rounds in results.items():
+        speed = middle(name, "per_second")
+        errors = sum(one.n_errors for one in rounds)
+        times = f"{middle(name, 'p50_ms'):>9.2f}{middle(name, 'p99_ms'):>9.2f}"
+        print(f"{name:12}{speed:>10.0f}{times}{speed / floor:>9.2f}{errors:>8}")
+    ratios = {name: middle(name, "per_second") / floor for name in ("verify", "authorize", "malformed")}
+    print(
+        f"verify/floor {ratios['verify']:.2f} authorize/floor {ratios['authorize']:.2f} "
+        f"malformed/floor {ratios['malformed']:.2f} p99_ms {middle('verify', 'p99_ms'):.1f}"
+    )
+
+
+@contextmanager
+def _servers(folder: Path) -> Iterator[dict[str, str]]:
+    try:
+        variables = {
+            **os.environ,
+            "DATABASE_URL": embedded.start_postgres(folder),
+            "REDIS_URL": embedded.start_valkey(folder),
+            "SECRET_KEY": "b" * 50,
+            "API_KEY_HASH_SECRET": f"1:{'a1' * 32}",
+            "LINK_SECRET": f"1:{'b1' * 32}",
+            "FIELD_SECRET": f"1:{'c1' * 32}",
+            # What a cold check costs is not measured here; 1,000 keys have to be proven first.
+            "ARGON2_MEMORY_KIB": "1024",
+            "ARGON2_TIME_COST": "1",
+            "DJANGO_SETTINGS_MODULE": "config.settings",
+            "PYTHONPATH": str(ROOT),
+        }
+        yield variables
+    finally:
+        embedded.stop_valkey(folder)
+        embedded.stop_postgres(folder)
+
+
+def _run(arguments: list[str], variables: dict[str, str]) -> str:
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env=variables, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout
+
+
+@contextmanager
+def _granian(target: str, port: int, variables: dict[str, str]) -> Iterator[None]:
+    command = [
+        sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "error",
+        "--workers", "1", "--blocking-threads", str(THREADS), "--port", str(port), target,
+    ]  # fmt: skip
+    process = subprocess.Popen([*_pinned(0), *command], cwd=ROOT, env=variables)
+    try:
+        _wait_for(port)
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+
+
+def _pinned(core: int) -> list[str]:
+    many = (os.cpu_count() or 1) > 1
+    return ["taskset", "-c", str(core)] if many and shutil.which("taskset") else []
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/nowhere", timeout=1).close()
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError("The server did not start.")
+
+
+def _wrk(url: str, script: Path, seconds: int) -> Round:
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(script), url]
+    text = subprocess.run([*_pinned(1), *command], check=True, stdout=subprocess.PIPE, text=True).stdout
+    errors = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    found = re.search(r"Requests/sec:\s+([\d.]+)", text)
+    if found is None:
+        raise RuntimeError(text)
+    return Round(float(found[1]), _ms(text, "50%"), _ms(text, "99%"), int(errors[1]) if errors else 0)
+
+
+def _ms(text: str, quantile: str) -> float:
+    found = re.search(rf"{quantile}\s+([\d.]+)(us|ms|s)", text)
+    return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[found[2]] if found else 0.0
+
+
+def _wrk_scripts(folder: Path, seeded: dict[str, object]) -> dict[str, Path]:
+    """One Lua file each: requests are made beforehand, so that wrk has nothing to compute."""
+    gateway, keys = str(seeded["gateway"]), [str(text) for text in seeded["keys"]]  # type: ignore[attr-defined]
+    bearer = f"Bearer {gateway}"
+    post = 'wrk.format("POST", nil, {["Authorization"]="%s",["Content-Type"]="application/json"}, %s)'
+    ask = 'wrk.format("GET", nil, {["Authorization"]="Bearer %s",["X-Gateway-Credential"]="%s",["X-Forwarded-For"]="203.0.113.9"})'
+    lines = {
+        "verify": [post % (bearer, json.dumps(json.dumps(BODY % text))[1:-1].join("''")) for text in keys],
+    }
+    lines["verify"] = [post % (bearer, f"'{BODY % text}'") for text in keys]
+    lines["floor"] = lines["verify"]
+    lines["malformed"] = [post % (bearer, f"'{BODY % (text[:-1] + '!')}'") for text in keys]
+    lines["authorize"] = [ask % (text, gateway) for text in keys]
+    scripts = {}
+    for name, requests in lines.items():
+        scripts[name] = folder / f"{name}.lua"
+        made = ",\n".join(requests)
+        scripts[name].write_text(
+            f"local n = 0\nlocal made\nfunction init()\nmade = {{\n{made}\n}}\nend\n"
+            "function request()\nn = n % #made + 1\nreturn made[n]\nend\n"
+        )
+    return scripts
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
