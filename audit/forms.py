@@ -1,0 +1,61 @@
+"""The explorer's filters, as they stand in the URL."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from audit.selectors import Filters
+from audit.wording import GROUPS, Words, actions_in
+
+
+def action_choices() -> list[tuple[Words, Any]]:
+    """Everything; each group; below each group its actions by their dotted names, which don't change."""
+    groups = [
+        (words, [(f"group:{name}", words), *((action, action) for action in actions_in(name))])
+        for name, (words, _prefixes) in GROUPS.items()
+    ]
+    return [("", _("Everything")), *groups]
+
+
+class FilterForm(forms.Form):
+    """All fields are optional; what can't be read is shown as an error and filters nothing."""
+
+    action = forms.ChoiceField(label=_("What happened"), required=False, choices=action_choices)
+    actor = forms.CharField(label=_("Who (name or number)"), required=False, max_length=60)
+    thing = forms.CharField(label=_("Number (KB-0412, KR-1042 …)"), required=False, max_length=60)
+    since = forms.DateField(
+        label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
+    until = forms.DateField(
+        label=_("Until"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+    )
+    q = forms.CharField(label=_("Text"), required=False, max_length=120)
+
+    def clean(self) -> dict[str, Any]:
+        """Days in their order."""
+        data: dict[str, Any] = super().clean() or {}
+        since, until = data.get("since"), data.get("until")
+        if since and until and until < since:
+            self.add_error("until", _("This day lies before the first one."))
+        return data
+
+    def chip(self, name: str) -> str:
+        """What one filter is set to, in words."""
+        value = str(self.data.get(name, ""))
+        if name == "action" and value.startswith("group:"):
+            return str(GROUPS[value.removeprefix("group:")][0])
+        return value if name in {"action", "thing"} else f"{self.fields[name].label}: {value}"
+
+    def filters(self) -> Filters:
+        """What of the form could be read."""
+        self.is_valid()
+        data = getattr(self, "cleaned_data", {})
+        return Filters(
+            action=data.get("action") or "",
+            actor=data.get("actor") or "",
+            thing=data.get("thing") or "",
+            since=data.get("since"),
+            until=data.get("until"),
+            text=data.get("q") or "",
+        )

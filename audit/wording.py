@@ -1,0 +1,253 @@
+"""What each action is in words: one sentence, one icon, one tone (L3)."""
+
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from audit.actions import Action
+
+Words = str | Promise
+A = Action
+
+# %(who)s acted; %(what)s is the main object (KB-0412); %(step)s and %(recipient)s come from the payload.
+SENTENCES: dict[A, Words] = {
+    A.SIGNED_IN: _("%(who)s signed in."),
+    A.SIGN_IN_FAILED: _("A sign-in for %(what)s failed."),
+    A.SIGNED_OUT: _("%(who)s signed out."),
+    A.STAFF_INVITED: _("%(who)s invited %(what)s to the portal."),
+    A.STAFF_ROLES_CHANGED: _("%(who)s changed the roles of %(what)s."),
+    A.STAFF_DEACTIVATED: _("%(who)s closed the account of %(what)s."),
+    A.STAFF_PROFILE_CHANGED: _("%(who)s changed the profile of %(what)s."),
+    A.PASSWORD_CHANGED: _("%(who)s changed the password."),
+    A.SECOND_FACTOR_ADDED: _("%(who)s added a second factor."),
+    A.SECOND_FACTOR_REMOVED: _("%(who)s removed a second factor."),
+    A.RECOVERY_CODES_MADE: _("%(who)s made new recovery codes."),
+    A.RECOVERY_CODE_USED: _("%(who)s used a recovery code."),
+    A.SESSION_ENDED: _("%(who)s ended a session."),
+    A.PARTNER_REGISTERED: _("%(who)s registered partner %(what)s."),
+    A.PARTNER_CHANGED: _("%(who)s changed partner %(what)s."),
+    A.CONTACT_ADDED: _("%(who)s added contact %(what)s."),
+    A.CONTACT_CHANGED: _("%(who)s changed contact %(what)s."),
+    A.CONTRACT_ADDED: _("%(who)s added contract %(what)s."),
+    A.CONTRACT_CHANGED: _("%(who)s changed contract %(what)s."),
+    A.WORKSPACE_ADDED: _("%(who)s added workspace %(what)s."),
+    A.WORKSPACE_CHANGED: _("%(who)s changed workspace %(what)s."),
+    A.IDENTITY_CHECKED: _("%(who)s checked the identity of partner %(what)s."),
+    A.REQUEST_DRAFTED: _("%(who)s started request %(what)s."),
+    A.REQUEST_EDITED: _("%(who)s saved the draft of request %(what)s."),
+    A.REQUEST_SUBMITTED: _("%(who)s submitted request %(what)s."),
+    A.REQUEST_WITHDRAWN: _("%(who)s withdrew request %(what)s."),
+    A.REQUEST_APPROVED: _("Request %(what)s was approved in full."),
+    A.REQUEST_REJECTED: _("Request %(what)s was rejected."),
+    A.REQUEST_EXPIRED: _("Request %(what)s expired without a decision."),
+    A.STEP_OPENED: _("The step “%(step)s” of request %(what)s was opened."),
+    A.STEP_APPROVED: _("%(who)s approved the step “%(step)s” of request %(what)s."),
+    A.STEP_REJECTED: _("%(who)s rejected the step “%(step)s” of request %(what)s."),
+    A.STEP_STUCK: _("Nobody may decide the step “%(step)s” of request %(what)s."),
+    A.STEP_UNDELIVERABLE: _("The mail for the step “%(step)s” of request %(what)s came back."),
+    A.LINK_SENT: _("A link for the step “%(step)s” of request %(what)s was sent to %(recipient)s."),
+    A.LINK_EXPIRED: _("The link of %(recipient)s for the step “%(step)s” of request %(what)s expired."),
+    A.LINK_RENEWED: _("A new link for the step “%(step)s” of request %(what)s was sent to %(recipient)s."),
+    A.CONSENT_CODE_SENT: _("A confirmation code for request %(what)s was sent to %(who)s."),
+    A.CONSENT_CODE_FAILED: _("A wrong confirmation code was entered for request %(what)s."),
+    A.CONSENT_CODE_PASSED: _("%(who)s entered the confirmation code for request %(what)s."),
+    A.KEY_ISSUED: _("Key %(what)s was issued."),
+    A.KEY_ACTIVATED: _("Key %(what)s became active."),
+    A.KEY_SUSPENDED: _("%(who)s suspended key %(what)s."),
+    A.KEY_REACTIVATED: _("%(who)s reactivated key %(what)s."),
+    A.KEY_REVOKED: _("%(who)s revoked key %(what)s."),
+    A.KEY_EXPIRED: _("Key %(what)s expired."),
+    A.KEY_CHANGED: _("%(who)s changed key %(what)s."),
+    A.KEY_FIRST_USED: _("Key %(what)s was used for the first time."),
+    A.DELIVERY_SENT: _("The link to collect key %(what)s was sent to %(recipient)s."),
+    A.DELIVERY_OPENED: _("The page to collect key %(what)s was opened."),
+    A.SECRET_REVEALED: _("%(recipient)s collected key %(what)s."),
+    A.SECRET_REVOKED: _("A secret of key %(what)s was revoked."),
+    A.DELIVERY_EXPIRED: _("%(recipient)s did not collect key %(what)s in time."),
+    A.DELIVERY_RENEWED: _("A new link to collect key %(what)s was sent to %(recipient)s."),
+    A.DELIVERY_TESTED: _("%(recipient)s tested key %(what)s: every check would let it through."),
+    A.DELIVERY_CONFIRMED: _("%(recipient)s confirmed that key %(what)s is stored safely."),
+    A.PRODUCT_ADDED: _("%(who)s added API product %(what)s."),
+    A.PRODUCT_CHANGED: _("%(who)s changed API product %(what)s."),
+    A.PLAN_CHANGED: _("%(who)s changed plan %(what)s."),
+    A.GATEWAY_ADDED: _("%(who)s added gateway %(what)s."),
+    A.GATEWAY_CHANGED: _("%(who)s changed gateway %(what)s."),
+    A.GATEWAY_CREDENTIAL_ISSUED: _("%(who)s issued a credential for gateway %(what)s."),
+    A.GATEWAY_CREDENTIAL_REVOKED: _("%(who)s revoked a credential of gateway %(what)s."),
+    A.GATEWAY_DISABLED: _("%(who)s disabled gateway %(what)s."),
+    A.MESSAGE_FAILED: _("A notification could not be delivered."),
+    A.MESSAGE_RETRIED: _("%(who)s sent a failed notification again."),
+    A.EXPORT_MADE: _("%(who)s exported a list."),
+}
+
+STEPS: dict[str, Words] = {
+    "pm": _("PM"),
+    "rights_holder": _("Rights-holder"),
+    "legal": _("Legal"),
+    "tech": _("Tech"),
+    "coo": _("COO"),
+}
+
+REASONS: dict[str, Words] = {
+    "terms_violated": _("Terms violated"),
+    "person_left": _("The person in charge left"),
+    "leaked": _("Leaked"),
+    "contract_ended": _("Contract ended"),
+    "replaced": _("Replaced"),
+    "unclaimed": _("Not collected in time"),
+    "anomaly": _("Anomaly"),
+    "other": _("Other"),
+}
+
+# The groups of the filter: a name, and the first parts of its actions' names.
+GROUPS: dict[str, tuple[Words, tuple[str, ...]]] = {
+    "keys": (_("Keys"), ("key", "secret", "delivery")),
+    "requests": (_("Requests and approvals"), ("request", "step", "link", "consent")),
+    "partners": (_("Partners"), ("partner", "contact", "contract", "workspace")),
+    "staff": (_("Staff and sign-in"), ("staff",)),
+    "gateways": (_("Gateways and API products"), ("gateway", "product", "plan")),
+    "messages": (_("Notifications and exports"), ("message", "export")),
+}
+
+OBJECT_WORDS: dict[str, Words] = {
+    "key": _("Key"),
+    "request": _("Request"),
+    "partner": _("Partner"),
+    "contact": _("Contact"),
+    "contract": _("Contract"),
+    "workspace": _("Workspace"),
+    "staff": _("Staff"),
+    "gateway": _("Gateway"),
+    "message": _("Notification"),
+    "product": _("API product"),
+    "plan": _("Plan"),
+    "list": _("List"),
+}
+
+ACTOR_KINDS: dict[str, Words] = {
+    "staff": _("Staff"),
+    "contact": _("Contact"),
+    "gateway": _("Gateway"),
+    "system": _("System"),
+}
+
+FIELD_WORDS: dict[str, Words] = {
+    "added": _("Added"),
+    "attempt": _("Attempt"),
+    "attempts": _("Attempts"),
+    "capacity": _("Capacity"),
+    "checklist": _("Checklist"),
+    "code": _("Code"),
+    "credential": _("Credential"),
+    "decisions": _("Decisions"),
+    "digest": _("Digest of the terms"),
+    "due_at": _("Due"),
+    "ends_on": _("Until"),
+    "environment": _("Environment"),
+    "expires_at": _("Expires"),
+    "fields": _("Fields"),
+    "filters": _("Filters"),
+    "key": _("Key"),
+    "key_id": _("Key ID of the secret"),
+    "kind": _("Kind"),
+    "licence_level": _("Data-licence level"),
+    "methods": _("Methods"),
+    "mode": _("Mode"),
+    "monthly_amount_jpy": _("Monthly amount (JPY)"),
+    "note": _("Note"),
+    "number": _("Number"),
+    "partner": _("Partner"),
+    "people": _("Asked"),
+    "policy": _("Policy version"),
+    "purposes": _("Purposes"),
+    "reason": _("Reason"),
+    "reason_code": _("Reason"),
+    "recipient": _("Recipient"),
+    "removed": _("Removed"),
+    "request": _("Request"),
+    "revision": _("Revision"),
+    "roles": _("Roles"),
+    "rows": _("Rows"),
+    "scopes": _("Scopes"),
+    "starts_on": _("From"),
+    "status": _("Status"),
+    "step": _("Step"),
+    "steps": _("Steps"),
+    "via": _("By way of"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """An icon of the sprite and a tone of core.badges."""
+
+    icon: str
+    tone: str
+
+
+_ICONS = {
+    "consent": "shield",
+    "contact": "user",
+    "contract": "terms",
+    "delivery": "handover",
+    "export": "download",
+    "gateway": "gateway",
+    "key": "key",
+    "link": "send",
+    "message": "mail",
+    "partner": "partner",
+    "plan": "gauge",
+    "product": "code",
+    "request": "request",
+    "secret": "lock",
+    "staff": "user",
+    "step": "checklist",
+    "workspace": "network",
+}
+_LOOKS: dict[A, Look] = {
+    A.SIGN_IN_FAILED: Look("alert", "warn"),
+    A.STAFF_DEACTIVATED: Look("user-off", "mute"),
+    A.IDENTITY_CHECKED: Look("shield-ok", "ok"),
+    A.REQUEST_APPROVED: Look("ok", "ok"),
+    A.REQUEST_REJECTED: Look("reject", "bad"),
+    A.REQUEST_EXPIRED: Look("clock", "mute"),
+    A.REQUEST_WITHDRAWN: Look("undo", "mute"),
+    A.STEP_OPENED: Look("current", "info"),
+    A.STEP_APPROVED: Look("ok", "ok"),
+    A.STEP_REJECTED: Look("reject", "bad"),
+    A.STEP_STUCK: Look("alert", "bad"),
+    A.STEP_UNDELIVERABLE: Look("mail-x", "bad"),
+    A.LINK_EXPIRED: Look("clock", "mute"),
+    A.CONSENT_CODE_FAILED: Look("alert", "warn"),
+    A.CONSENT_CODE_PASSED: Look("shield-ok", "ok"),
+    A.KEY_ISSUED: Look("key", "ok"),
+    A.KEY_ACTIVATED: Look("ok", "ok"),
+    A.KEY_SUSPENDED: Look("pause", "warn"),
+    A.KEY_REACTIVATED: Look("ok", "ok"),
+    A.KEY_REVOKED: Look("ban", "bad"),
+    A.KEY_EXPIRED: Look("clock", "mute"),
+    A.SECRET_REVEALED: Look("eye", "ok"),
+    A.SECRET_REVOKED: Look("key-off", "bad"),
+    A.DELIVERY_EXPIRED: Look("clock", "warn"),
+    A.GATEWAY_CREDENTIAL_REVOKED: Look("key-off", "bad"),
+    A.GATEWAY_DISABLED: Look("pause", "warn"),
+    A.MESSAGE_FAILED: Look("mail-x", "bad"),
+}
+
+
+def look_of(action: str) -> Look:
+    """The icon and tone of an action, also of one that an older version wrote and this one does not know."""
+    try:
+        known = A(action)
+    except ValueError:
+        return Look("info", "mute")
+    return _LOOKS.get(known) or Look(_ICONS[action.partition(".")[0]], "mute")
+
+
+def actions_in(group: str) -> list[str]:
+    """The names of a group's actions; none for an unknown group."""
+    if group not in GROUPS:
+        return []
+    prefixes = GROUPS[group][1]
+    return [action.value for action in A if action.value.partition(".")[0] in prefixes]

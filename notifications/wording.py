@@ -1,0 +1,32 @@
+"""What each kind of mail is called on the page of notifications."""
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+KINDS: dict[str, str | Promise] = {
+    "consent_code": _("Confirmation code for consent"),
+    "consent_receipt": _("Receipt of a consent decision"),
+    "consent_requested": _("Request for consent"),
+    "delivery_expired": _("Key not collected in time"),
+    "delivery_link": _("Link to collect a key"),
+    "key_expired": _("Key expired"),
+    "key_expiring": _("Key ends soon"),
+    "key_reactivated": _("Key reactivated"),
+    "key_revealed": _("Key collected"),
+    "key_revoked": _("Key revoked"),
+    "key_suspended": _("Key suspended"),
+    "password_link": _("Link to set a password"),
+    "request_approved": _("Request approved"),
+    "request_expired": _("Request expired"),
+    "request_rejected": _("Request rejected"),
+    "request_withdrawn": _("Request withdrawn"),
+    "rotation_due": _("Rotation due"),
+    "staff_invited": _("Invitation to the portal"),
+    "step_requested": _("Request for approval"),
+    "step_stuck": _("Step that nobody can decide"),
+}
+
+
+def kind_text(kind: str) -> str:
+    """The kind in words; its name for one that has none here."""
+    return str(KINDS.get(kind, kind))
