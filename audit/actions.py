@@ -68,6 +68,7 @@ class Action(StrEnum):
     DELIVERY_EXPIRED = "delivery.expired"
     DELIVERY_RENEWED = "delivery.renewed"
     DELIVERY_CONFIRMED = "delivery.confirmed"
+    DELIVERY_TESTED = "delivery.tested"
     # catalogue
     PRODUCT_ADDED = "product.added"
     PRODUCT_CHANGED = "product.changed"
@@ -131,6 +132,7 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.DELIVERY_EXPIRED: frozenset({"recipient"}),
     Action.DELIVERY_RENEWED: frozenset({"recipient", "attempt"}),
     Action.DELIVERY_CONFIRMED: frozenset({"recipient"}),
+    Action.DELIVERY_TESTED: frozenset({"recipient", "key_id"}),
     Action.GATEWAY_ADDED: frozenset({"mode"}),
     Action.GATEWAY_CREDENTIAL_ISSUED: frozenset({"credential"}),
     Action.GATEWAY_CREDENTIAL_REVOKED: frozenset({"credential"}),

@@ -10,4 +10,7 @@ urlpatterns = [
     path("sign-in/", include("accounts.sign_in_urls")),
     path("accounts/", include("accounts.urls")),
     path("partners/", include("partners.urls")),
+    path("", include("keys.urls")),
+    path("audit/", include("audit.urls")),
+    path("notifications/", include("notifications.urls")),
 ]

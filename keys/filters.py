@@ -32,9 +32,9 @@ class Chip:
 
 
 class KeyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
-    """What of the registry is shown. Values that mean nothing are left aside: an old bookmark still shows a list.
+    """What of the registry is shown. Values that mean nothing are left aside: old bookmarks show a list.
 
-    Ended keys stay away until they are asked for, by status, by number or by the box; a search looks everywhere.
+    Ended keys stay away until they are asked for, by status or by the box; a search looks everywhere.
     """
 
     q = django_filters.CharFilter(
@@ -42,9 +42,7 @@ class KeyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filte
         method="by_text",
         widget=forms.TextInput(attrs={"type": "search", "maxlength": MAX_QUERY, "autocomplete": "off"}),
     )
-    status = django_filters.ChoiceFilter(
-        label=_("Status"), choices=Key.Status.choices, empty_label=_("Any")
-    )
+    status = django_filters.ChoiceFilter(label=_("Status"), choices=Key.Status.choices, empty_label=_("Any"))
     environment = django_filters.ChoiceFilter(
         label=_("Environment"), choices=Environment.choices, empty_label=_("Any")
     )
@@ -137,30 +135,30 @@ class KeyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filte
         choices = dict(getattr(self.form.fields[name], "choices", ())) if isinstance(value, str) else {}
         return str(choices.get(value, value))
 
-    def by_text(self, keys: Keys, name: str, value: str) -> Keys:
+    def by_text(self, keys: Keys, _name: str, value: str) -> Keys:
         """The search."""
         return search(keys, value)
 
-    def by_expiry(self, keys: Keys, name: str, value: str) -> Keys:
+    def by_expiry(self, keys: Keys, _name: str, value: str) -> Keys:
         """By the distance of the last day."""
         now = timezone.now()
         return keys.filter(~expiring_within(90, now) if value == "over" else expiring_within(int(value), now))
 
-    def by_rotation(self, keys: Keys, name: str, value: str) -> Keys:
+    def by_rotation(self, keys: Keys, _name: str, value: str) -> Keys:
         """By the day on which the secret is to be replaced."""
         today = office_day(timezone.now())
         late = Q(rotation_due_on__lt=today)
         soon = Q(rotation_due_on__range=(today, today + timedelta(days=ROTATION_WARNING_DAYS)))
         return keys.filter(late if value == "late" else soon, status__in=USABLE)
 
-    def by_unused(self, keys: Keys, name: str, value: str) -> Keys:
+    def by_unused(self, keys: Keys, _name: str, value: str) -> Keys:
         """Usable keys without a call for so many days."""
         return keys.filter(unused_for(timezone.now() - timedelta(days=int(value))))
 
-    def by_attention(self, keys: Keys, name: str, value: bool) -> Keys:
+    def by_attention(self, keys: Keys, _name: str, value: bool) -> Keys:
         """What a saved view asks for."""
         return keys.filter(needs_attention(timezone.now())) if value else keys
 
-    def leave(self, keys: Keys, name: str, value: bool) -> Keys:
+    def leave(self, keys: Keys, _name: str, _value: bool) -> Keys:
         """The box for ended keys filters nothing by itself: `qs` looks at it."""
         return keys

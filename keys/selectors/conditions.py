@@ -1,4 +1,4 @@
-"""The one worst condition of a key, in words, and its next date with the reason (UX: habits of good consoles)."""
+"""The one worst condition of a key, in words, and its next date with the reason (UX)."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -11,7 +11,6 @@ from django.utils.translation import ngettext_lazy
 
 from core.badges import look_of
 from core.wording import days_left_text, short_text
-from keys.lifecycle import RUNNING
 from keys.models import Delivery, Key, Secret
 from keys.terms import end_of_day, office_day
 
@@ -57,24 +56,24 @@ def is_unused(key: Key, now: datetime) -> bool:
 def condition_of(key: Key, *, overlap: Secret | None, waiting: Delivery | None, now: datetime) -> Condition:
     """What is most wrong with the key; its status, when nothing is."""
     if key.status == Key.Status.PENDING:
-        return Condition("pending") if waiting and waiting.expires_at > now else Condition("undelivered")
+        return Condition("pending" if waiting and waiting.expires_at > now else "undelivered")
     if key.status not in USABLE:
         return Condition(key.status)
+    idle = ngettext_lazy("Unused for %d day", "Unused for %d days") % _idle_days(key, now)
     today = office_day(now)
-    if key.rotation_due_on and key.rotation_due_on < today:
-        return Condition("rotation_late")
-    if (last_day(key) - today).days <= EXPIRY_WARNING_DAYS:
-        return Condition("expiring")
-    if key.status == Key.Status.RETIRING:
-        return Condition("retiring")
-    if key.rotation_due_on and (key.rotation_due_on - today).days <= ROTATION_WARNING_DAYS:
-        return Condition("rotation_due")
-    if is_unused(key, now):
-        return Condition("unused", ngettext_lazy("Unused for %d day", "Unused for %d days") % _idle(key, now))
-    return Condition("rotating") if overlap else Condition("active")
+    until_rotation = (key.rotation_due_on - today).days if key.rotation_due_on else ROTATION_WARNING_DAYS + 1
+    worst_first = (
+        (until_rotation < 0, Condition("rotation_late")),
+        ((last_day(key) - today).days <= EXPIRY_WARNING_DAYS, Condition("expiring")),
+        (key.status == Key.Status.RETIRING, Condition("retiring")),
+        (until_rotation <= ROTATION_WARNING_DAYS, Condition("rotation_due")),
+        (is_unused(key, now), Condition("unused", idle)),
+        (overlap is not None, Condition("rotating")),
+    )
+    return next((condition for holds, condition in worst_first if holds), Condition("active"))
 
 
-def _idle(key: Key, now: datetime) -> int:
+def _idle_days(key: Key, now: datetime) -> int:
     seen = key.last_used_at or key.activated_at or now
     return (now - seen).days
 
@@ -83,9 +82,7 @@ def needs_attention(now: datetime) -> Q:
     """The same question for the database: keys whose condition has the tone of a warning or worse."""
     today = office_day(now)
     idle = now - timedelta(days=UNUSED_DAYS)
-    open_links = Delivery.objects.filter(
-        key=OuterRef("pk"), state=Delivery.State.WAITING, expires_at__gt=now
-    )
+    open_links = Delivery.objects.filter(key=OuterRef("pk"), state=Delivery.State.WAITING, expires_at__gt=now)
     return (
         Q(status=Key.Status.RETIRING)
         | Q(status=Key.Status.PENDING) & ~Exists(open_links)
@@ -100,35 +97,37 @@ def needs_attention(now: datetime) -> Q:
 
 def unused_for(since: datetime) -> Q:
     """Keys that could be used and were not, since this moment."""
-    return Q(status__in=USABLE) & (
-        Q(last_used_at__lte=since) | Q(last_used_at=None, activated_at__lte=since)
-    )
+    return Q(status__in=USABLE) & (Q(last_used_at__lte=since) | Q(last_used_at=None, activated_at__lte=since))
 
 
-def next_date_of(
-    key: Key, *, overlap: Secret | None, waiting: Delivery | None, now: datetime
-) -> NextDate:
+def next_date_of(key: Key, *, overlap: Secret | None, waiting: Delivery | None, now: datetime) -> NextDate:
     """The day a key ends, and what comes before it: a link that runs out, an old secret, a rotation."""
-    on, today = last_day(key), office_day(now)
+    on = last_day(key)
     if key.status == Key.Status.REVOKED and key.ended_at:
         reason = Key.RevokeReason(key.revoke_reason).label
         return NextDate(office_day(key.ended_at), format_lazy("{}: {}", _("revoked"), reason))
-    if key.status not in RUNNING:
+    if key.status == Key.Status.EXPIRED:
         return NextDate(on, _("expired"))
     if key.status == Key.Status.SUSPENDED:
         return NextDate(on, key.status_reason[:60])
     if key.status == Key.Status.PENDING:
-        if waiting is None or waiting.expires_at <= now:
-            return NextDate(on, _("no link is open"), "warn")
-        return NextDate(on, format_lazy(_("link ends {}"), short_text(waiting.expires_at)), "warn")
-    left = (on - today).days
-    if key.rotation_due_on and key.rotation_due_on < today:
-        late = (today - key.rotation_due_on).days
-        return NextDate(on, ngettext_lazy("rotation %d day late", "rotation %d days late") % late, "bad")
+        is_open = waiting is not None and waiting.expires_at > now
+        link_ends = short_text(waiting.expires_at) if waiting else ""
+        return NextDate(
+            on, format_lazy(_("link ends {}"), link_ends) if is_open else _("no link is open"), "warn"
+        )
+    return _next_of_usable(key, on, overlap, office_day(now))
+
+
+def _next_of_usable(key: Key, on: date, overlap: Secret | None, today: date) -> NextDate:
+    left, rotation = (on - today).days, key.rotation_due_on
+    if rotation and rotation < today:
+        days = (today - rotation).days
+        return NextDate(on, ngettext_lazy("rotation %d day late", "rotation %d days late") % days, "bad")
     if left <= EXPIRY_WARNING_DAYS:
         return NextDate(on, days_left_text(on, today), "bad" if left <= 7 else "warn")
     if overlap and overlap.ends_at:
         return NextDate(on, format_lazy(_("old secret ends {}"), short_text(overlap.ends_at)), "warn")
-    if key.rotation_due_on and (key.rotation_due_on - today).days <= ROTATION_WARNING_DAYS:
-        return NextDate(on, format_lazy(_("rotation due {}"), key.rotation_due_on.isoformat()), "warn")
+    if rotation and (rotation - today).days <= ROTATION_WARNING_DAYS:
+        return NextDate(on, format_lazy(_("rotation due {}"), rotation.isoformat()), "warn")
     return NextDate(on, days_left_text(on, today))

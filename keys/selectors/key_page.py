@@ -9,6 +9,7 @@ from accounts.roles import Permission
 from keys import lifecycle
 from keys.models import ApiProduct, Delivery, Key, Scope, Secret
 from keys.selectors.conditions import Condition, NextDate, condition_of, next_date_of
+from keys.selectors.limits import Now, use_now
 from keys.selectors.use import Use, use_of
 
 
@@ -37,6 +38,7 @@ class KeyPage:
     secrets: Sequence[Secret]
     deliveries: Sequence[Delivery]
     use: Use
+    now: Now | None
     condition: Condition
     next_date: NextDate
     may: May
@@ -65,6 +67,7 @@ def key_page(user: User, key: Key, *, now: datetime) -> KeyPage:
         secrets=secrets,
         deliveries=deliveries,
         use=use_of([key], now=now)[key.pk],
+        now=use_now([key], now=now).get(key.pk),
         condition=condition_of(key, overlap=overlap, waiting=waiting, now=now),
         next_date=next_date_of(key, overlap=overlap, waiting=waiting, now=now),
         may=what_may(user, key, deliveries[0] if deliveries else None),

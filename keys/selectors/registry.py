@@ -22,6 +22,7 @@ from keys.selectors.conditions import (
     next_date_of,
     unused_for,
 )
+from keys.selectors.limits import Now, use_now
 from keys.selectors.use import Use, use_of
 from keys.terms import end_of_day, office_day
 
@@ -41,6 +42,7 @@ class Row:
     condition: Condition
     next_date: NextDate
     use: Use
+    now: Now | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,41 @@ ORDERS: dict[str, Order] = {
 DEFAULT_ORDER = "-number"
 
 
-def registry_page(keys: QuerySet[Key], *, order: str, cursor: str, now: datetime) -> Page[Key]:
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A head of the list: the order that a click asks for, and ARIA's word for the present one."""
+
+    label: str | Promise
+    sort: str = ""
+    direction: str = ""
+    css: str = ""
+
+
+def columns(order: str) -> list[Column]:
+    """The heads of the list, under this order."""
+    order = order if order in ORDERS else DEFAULT_ORDER
+
+    def column(label: str | Promise, name: str, css: str = "", *, first: str = "") -> Column:
+        if order.lstrip("-") != name:
+            return Column(label, f"{first}{name}", css=css)
+        descending = order.startswith("-")
+        other = name if descending else f"-{name}"
+        return Column(label, other, "descending" if descending else "ascending", css)
+
+    return [
+        column(_("Partner / key"), "partner"),
+        Column(_("Purpose")),
+        Column(_("State")),
+        column(_("Owner"), "owner", "hide-m"),
+        column(_("Use in 30 days / last"), "used"),
+        Column(_("This hour / limit"), css="hide-m"),
+        column(_("Expires"), "expiry"),
+    ]
+
+
+def registry_page(keys: QuerySet[Key], *, order: str, cursor: str) -> Page[Key]:
     """One page of keys with all that their rows need. An unknown order is the default one."""
-    keys = keys.select_related("partner", "owner", "plan").prefetch_related(
+    keys = keys.select_related("partner", "owner", "plan", "workspace").prefetch_related(
         "products",
         Prefetch(
             "secrets",
@@ -109,12 +143,12 @@ def registry_page(keys: QuerySet[Key], *, order: str, cursor: str, now: datetime
 
 
 def rows_of(keys: Sequence[Key], *, now: datetime) -> list[Row]:
-    """The rows of a page from `registry_page`; one query more, for the use."""
-    use = use_of(keys, now=now)
-    return [_row(key, use[key.pk], now) for key in keys]
+    """The rows of a page from `registry_page`; one query more for the use, one round trip for the limits."""
+    use, present = use_of(keys, now=now), use_now(keys, now=now)
+    return [_row(key, use[key.pk], present.get(key.pk), now) for key in keys]
 
 
-def _row(key: Key, use: Use, now: datetime) -> Row:
+def _row(key: Key, use: Use, present: Now | None, now: datetime) -> Row:
     running: list[Secret] = key.running_secrets  # type: ignore[attr-defined]  # prefetched above
     links: list[Delivery] = key.open_deliveries  # type: ignore[attr-defined]  # prefetched above
     live = next((secret for secret in running if secret.status == Secret.Status.LIVE), None)
@@ -127,6 +161,7 @@ def _row(key: Key, use: Use, now: datetime) -> Row:
         condition=condition_of(key, overlap=overlap, waiting=waiting, now=now),
         next_date=next_date_of(key, overlap=overlap, waiting=waiting, now=now),
         use=use,
+        now=present,
     )
 
 

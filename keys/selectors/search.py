@@ -34,8 +34,8 @@ def search_text_of(key: Key, *, products: Iterable[ApiProduct]) -> str:
 def search(keys: QuerySet[Key], text: str) -> QuerySet[Key]:
     """Keys whose text holds every word; a word of 12 characters may also be the `key_id` of a secret.
 
-    Two neighbouring characters and more go through the index of migration 0002 (Japanese has no spaces to split
-    at); a single character is looked for row by row.
+    Two neighbouring characters and more go through the index of migration 0002 (Japanese has no spaces to
+    split at); a single character is looked for row by row.
     """
     for word in clean_text(text[:MAX_QUERY]).split()[:MAX_WORDS]:
         holder = Secret.objects.filter(public_id=word).values("key").first() if _KEY_ID(word) else None

@@ -66,9 +66,7 @@ def use_of(keys: Iterable[Key], *, now: datetime) -> dict[int, Use]:
     today = office_day(now)
     days = [today - timedelta(days=back) for back in range(SPARK_DAYS - 1, -1, -1)]
     ids = [key.pk for key in keys]
-    found = {
-        (row.key_id, row.day): row for row in KeyUseDay.objects.filter(key__in=ids, day__gte=days[0])
-    }
+    found = {(row.key_id, row.day): row for row in KeyUseDay.objects.filter(key__in=ids, day__gte=days[0])}
     return {pk: Use([_use_day(day, found.get((pk, day))) for day in days]) for pk in ids}
 
 

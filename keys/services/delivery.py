@@ -83,8 +83,8 @@ def find_delivery(token: str) -> Delivery:
 def reveal_secret(*, actor: Actor, token: str, now: datetime) -> Reveal:
     """Make the secret, activate the key, and return the secret's text: exactly once for a link (K1, K3).
 
-    The secret does not exist before this moment, so no copy can leak while the link travels. Raises Conflict when
-    the link was used, replaced or has expired, or the key was stopped meanwhile.
+    The secret does not exist before this moment, so no copy can leak while the link travels. Raises Conflict
+    when the link was used, replaced or has expired, or the key was stopped meanwhile.
     """
     found = find_delivery(token)
     key = Key.objects.select_for_update().get(pk=found.key_id)
@@ -105,7 +105,7 @@ def reveal_secret(*, actor: Actor, token: str, now: datetime) -> Reveal:
     delivery.secret = secret
     delivery.revealed_at = now
     delivery.save(update_fields=["state", "secret", "revealed_at"])
-    _activate(key, secret, now)
+    _activate(key, now)
     objects = [f"key:{key.public_id}", f"contact:{delivery.recipient.public_id}"]
     seen = {"key_id": secret.public_id, "recipient": delivery.recipient.public_id}
     record(Action.SECRET_REVEALED, actor=actor, objects=objects, payload=seen, now=now)
@@ -134,7 +134,7 @@ def _require_open(delivery: Delivery, key: Key, now: datetime) -> None:
         raise Conflict(_("This link is for somebody who does not receive keys any more."))
 
 
-def _activate(key: Key, secret: Secret, now: datetime) -> None:
+def _activate(key: Key, now: datetime) -> None:
     lifecycle.require(key, Key.Status.ACTIVE)
     key.status = Key.Status.ACTIVE
     key.activated_at = now
@@ -171,9 +171,9 @@ def renew_delivery(
 ) -> Delivery:
     """Send a new link to the registered address; what the old one gave is worthless from now on (K3).
 
-    Asked for by staff (`by`) or by whoever holds a link of this key (`via`). Serves "the link expired" and "I never
-    saw the key". A secret that was revealed is revoked if it was never used; one that was used is not touched: then
-    the recipient has it. At most 5 links for one key. Raises NotAllowed, Conflict.
+    Asked for by staff (`by`) or by whoever holds a link of this key (`via`). Serves "the link expired" and "I
+    never saw the key". A secret that was revealed is revoked if it was never used; one that was used is not
+    touched: then the recipient has it. At most 5 links for one key. Raises NotAllowed, Conflict.
     """
     if by is not None:
         require_may_redeliver(by)
@@ -237,7 +237,7 @@ def _withdraw_secret(actor: Actor, key: Key, secret: Secret, now: datetime) -> N
 
 @transaction.atomic
 def expire_deliveries(*, now: datetime, limit: int = 500) -> int:
-    """End links that nobody used in time, revoking their keys as unclaimed (K3). Safe to run twice at once."""
+    """End links that nobody used in time, and their keys as unclaimed (K3). Safe to run twice at once."""
     actor = SYSTEM("keys.revoke_unclaimed")
     late = Delivery.objects.filter(state=Delivery.State.WAITING, expires_at__lte=now)
     # Keys first, as everywhere: a reveal that runs now has the key's lock, and is left to finish.

@@ -1,4 +1,4 @@
-"""Stopping and starting keys: suspend, reactivate, revoke, expire (K6, K8). In force on the next check (V4)."""
+"""Stopping and starting keys: suspend, reactivate, revoke, expire (K6, K8); in force on the next check."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -78,8 +78,8 @@ def revoke_key(
 ) -> Key:
     """End a key for ever; the very next check is refused (K6, V4).
 
-    `reason` is a `Key.RevokeReason`, `note` is required for "other", and `typed_number` must be the key's number:
-    the screen asks for it, the server believes only what it was sent. Raises NotAllowed, Invalid, Conflict.
+    `reason` is a `Key.RevokeReason`, `note` is required for "other", and `typed_number` must be the key's
+    number: the server believes only what it was sent. Raises NotAllowed, Invalid, Conflict.
     """
     require_may_revoke(by)
     if reason not in Key.RevokeReason.values:
@@ -148,7 +148,7 @@ def _tell(
 def expire_keys(*, now: datetime, limit: int = 1_000) -> int:
     """End keys whose time is up, in one set-based batch; returns how many. Safe to run twice at once (K8).
 
-    Rows that somebody holds are left to the next minute; the verifier refuses an expired key by its date anyway.
+    Rows that somebody holds are left to the next minute; the verifier refuses an expired key by its date.
     """
     actor = SYSTEM("keys.expire_keys")
     with transaction.atomic():

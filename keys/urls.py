@@ -1,0 +1,21 @@
+"""The registry, one key's pages, and the public pages on which a recipient collects a key."""
+
+from django.urls import path
+
+from keys.views import catalogue, collect, detail, registry, status
+
+app_name = "keys"
+urlpatterns = [
+    path("keys/", registry.key_list, name="key-list"),
+    path("keys/export/", registry.export, name="key-export"),
+    path("keys/products/", catalogue.product_list, name="product-list"),
+    path("keys/<str:number>", detail.key_detail, name="key-detail"),
+    path("keys/<str:number>/suspend", status.suspend, name="key-suspend"),
+    path("keys/<str:number>/reactivate", status.reactivate, name="key-reactivate"),
+    path("keys/<str:number>/revoke", status.revoke, name="key-revoke"),
+    path("keys/<str:number>/redeliver", detail.redeliver, name="key-redeliver"),
+    path("collect/<str:token>", collect.collect, name="delivery-collect"),
+    path("collect/<str:token>/confirm", collect.confirm, name="delivery-confirm"),
+    path("collect/<str:token>/renew", collect.renew, name="delivery-renew"),
+    path("collect/<str:token>/test", collect.self_test, name="delivery-test"),
+]

@@ -1,0 +1,79 @@
+"""The page of one key (K5), and a new link for its recipient (K3)."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.access import require, signed_in
+from accounts.models import User
+from accounts.roles import Permission
+from audit.selectors import timeline_of
+from core.actors import actor_of
+from core.errors import Conflict
+from keys.access import find_key
+from keys.forms import ReactivateForm, RevokeForm, SuspendForm
+from keys.models import Key
+from keys.selectors.conditions import last_day
+from keys.selectors.key_page import key_page
+from keys.services.delivery import renew_delivery
+
+
+@require_safe
+@require(Permission.SEE_KEYS)
+def key_detail(request: HttpRequest, number: str) -> HttpResponse:
+    """One key, its state in words first, the danger zone last."""
+    user = signed_in(request)
+    return render_key(request, user, find_key(user, number))
+
+
+@require_POST
+@require(Permission.SEE_KEYS)
+def redeliver(request: HttpRequest, number: str) -> HttpResponse:
+    """Send the recipient a new link; the old one, and what it revealed, is worthless from now on."""
+    user = signed_in(request)
+    key = find_key(user, number)
+    try:
+        delivery = renew_delivery(actor=actor_of(request), by=user, key=key, now=timezone.now())
+    except Conflict as conflict:
+        return render_key(request, user, find_key(user, number), conflict=conflict)
+    recipient = delivery.recipient
+    messages.success(
+        request,
+        _("A new link is on its way to %(name)s (%(email)s).")
+        % {"name": recipient.name, "email": recipient.email},
+    )
+    return redirect("keys:key-detail", number)
+
+
+def render_key(
+    request: HttpRequest, user: User, key: Key, *, conflict: Conflict | None = None
+) -> HttpResponse:
+    """The key's page as it stands now; with `conflict`, 409 and the sentence why nothing was done."""
+    context: dict[str, Any] = {
+        "it": key_page(user, key, now=timezone.now()),
+        "key": key,
+        "ends_on": last_day(key),
+        "timeline": timeline_of(f"key:{key.public_id}"),
+        "conflict": conflict.message if conflict else "",
+        "request_url": _url("approvals:request-detail", key.request_ref),
+        "approvals_url": _url("approvals:key-approvals-panel", key.public_id) if key.request_ref else "",
+        "partner_url": _url("partners:partner-detail", key.partner.public_id),
+        "suspend_form": SuspendForm(auto_id="suspend_%s"),
+        "reactivate_form": ReactivateForm(auto_id="reactivate_%s"),
+        "revoke_form": RevokeForm(auto_id="revoke_%s"),
+    }
+    return render(request, "keys/key_detail.html", context, status=409 if conflict else 200)
+
+
+def _url(name: str, *args: str) -> str:
+    """A page of another app, by name only: an app above may not be imported, nor need it be there."""
+    try:
+        return reverse(name, args=args)
+    except NoReverseMatch:
+        return ""

@@ -1,0 +1,85 @@
+"""The danger zone: suspend, reactivate, revoke (K6). Each is a dialog on the key's page, and a page."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from accounts.access import require, signed_in
+from accounts.models import User
+from accounts.roles import Permission
+from core.actors import actor_of
+from core.errors import Conflict, Invalid
+from keys.access import find_key
+from keys.forms import ReactivateForm, RevokeForm, SuspendForm
+from keys.models import Key
+from keys.selectors.key_page import key_page
+from keys.services.status import reactivate_key, revoke_key, suspend_key
+from keys.views.detail import render_key
+
+GET_OR_POST = ["GET", "HEAD", "POST"]
+Run = Callable[[User, Key, dict[str, Any]], Key]
+
+
+@require_http_methods(GET_OR_POST)
+@require(Permission.SUSPEND_KEYS)
+def suspend(request: HttpRequest, number: str) -> HttpResponse:
+    """Stop a key for a while: a reason and one click."""
+
+    def run(user: User, key: Key, data: dict[str, Any]) -> Key:
+        return suspend_key(actor=actor_of(request), by=user, key=key, now=timezone.now(), **data)
+
+    said = _(
+        "%(number)s is suspended. Its calls are refused from now on; you can start it again at any time."
+    )
+    return _act(request, number, SuspendForm(request.POST or None), run, "keys/key_suspend.html", said)
+
+
+@require_http_methods(GET_OR_POST)
+@require(Permission.SUSPEND_KEYS)
+def reactivate(request: HttpRequest, number: str) -> HttpResponse:
+    """End a suspension."""
+
+    def run(user: User, key: Key, data: dict[str, Any]) -> Key:
+        return reactivate_key(actor=actor_of(request), by=user, key=key, now=timezone.now(), **data)
+
+    said = _("%(number)s runs again.")
+    return _act(request, number, ReactivateForm(request.POST or None), run, "keys/key_reactivate.html", said)
+
+
+@require_http_methods(GET_OR_POST)
+@require(Permission.REVOKE_KEYS)
+def revoke(request: HttpRequest, number: str) -> HttpResponse:
+    """End a key for ever: reason, note, and its number typed by hand."""
+
+    def run(user: User, key: Key, data: dict[str, Any]) -> Key:
+        return revoke_key(actor=actor_of(request), by=user, key=key, now=timezone.now(), **data)
+
+    said = _("%(number)s is revoked. Its calls are refused from now on, for ever.")
+    return _act(request, number, RevokeForm(request.POST or None), run, "keys/key_revoke.html", said)
+
+
+def _act(
+    request: HttpRequest, number: str, form: forms.Form, run: Run, template: str, said: str
+) -> HttpResponse:
+    """Show the form, or do it: 422 with the form's errors, 409 with the key as it stands now."""
+    user = signed_in(request)
+    key = find_key(user, number)
+    if request.method == "POST" and form.is_valid():
+        try:
+            run(user, key, form.cleaned_data)
+        except Invalid as invalid:
+            form.add_error(invalid.field, str(invalid.message))
+        except Conflict as conflict:
+            return render_key(request, user, find_key(user, number), conflict=conflict)
+        else:
+            messages.success(request, said % {"number": number})
+            return redirect("keys:key-detail", number)
+    context = {"form": form, "key": key, "it": key_page(user, key, now=timezone.now())}
+    return render(request, template, context, status=422 if form.errors else 200)
