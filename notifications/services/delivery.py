@@ -118,7 +118,7 @@ def _write_error(message: Message, error: Exception, now: datetime) -> Outcome:
         "mail not sent",
         extra={
             "data": {
-                "message": str(message.uid),
+                "uid": str(message.uid),
                 "kind": message.kind,
                 "error": message.last_error,
                 "attempt": message.n_attempts,
@@ -149,7 +149,7 @@ def _fail(message: Message, now: datetime) -> None:
             with transaction.atomic():
                 callback(message, now=now)
         except Exception as error:  # noqa: BLE001  # the message has failed, whatever its listeners do
-            place = {"message": str(message.uid), "error": _name_of(error), "where": _place_of(error)}
+            place = {"uid": str(message.uid), "error": _name_of(error), "where": _place_of(error)}
             logger.error("undeliverable callback failed", extra={"data": place})  # noqa: TRY400  # see _place_of
 
 
