@@ -125,6 +125,7 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.KEY_SUSPENDED: frozenset({"reason_code"}),
     Action.KEY_CHANGED: frozenset({"fields"}),
     Action.KEY_EXPIRED: frozenset({"expires_at"}),
+    Action.KEY_FIRST_USED: frozenset({"key_id"}),
     Action.DELIVERY_SENT: frozenset({"recipient", "expires_at"}),
     Action.DELIVERY_OPENED: frozenset({"recipient"}),
     Action.SECRET_REVEALED: frozenset({"key_id", "recipient"}),

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import hiredis
@@ -24,6 +24,7 @@ from django.conf import settings
 
 # A healthy server answers in 0.1 ms; a gateway waits for 200 ms at least (Envoy's default).
 TIMEOUT_SECONDS: Final = 0.15
+PATIENCE_SECONDS: Final = 10.0
 # How long a server that failed is left alone before one caller tries again.
 PAUSE_SECONDS: Final = 0.5
 _CHUNK: Final = 65_536
@@ -101,8 +102,8 @@ class Connection:
 
     __slots__ = ("_parser", "_socket", "run")
 
-    def __init__(self, address: Address) -> None:
-        self._socket = _open(address)
+    def __init__(self, address: Address, timeout: float = TIMEOUT_SECONDS) -> None:
+        self._socket = _open(address, timeout)
         self._parser = hiredis.Reader()
         try:
             if address.password:
@@ -144,13 +145,13 @@ class Connection:
         return reply
 
 
-def _open(address: Address) -> socket.socket:
+def _open(address: Address, timeout: float) -> socket.socket:
     if address.path:
         wire = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        wire.settimeout(TIMEOUT_SECONDS)
+        wire.settimeout(timeout)
         wire.connect(address.path)
     else:
-        wire = socket.create_connection((address.host, address.port), TIMEOUT_SECONDS)
+        wire = socket.create_connection((address.host, address.port), timeout)
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if address.tls:
         context = ssl.create_default_context()
@@ -160,7 +161,7 @@ def _open(address: Address) -> socket.socket:
         return context.wrap_socket(wire, server_hostname=address.host)
     # The kernel keeps the time: Python's own timeout would poll before each send and each receive.
     wire.settimeout(None)  # a timeout then is a BlockingIOError
-    limit = struct.pack("ll", 0, int(TIMEOUT_SECONDS * 1_000_000))
+    limit = struct.pack("ll", int(timeout), int(timeout % 1 * 1_000_000))
     wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
     wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
     return wire
@@ -289,4 +290,36 @@ def _after_error(mine: Connection, command: bytes, error: hiredis.ReplyError) ->
 
 def call(name: str, keys: Sequence[bytes], *arguments: Argument) -> Any:
     """Call one of the library's functions. Raises StoreUnavailableError."""
-    return ask(encode("FCALL", f"kagiban_{name}_{VERSION}", len(keys), *keys, *arguments))
+    return ask(_function_call(name, keys, arguments))
+
+
+def _function_call(name: str, keys: Sequence[bytes], arguments: Sequence[Argument]) -> bytes:
+    return encode("FCALL", f"kagiban_{name}_{VERSION}", len(keys), *keys, *arguments)
+
+
+class Patient:
+    """A connection of its own for background work, which may take seconds. Close it by `with`."""
+
+    def __init__(self) -> None:
+        try:
+            self._connection = Connection(parse_url(settings.REDIS_URL), PATIENCE_SECONDS)
+        except (OSError, hiredis.HiredisError) as error:
+            raise StoreUnavailableError(type(error).__name__) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._connection.close()
+
+    def call(self, name: str, keys: Sequence[bytes], *arguments: Argument) -> Any:
+        """As the module's `call`; after a failure this connection is of no more use."""
+        command = _function_call(name, keys, arguments)
+        try:
+            reply = self._connection.ask(command)
+            if isinstance(reply, hiredis.ReplyError):
+                reply = _after_error(self._connection, command, reply)
+        except (OSError, hiredis.HiredisError) as error:
+            self._connection.close()
+            raise StoreUnavailableError(type(error).__name__) from error
+        return reply

@@ -183,9 +183,6 @@ local function verify(keys, args)
       redis.call('ZADD', keys[4], floor(micros / 1000) + tonumber(args[12]), args[13])
       redis.call('PEXPIRE', keys[4], 3600000)
     end
-    if cost > 0 then
-      redis.call('HINCRBY', keys[2], minute .. '|' .. args[1] .. '|COST', cost)
-    end
   end
   redis.call('HINCRBY', keys[2], minute .. '|' .. args[1] .. '|' .. code, 1)
   return {

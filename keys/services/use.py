@@ -1,0 +1,134 @@
+"""Adding the verifier's counters to the registry (V6): each batch once, whatever is sent twice."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from audit.actions import Action
+from audit.services import record
+from core.actors import SYSTEM
+from keys.models import Secret, UseBatch
+from keys.terms import office_day
+
+ALLOWED = "VALID"
+
+_ADD = """
+INSERT INTO keys_keyuseday AS seen (key_id, day, n_allowed, n_refused, by_code)
+SELECT * FROM unnest(%s::bigint[], %s::date[], %s::bigint[], %s::bigint[], %s::jsonb[])
+ON CONFLICT (key_id, day) DO UPDATE SET
+  n_allowed = seen.n_allowed + excluded.n_allowed,
+  n_refused = seen.n_refused + excluded.n_refused,
+  by_code = (
+    SELECT jsonb_object_agg(code, total) FROM (
+      SELECT code, sum(n::bigint) AS total
+      FROM (SELECT * FROM jsonb_each_text(seen.by_code)
+            UNION ALL SELECT * FROM jsonb_each_text(excluded.by_code)) AS both_sides (code, n)
+      GROUP BY code
+    ) AS added
+  )
+"""
+_TOUCH = """
+UPDATE {table} AS touched SET last_used_at = used.at
+FROM unnest(%s::bigint[], %s::timestamptz[]) AS used (id, at)
+WHERE touched.id = used.id AND (touched.last_used_at IS NULL OR touched.last_used_at <= used.at - %s::interval)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How often one secret (its `key_id`) got one code in one minute (minutes since 1970)."""
+
+    minute: int
+    key_id: str
+    code: str
+    n: int
+
+
+@transaction.atomic
+def record_use(*, batch: str, uses: Iterable[Use], now: datetime) -> bool:
+    """Add a batch to the days of its keys, and note first and last use; False if it was added before.
+
+    Set-based. `last_used_at` moves at most once per API_KEY_LAST_USED_TOUCH_INTERVAL_SECONDS; only uses that
+    were allowed count for it. The first use of a secret is an event. Uses of secrets that the registry does not
+    have are left out.
+    """
+    _, is_new = UseBatch.objects.get_or_create(uid=batch)
+    if not is_new:
+        return False
+    uses = list(uses)
+    secrets = {
+        secret.public_id: secret
+        for secret in Secret.objects.filter(public_id__in={use.key_id for use in uses}).select_related("key")
+    }
+    known = [use for use in uses if use.key_id in secrets]
+    _add_days(known, secrets)
+    last: dict[str, int] = {}
+    for use in known:
+        if use.code == ALLOWED:
+            last[use.key_id] = max(use.minute, last.get(use.key_id, 0))
+    # A minute is all that was counted; its end is nearer to the truth than its beginning, and never too early.
+    times = {
+        key_id: min(now, datetime.fromtimestamp((minute + 1) * 60, UTC)) for key_id, minute in last.items()
+    }
+    _note_first_use([secrets[key_id] for key_id in sorted(times)], times, now)
+    _touch("keys_secret", {secrets[key_id].pk: at for key_id, at in times.items()})
+    _touch(
+        "keys_key", {secrets[key_id].key_id: at for key_id, at in sorted(times.items(), key=lambda x: x[1])}
+    )
+    return True
+
+
+def forget_batches(*, now: datetime) -> int:
+    """Drop the ids of batches that can't come a second time any more: they are an hour old."""
+    return UseBatch.objects.filter(drained_at__lt=now - timedelta(hours=1)).delete()[0]
+
+
+def _add_days(uses: list[Use], secrets: dict[str, Secret]) -> None:
+    days: dict[tuple[int, date], Counter[str]] = defaultdict(Counter)
+    for use in uses:
+        day = office_day(datetime.fromtimestamp(use.minute * 60, UTC))
+        days[secrets[use.key_id].key_id, day][use.code] += use.n
+    if not days:
+        return
+    # In one order everywhere, so that two workers never wait for each other's rows in a circle.
+    rows = sorted(days.items(), key=lambda item: item[0])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _ADD,
+            [
+                [key for (key, _day), _codes in rows],
+                [day for (_key, day), _codes in rows],
+                [codes[ALLOWED] for _where, codes in rows],
+                [codes.total() - codes[ALLOWED] for _where, codes in rows],
+                [json.dumps(codes, sort_keys=True) for _where, codes in rows],
+            ],
+        )
+
+
+def _touch(table: str, times: dict[int, datetime]) -> None:
+    if not times:
+        return
+    ids = sorted(times)
+    interval = timedelta(seconds=settings.API_KEY_LAST_USED_TOUCH_INTERVAL_SECONDS)
+    with connection.cursor() as cursor:
+        cursor.execute(_TOUCH.format(table=table), [ids, [times[pk] for pk in ids], interval])
+
+
+def _note_first_use(secrets: list[Secret], times: dict[str, datetime], now: datetime) -> None:
+    for secret in secrets:
+        if secret.first_used_at is not None:
+            continue
+        at = times[secret.public_id]
+        if Secret.objects.filter(pk=secret.pk, first_used_at=None).update(first_used_at=at):
+            record(
+                Action.KEY_FIRST_USED,
+                actor=SYSTEM("verifier.drain_use"),
+                objects=[f"key:{secret.key.public_id}"],
+                payload={"key_id": secret.public_id},
+                now=now,
+            )
