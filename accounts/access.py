@@ -39,7 +39,7 @@ def require(*permissions: Permission) -> Callable[[View[P]], View[P]]:
 
     def decorate(view: View[P]) -> View[P]:
         @wraps(view)
-        def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
             if not request.user.is_authenticated:
                 return redirect_to_login(request.get_full_path() if request.method == "GET" else "/")
             if permissions and not any(request.user.may(permission) for permission in permissions):
@@ -58,7 +58,7 @@ def require_recent_second_factor(view: View[P]) -> View[P]:
     """
 
     @wraps(view)
-    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         if has_recent_second_factor(request):
             return view(request, *args, **kwargs)
         return ask_second_factor(request)
@@ -67,7 +67,7 @@ def require_recent_second_factor(view: View[P]) -> View[P]:
 
 
 def has_recent_second_factor(request: HttpRequest, max_age: timedelta | None = None) -> bool:
-    """Whether this session gave a code, a passkey or a recovery code within `max_age` (SECOND_FACTOR_MAX_AGE)."""
+    """Whether a code, a passkey or a recovery code was given within `max_age` (SECOND_FACTOR_MAX_AGE)."""
     if not request.user.is_authenticated:
         return False
     oldest = time.time() - (max_age or settings.SECOND_FACTOR_MAX_AGE).total_seconds()

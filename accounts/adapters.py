@@ -6,6 +6,8 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context as allauth_context
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
+from allauth.usersessions.adapter import DefaultUserSessionsAdapter
+from allauth.usersessions.models import UserSession
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
@@ -33,7 +35,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         return client_ip(request)
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
-        """Audit a wrong password. The address that was typed may be anything, so only a known one is named."""
+        """Audit a wrong password. What was typed may be anything: only a known address is named."""
         known = User.objects.filter(email__iexact=credentials.get("email", "")).first()
         with transaction.atomic():
             record(
@@ -57,6 +59,23 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
         if has_recent_sign_in(request):
             return False
         return bool(super().is_reauthentication_required(app=app, **kwargs))
+
+
+class SessionsAdapter(DefaultUserSessionsAdapter):  # type: ignore[misc]  # allauth has no types
+    """Signing out elsewhere leaves an event."""
+
+    def end_sessions(self, sessions: list[UserSession]) -> None:
+        """End them, with one event that says how many."""
+        if not sessions:
+            return
+        super().end_sessions(sessions)
+        record(
+            Action.SESSION_ENDED,
+            actor=actor_of(allauth_context.request),
+            objects=[f"staff:{sessions[0].user.public_id}"],
+            now=timezone.now(),
+            payload={"number": len(sessions)},
+        )
 
 
 class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]  # allauth has no types

@@ -9,7 +9,7 @@ from accounts.models import User
 
 
 def password_link(user: User) -> str:
-    """A one-time link to set a password. It dies with use, with a new password, at the next sign-in, and by age.
+    """A one-time link to set a password. Dies with use, a new password, the next sign-in, and age.
 
     Django derives it from the person's row with SECRET_KEY; PASSWORD_RESET_TIMEOUT is its lifetime.
     """

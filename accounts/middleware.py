@@ -37,6 +37,7 @@ class PersonMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        """For this request only."""
         if not request.user.is_authenticated:
             return self.get_response(request)
         if settings.LANGUAGE_COOKIE_NAME not in request.COOKIES:
@@ -53,9 +54,11 @@ class SecondFactorMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        """See `process_view`: only there is the view known."""
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *_: object) -> HttpResponse | None:
+        """To the set-up page, unless the view is one that it needs."""
         user = request.user
         if not user.is_authenticated or not user.needs_second_factor:
             return None

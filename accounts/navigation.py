@@ -9,7 +9,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from accounts.roles import Permission as P
+from accounts.roles import Permission
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -25,7 +25,7 @@ class Entry:
     label: str | Promise
     icon: str
     url_name: str
-    permissions: frozenset[P] = frozenset()
+    permissions: frozenset[Permission] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +41,18 @@ class Link:
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(_("Home"), "home", "home"),
-    Entry(_("Key registry"), "list", "keys:key-list", frozenset({P.SEE_KEYS})),
+    Entry(_("Key registry"), "list", "keys:key-list", frozenset({Permission.SEE_KEYS})),
     Entry(
         _("Requests"),
         "request",
         "approvals:request-list",
-        frozenset({P.SEE_REQUESTS, P.MAKE_REQUESTS}),
+        frozenset({Permission.SEE_REQUESTS, Permission.MAKE_REQUESTS}),
     ),
-    Entry(_("Partners"), "partner", "partners:partner-list", frozenset({P.SEE_PARTNERS})),
-    Entry(_("Audit log"), "audit", "audit:event-list", frozenset({P.SEE_AUDIT})),
-    Entry(_("Team and permissions"), "team", "accounts:staff-list", frozenset({P.SEE_STAFF})),
-    Entry(_("Gateways"), "gateway", "verifier:gateway-list", frozenset({P.SEE_GATEWAYS})),
-    Entry(_("Notifications"), "mail", "notifications:message-list", frozenset({P.SEE_MESSAGES})),
+    Entry(_("Partners"), "partner", "partners:partner-list", frozenset({Permission.SEE_PARTNERS})),
+    Entry(_("Audit log"), "audit", "audit:event-list", frozenset({Permission.SEE_AUDIT})),
+    Entry(_("Team and permissions"), "team", "accounts:staff-list", frozenset({Permission.SEE_STAFF})),
+    Entry(_("Gateways"), "gateway", "verifier:gateway-list", frozenset({Permission.SEE_GATEWAYS})),
+    Entry(_("Notifications"), "mail", "notifications:message-list", frozenset({Permission.SEE_MESSAGES})),
 )
 
 

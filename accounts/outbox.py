@@ -14,7 +14,8 @@ class Enqueue(Protocol):
 
     def __call__(
         self, kind: str, *, recipient_ref: str, context: Mapping[str, Any], dedupe_key: str, now: datetime
-    ) -> bool: ...
+    ) -> bool:
+        """Whether the mail is new."""
 
 
 _connected: list[Enqueue] = []

@@ -8,9 +8,11 @@ from typing import Any
 
 from allauth.account import signals as account_signals
 from allauth.account.authentication import get_authentication_records
+from allauth.core import context as allauth_context
 from allauth.mfa import signals as mfa_signals
 from allauth.mfa.models import Authenticator
 from django.db import transaction
+from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
@@ -41,27 +43,24 @@ def on_password_changed(request: HttpRequest, user: User, **_: Any) -> None:
     _record(Action.PASSWORD_CHANGED, request, user, status="changed")
 
 
-@receiver(mfa_signals.authenticator_added)
-def on_second_factor_added(request: HttpRequest, user: User, authenticator: Authenticator, **_: Any) -> None:
-    """An authenticator app, a passkey, or the first recovery codes."""
-    if authenticator.type == Authenticator.Type.RECOVERY_CODES:
-        _record(Action.RECOVERY_CODES_MADE, request, user)
+@receiver(post_save, sender=Authenticator)
+def on_second_factor_added(instance: Authenticator, created: bool, **_: Any) -> None:
+    """A new app, passkey, or recovery codes. allauth's own signal comes after the commit: too late."""
+    if not created:
+        return
+    if instance.type == Authenticator.Type.RECOVERY_CODES:
+        _record(Action.RECOVERY_CODES_MADE, allauth_context.request, instance.user)
     else:
-        _record(Action.SECOND_FACTOR_ADDED, request, user, kind=str(authenticator.type))
+        kind = str(instance.type)
+        _record(Action.SECOND_FACTOR_ADDED, allauth_context.request, instance.user, kind=kind)
 
 
-@receiver(mfa_signals.authenticator_removed)
-def on_second_factor_removed(
-    request: HttpRequest, user: User, authenticator: Authenticator, **_: Any
-) -> None:
-    """An authenticator app or a passkey was taken away."""
-    _record(Action.SECOND_FACTOR_REMOVED, request, user, kind=str(authenticator.type))
-
-
-@receiver(mfa_signals.authenticator_reset)
-def on_recovery_codes_made(request: HttpRequest, user: User, **_: Any) -> None:
-    """Recovery codes were made again; the old ones are void."""
-    _record(Action.RECOVERY_CODES_MADE, request, user)
+@receiver(post_delete, sender=Authenticator)
+def on_second_factor_removed(instance: Authenticator, **_: Any) -> None:
+    """An authenticator app or a passkey was taken away (recovery codes go with the last)."""
+    if instance.type != Authenticator.Type.RECOVERY_CODES:
+        kind = str(instance.type)
+        _record(Action.SECOND_FACTOR_REMOVED, allauth_context.request, instance.user, kind=kind)
 
 
 @receiver(mfa_signals.authenticator_used)
@@ -77,13 +76,15 @@ def on_second_factor_failed(request: HttpRequest, user: User, **_: Any) -> None:
     _record(Action.SIGN_IN_FAILED, request, user, attempt="second factor")
 
 
-def _record(action: Action, request: HttpRequest, user: User, **payload: Any) -> None:
+def _record(action: Action, request: HttpRequest | None, user: User, **payload: Any) -> None:
     # `request.user` may still, or already, be nobody: the person is the one whom allauth names.
-    actor = staff_actor(
-        user,
-        ip=client_ip(request),
-        user_agent=request.headers.get("User-Agent", "")[:300],
-        request_id=getattr(request, "request_id", ""),
-    )
+    where = {}
+    if request is not None:
+        where = {
+            "ip": client_ip(request),
+            "user_agent": request.headers.get("User-Agent", "")[:300],
+            "request_id": getattr(request, "request_id", ""),
+        }
+    actor = staff_actor(user, **where)
     with transaction.atomic():
         record(action, actor=actor, objects=[f"staff:{user.public_id}"], now=timezone.now(), payload=payload)

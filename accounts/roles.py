@@ -50,9 +50,7 @@ _READ = {P.SEE_KEYS, P.SEE_PARTNERS, P.SEE_REQUESTS, P.SEE_STAFF}
 
 MATRIX: dict[Role, frozenset[Permission]] = {
     # Requesters see all keys and partners, but of the requests only their own.
-    Role.REQUESTER: frozenset(
-        {P.SEE_KEYS, P.SEE_PARTNERS, P.EDIT_PARTNERS, P.MAKE_REQUESTS, P.SEE_STAFF}
-    ),
+    Role.REQUESTER: frozenset({P.SEE_KEYS, P.SEE_PARTNERS, P.EDIT_PARTNERS, P.MAKE_REQUESTS, P.SEE_STAFF}),
     Role.PM: frozenset(
         _READ | {P.EDIT_PARTNERS, P.MAKE_REQUESTS, P.DECIDE, P.SUSPEND_KEYS, P.REDELIVER_KEYS, P.EXPORT}
     ),
@@ -77,7 +75,8 @@ MATRIX: dict[Role, frozenset[Permission]] = {
     Role.AUDITOR: frozenset(_READ | {P.SEE_AUDIT, P.SEE_GATEWAYS, P.SEE_MESSAGES, P.EXPORT}),
     # Administrators run the portal; they neither decide nor kill.
     Role.ADMIN: frozenset(
-        _READ | {P.MANAGE_STAFF, P.SEE_AUDIT, P.SEE_GATEWAYS, P.MANAGE_GATEWAYS}
+        _READ
+        | {P.MANAGE_STAFF, P.SEE_AUDIT, P.SEE_GATEWAYS, P.MANAGE_GATEWAYS}
         | {P.SEE_MESSAGES, P.RETRY_MESSAGES}
     ),
 }

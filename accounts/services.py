@@ -149,7 +149,7 @@ def deactivate_staff(*, actor: Actor, user: User, reason: str, now: datetime) ->
 
 @transaction.atomic
 def change_preferences(*, actor: Actor, user: User, now: datetime, **changes: Any) -> User:
-    """Change what a person decides alone: name, department, language, time zone. The event names the fields."""
+    """Change what a person decides alone (PREFERENCES). The event names fields, not values."""
     if unknown := changes.keys() - PREFERENCES:
         raise ValueError(f"not a preference: {sorted(unknown)}")
     user = _locked(user)

@@ -1,4 +1,4 @@
-"""How each state looks: its words, its icon and its tone, in one table (UX: one worst condition, in words)."""
+"""How each state looks: words, icon and tone, in one table (UX: one worst condition, in words)."""
 
 from dataclasses import dataclass
 

@@ -12,6 +12,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
 def is_japanese() -> bool:
+    """Whether Japanese is the language of this page or mail."""
     return (get_language() or "ja").startswith("ja")
 
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from django import template
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.template.context import Context
 from django.utils.safestring import SafeString
@@ -27,9 +28,9 @@ def navigation(context: Context) -> list[Link]:
 
 
 @register.filter
-def may(user: "User", permission: str) -> bool:
+def may(user: "User | AnonymousUser", permission: str) -> bool:
     """`{% if user|may:"revoke_keys" %}`: shows or hides; the view behind checks again."""
-    return user.is_authenticated and user.may(Permission(permission))
+    return not isinstance(user, AnonymousUser) and user.may(Permission(permission))
 
 
 @register.filter

@@ -26,9 +26,7 @@ def set_language(request: HttpRequest) -> HttpResponse:
     if not check_for_language(language) or language not in dict(settings.LANGUAGES):
         return response
     if isinstance(request.user, User) and request.user.language != language:
-        change_preferences(
-            actor=actor_of(request), user=request.user, now=timezone.now(), language=language
-        )
+        change_preferences(actor=actor_of(request), user=request.user, now=timezone.now(), language=language)
     _remember_language(response, language)
     return response
 
@@ -55,9 +53,7 @@ def profile(request: HttpRequest) -> HttpResponse:
     user = signed_in(request)
     form = ProfileForm(request.POST if request.method == "POST" else None, user=user)
     if form.is_valid():
-        change_preferences(
-            actor=actor_of(request), user=user, now=timezone.now(), **form.cleaned_data
-        )
+        change_preferences(actor=actor_of(request), user=user, now=timezone.now(), **form.cleaned_data)
         with override(form.cleaned_data["language"]):
             messages.success(request, gettext("Your profile was saved."))
         response = redirect("accounts:profile")
@@ -81,5 +77,5 @@ def _remember_language(response: HttpResponse, language: str) -> None:
         language,
         max_age=settings.LANGUAGE_COOKIE_AGE,
         secure=settings.LANGUAGE_COOKIE_SECURE,
-        samesite=settings.LANGUAGE_COOKIE_SAMESITE,
+        samesite="Lax",
     )

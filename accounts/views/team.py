@@ -23,6 +23,7 @@ from core.errors import Invalid, NotFound
 def staff_list(request: HttpRequest) -> HttpResponse:
     """Everyone who is here, or who left, by role and name."""
     query, role, state = (request.GET.get(name, "").strip() for name in ("q", "role", "state"))
+    role = role if role in Role.values else ""
     context = {
         "rows": staff_rows(query=query, role=role, state=state),
         "query": query,
@@ -77,9 +78,7 @@ def staff_invite(request: HttpRequest) -> HttpResponse:
 @require(Permission.MANAGE_STAFF)
 def staff_renew_invitation(request: HttpRequest, public_id: str) -> HttpResponse:
     """Mail the link again to someone who has not used it."""
-    person = services.renew_invitation(
-        actor=actor_of(request), user=_person(public_id), now=timezone.now()
-    )
+    person = services.renew_invitation(actor=actor_of(request), user=_person(public_id), now=timezone.now())
     messages.success(request, gettext("%(name)s was invited by mail.") % {"name": person.name})
     return redirect("accounts:staff-detail", public_id=public_id)
 

@@ -31,7 +31,9 @@ MESSAGE_TONES = {"success": "ok", "warning": "warn", "error": "bad"}
 @register.simple_tag
 def icon(name: str, size: int = 18, label: str = "") -> SafeString:
     """One icon of the sprite. Without a label it is decoration and hidden from screen readers."""
-    described = format_html('role="img" aria-label="{}"', label) if label else SafeString('aria-hidden="true"')
+    described = (
+        format_html('role="img" aria-label="{}"', label) if label else SafeString('aria-hidden="true"')
+    )
     return format_html(
         '<svg width="{0}" height="{0}" {1}><use href="{2}#{3}"/></svg>',
         str(size),
@@ -91,7 +93,7 @@ def message_tone(tag: str) -> str:
 
 @register.simple_tag
 def when(value: datetime | date | None, style: str = "long") -> SafeString | str:
-    """A time in the person's zone as `<time>`. Styles: long, short, date, iso (date only), time. None is —."""
+    """A time in the person's zone as `<time>`. Styles: long, short, date, iso (a date), time."""
     if value is None:
         return "—"
     if not isinstance(value, datetime):
@@ -235,7 +237,7 @@ def querystring_without(context: Context, name: str, value: Any) -> str:
 
 @register.simple_block_tag
 def notice(content: str, tone: str = "info", role: str = "") -> SafeString:
-    """`{% notice "warn" %}…{% endnotice %}`: tones info, ok, warn, bad. `role="alert"` for what just failed."""
+    """`{% notice "warn" %}…{% endnotice %}`: tones as in NOTICE_ICONS; `role="alert"` for news."""
     return format_html(
         '<div class="notice" data-tone="{}"{}>{}<div>{}</div></div>',
         tone,
