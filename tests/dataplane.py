@@ -135,7 +135,7 @@ def call(path: str, method: str = "GET", body: bytes = b"", query: str = "", **h
     got: dict[str, Any] = {}
 
     def start_response(status: str, fields: list[tuple[str, str]], _error: Any = None) -> Any:
-        got["status"] = int(status.split()[0])
+        got["status"] = int(status.split(maxsplit=1)[0])
         got["headers"] = dict(fields)
         assert len(got["headers"]) == len(fields), "a field was sent twice"
         return lambda _data: None

@@ -1,8 +1,8 @@
 """Moves the counters of the hot store into the registry (V6).
 
-Move, then write, then drop: each bucket's counters are renamed aside under an id, added to the registry in one
-transaction with that id, and dropped. A worker that dies in between leaves a batch that the next one finds
-under the same id: repeated, never doubled, never lost.
+Move, then write, then drop: each bucket's counters are renamed aside under an id, added to the registry in
+one transaction with that id, and dropped. A worker that dies in between leaves a batch that the next one
+finds under the same id: repeated, never doubled, never lost.
 """
 
 import logging

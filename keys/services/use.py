@@ -35,7 +35,8 @@ ON CONFLICT (key_id, day) DO UPDATE SET
 _TOUCH = """
 UPDATE {table} AS touched SET last_used_at = used.at
 FROM unnest(%s::bigint[], %s::timestamptz[]) AS used (id, at)
-WHERE touched.id = used.id AND (touched.last_used_at IS NULL OR touched.last_used_at <= used.at - %s::interval)
+WHERE touched.id = used.id
+  AND (touched.last_used_at IS NULL OR touched.last_used_at <= used.at - make_interval(secs => %s))
 """
 
 
@@ -54,8 +55,8 @@ def record_use(*, batch: str, uses: Iterable[Use], now: datetime) -> bool:
     """Add a batch to the days of its keys, and note first and last use; False if it was added before.
 
     Set-based. `last_used_at` moves at most once per API_KEY_LAST_USED_TOUCH_INTERVAL_SECONDS; only uses that
-    were allowed count for it. The first use of a secret is an event. Uses of secrets that the registry does not
-    have are left out.
+    were allowed count for it. The first use of a secret is an event. Uses of secrets that the registry does
+    not have are left out.
     """
     _, is_new = UseBatch.objects.get_or_create(uid=batch)
     if not is_new:
@@ -114,7 +115,7 @@ def _touch(table: str, times: dict[int, datetime]) -> None:
     if not times:
         return
     ids = sorted(times)
-    interval = timedelta(seconds=settings.API_KEY_LAST_USED_TOUCH_INTERVAL_SECONDS)
+    interval = settings.API_KEY_LAST_USED_TOUCH_INTERVAL_SECONDS
     with connection.cursor() as cursor:
         cursor.execute(_TOUCH.format(table=table), [ids, [times[pk] for pk in ids], interval])
 

@@ -281,7 +281,7 @@ def test_wrong_question_is_400_with_the_reason(gateway: str, body: bytes, word: 
 
 
 def test_edges_of_http(gateway: str, live: LiveKey) -> None:
-    allowed = {"HTTP_AUTHORIZATION": f"Bearer {gateway}"}
+    allowed: dict[str, Any] = {"HTTP_AUTHORIZATION": f"Bearer {gateway}"}
     assert call("/v1/keys/verify", "GET", **allowed).status == 405
     assert call("/v1/keys/verify", "POST", b"x" * 16_385, **allowed).status == 413
     assert call("/v1/nowhere").status == 404
