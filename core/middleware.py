@@ -3,6 +3,7 @@
 import logging
 import re
 import time
+import traceback
 import uuid
 from collections.abc import Callable
 
@@ -47,6 +48,18 @@ class RequestIdMiddleware:
             },
         )
         return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> None:
+        """Log where an unforeseen error came from: its kind and its frames, never its message.
+
+        A message may quote what somebody typed, or a row; Django's own request logger is off for its paths.
+        """
+        data = {
+            "request_id": getattr(request, "request_id", ""),
+            "error": type(exception).__qualname__,
+            "frames": "".join(traceback.format_tb(exception.__traceback__)),
+        }
+        logger.error("unforeseen error", extra={"data": data})
 
 
 class DomainErrorMiddleware:
