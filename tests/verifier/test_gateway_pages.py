@@ -1,0 +1,126 @@
+"""Gateways' pages: add, change, rotate, revoke, disable; each with its event (V8, L1)."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from audit.models import Event
+from tests.cast import make_staff, sign_in
+from tests.dataplane import make_live_key, verify
+from verifier import gateways
+from verifier.models import Gateway, GatewayCredential
+
+pytestmark = pytest.mark.django_db
+
+FIELDS = {"name": "Edge in Tokyo", "mode": "nginx", "fail_policy": "closed", "ip_ranges": "127.0.0.0/8"}
+
+
+@pytest.fixture
+def tech() -> Client:
+    return sign_in(make_staff("Naoto", "tech"))
+
+
+def add(client: Client, **changes: str) -> str:
+    """Add a gateway through its page; returns the credential that the page shows."""
+    response = client.post("/gateways/add/", FIELDS | changes)
+    assert response.status_code == 200
+    assert "no-store" in response["Cache-Control"]
+    found = re.search(r"kbg_live_[0-9A-Za-z_]+", response.content.decode())
+    assert found
+    return found[0]
+
+
+def test_gateway_is_added_and_its_credential_shown_once(tech: Client) -> None:
+    text = add(tech)
+    gateway = Gateway.objects.get()
+    assert (gateway.name, gateway.mode, gateway.fail_policy) == ("Edge in Tokyo", "nginx", "closed")
+    page = tech.get(f"/gateways/{gateway.public_id}/").content.decode()
+    assert text not in page
+    assert GatewayCredential.objects.get().credential_id in page
+    assert text.split("_")[3] not in "".join(str(event.payload) for event in Event.objects.all())
+    actions = list(Event.objects.order_by("id").values_list("action", flat=True))
+    assert actions[-2:] == ["gateway.added", "gateway.credential_issued"]
+    live = make_live_key()
+    assert verify(text, live.text).code == "VALID"
+
+
+def test_wrong_input_is_shown_beside_its_field(tech: Client) -> None:
+    response = tech.post("/gateways/add/", FIELDS | {"name": "", "ip_ranges": "300.1.2.3"})
+    assert response.status_code == 422
+    assert not Gateway.objects.exists()
+
+
+def test_credential_from_another_network_is_refused(tech: Client) -> None:
+    text = add(tech, ip_ranges="192.0.2.0/24")
+    assert verify(text, make_live_key().text).status == 401
+
+
+def test_change_is_an_event_with_before_and_after(tech: Client) -> None:
+    add(tech)
+    number = Gateway.objects.get().public_id
+    assert tech.get(f"/gateways/{number}/change/").status_code == 200
+    response = tech.post(f"/gateways/{number}/change/", FIELDS | {"fail_policy": "open"})
+    assert response.status_code == 302
+    event = Event.objects.get(action="gateway.changed")
+    assert event.payload["before"]["fail_policy"] == "closed"
+    assert event.payload["after"]["fail_policy"] == "open"
+
+
+def test_rotation_leaves_a_day_for_the_old_credential(tech: Client) -> None:
+    first = add(tech)
+    number = Gateway.objects.get().public_id
+    response = tech.post(f"/gateways/{number}/credentials/rotate/")
+    second = re.findall(r"kbg_live_[0-9A-Za-z_]+", response.content.decode())[0]
+    assert second != first
+    live = make_live_key()
+    assert [verify(text, live.text).code for text in (first, second)] == ["VALID", "VALID"]
+    old = GatewayCredential.objects.get(credential_id=first.split("_")[2])
+    assert old.expires_at is not None
+    assert timedelta(hours=23) < old.expires_at - timezone.now() < timedelta(hours=25)
+    GatewayCredential.objects.filter(pk=old.pk).update(expires_at=timezone.now())
+    gateways.forget_all()
+    assert verify(first, live.text).status == 401
+
+
+def test_revoked_credential_and_disabled_gateway_are_refused(tech: Client) -> None:
+    text = add(tech)
+    number = Gateway.objects.get().public_id
+    live = make_live_key()
+    assert verify(text, live.text).code == "VALID"
+    credential = text.split("_")[2]
+    assert tech.post(f"/gateways/{number}/credentials/{credential}/revoke/").status_code == 302
+    gateways.forget_all()
+    assert verify(text, live.text).status == 401
+    assert tech.post(f"/gateways/{number}/credentials/{credential}/revoke/").status_code == 409
+    response = tech.post(f"/gateways/{number}/credentials/rotate/")
+    second = re.findall(r"kbg_live_[0-9A-Za-z_]+", response.content.decode())[0]
+    assert verify(second, live.text).code == "VALID"
+    tech.post(f"/gateways/{number}/disable/", {"confirm": "GW-9999"})
+    assert Gateway.objects.get().is_active
+    tech.post(f"/gateways/{number}/disable/", {"confirm": number})
+    gateways.forget_all()
+    assert verify(second, live.text).status == 401
+    assert tech.post(f"/gateways/{number}/credentials/rotate/").status_code == 409
+
+
+def test_who_may_see_and_who_may_change(tech: Client) -> None:
+    add(tech)
+    number = Gateway.objects.get().public_id
+    ops, pm = sign_in(make_staff("Yuki", "ops")), sign_in(make_staff("Misaki", "pm"))
+    assert ops.get("/gateways/").status_code == 200
+    assert "Edge in Tokyo" in ops.get("/gateways/").content.decode()
+    assert ops.get("/gateways/add/").status_code == 403
+    assert ops.post(f"/gateways/{number}/disable/", {"confirm": number}).status_code == 403
+    assert pm.get("/gateways/").status_code == 403
+    assert tech.get("/gateways/GW-9999/").status_code == 404
+    assert tech.get(f"/gateways/{number}/disable/").status_code == 405
+
+
+def test_adding_asks_for_a_fresh_second_factor() -> None:
+    client = sign_in(make_staff("Naoto", "tech"), second_factor=False)
+    response = client.post("/gateways/add/", FIELDS)
+    assert response.status_code == 302
+    assert not Gateway.objects.exists()
