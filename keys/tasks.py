@@ -4,6 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from keys.services.delivery import expire_deliveries
+from keys.services.reminders import remind_rotation, warn_expiry
 from keys.services.status import expire_keys
 
 
@@ -17,3 +18,15 @@ def expire_keys_task() -> int:
 def revoke_unclaimed_task() -> int:
     """End delivery links that nobody used, and their keys (K3)."""
     return expire_deliveries(now=timezone.now())
+
+
+@shared_task(name="keys.remind_rotation")
+def remind_rotation_task() -> int:
+    """Remind of secrets that are to be replaced (K7)."""
+    return remind_rotation(now=timezone.now())
+
+
+@shared_task(name="keys.warn_expiry")
+def warn_expiry_task() -> int:
+    """Warn of keys that will end (K8)."""
+    return warn_expiry(now=timezone.now())

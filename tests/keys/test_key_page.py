@@ -1,0 +1,286 @@
+"""One key's page and its danger zone, through HTTP: who may, what happens, what is refused and how."""
+
+from typing import Any
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import User
+from audit.models import Event
+from keys.models import Delivery, Key, Secret
+from notifications.models import Message, OpsMetric
+from tests.cast import Cast, sign_in
+from tests.key_stories import link_of, reveal, revoke, suspend
+
+FORMS: dict[str, dict[str, Any]] = {
+    "suspend": {"reason": "The auditor asked."},
+    "reactivate": {"reason": "The audit is over."},
+    "revoke": {"reason": "leaked", "note": "In a public repository."},
+}
+EVENTS = {"suspend": "key.suspended", "reactivate": "key.reactivated", "revoke": "key.revoked"}
+STATUSES = {"suspend": "suspended", "reactivate": "active", "revoke": "revoked"}
+
+
+def page(key: Key) -> str:
+    return reverse("keys:key-detail", args=[key.public_id])
+
+
+def url(key: Key, act: str) -> str:
+    return reverse(f"keys:key-{act}", args=[key.public_id])
+
+
+def form(key: Key, act: str, **changes: Any) -> dict[str, Any]:
+    data = dict(FORMS[act])
+    if act == "revoke":
+        data["typed_number"] = key.public_id
+    return data | changes
+
+
+@pytest.fixture
+def key(cast: Cast) -> Key:
+    """A key in use."""
+    key = cast.key()
+    reveal(key)
+    return key
+
+
+def ready(key: Key, act: str, by: User) -> Key:
+    """The key in a state from which this act is possible."""
+    if act == "reactivate":
+        suspend(key, by)
+    return key
+
+
+# --- the page ---------------------------------------------------------------------------------------------
+
+
+def test_the_page_tells_all_that_matters_and_no_secret(cast: Cast, key: Key) -> None:
+    secret, text = Secret.objects.get(key=key), ""
+    answer = sign_in(cast.security).get(page(key))
+    html = answer.content.decode()
+    assert answer.status_code == 200
+    for words in (
+        key.public_id, "Active", "みなと物流株式会社", "catalog:read", "203.0.113.0/24", "100 a minute",
+        "1,000 an hour", secret.public_id, f"kb_live_…{secret.hint}", "Rin Nakamura", "90 days (normal)",
+        f"Key {key.public_id} was issued.", "Danger zone",
+    ):  # fmt: skip
+        assert words in html, words
+    assert bytes(secret.digest).hex() not in html
+    assert secret.argon2_hash not in html
+    assert text == ""
+
+
+def test_a_key_that_is_not_there_is_404_and_without_permission_403(cast: Cast, key: Key) -> None:
+    client = sign_in(cast.pm)
+    assert client.get(reverse("keys:key-detail", args=["KB-9999"])).status_code == 404
+    assert client.get(reverse("keys:key-detail", args=["nonsense"])).status_code == 404
+    for person in cast.everyone.values():
+        expected = 200 if person.may("see_keys") else 403
+        assert sign_in(person).get(page(key)).status_code == expected
+
+
+@pytest.mark.parametrize(
+    "role", ["requester", "pm", "legal", "tech", "security", "coo", "ops", "auditor", "admin"]
+)
+def test_buttons_are_there_for_those_who_may(cast: Cast, key: Key, role: str) -> None:
+    person = cast.everyone[role]
+    html = sign_in(person).get(page(key)).content.decode()
+    assert (url(key, "suspend") in html) == person.may("suspend_keys")
+    assert (url(key, "revoke") in html) == person.may("revoke_keys")
+    assert url(key, "reactivate") not in html
+
+
+def test_an_ended_key_has_no_buttons_and_says_why(cast: Cast, key: Key) -> None:
+    revoke(key, cast.ops)
+    html = sign_in(cast.ops).get(page(key)).content.decode()
+    assert "Leaked" in html
+    assert "never comes back" in html
+    assert "Danger zone" not in html
+
+
+# --- suspend, reactivate, revoke ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("act", FORMS)
+def test_the_act_works_leaves_one_event_and_tells_owner_and_recipient(cast: Cast, key: Key, act: str) -> None:
+    ready(key, act, cast.ops)
+    answer = sign_in(cast.ops).post(url(key, act), form(key, act))
+    assert answer.status_code == 302
+    assert answer["Location"] == page(key)
+    before = key.revision
+    key.refresh_from_db()
+    assert key.status == STATUSES[act]
+    assert key.revision == before + 1
+    event = Event.objects.get(action=EVENTS[act])
+    assert event.actor_ref == cast.ops.public_id
+    assert event.objects_touched == [f"key:{key.public_id}"]
+    assert event.payload["after"] == {"status": STATUSES[act]}
+    mails = Message.objects.filter(kind=EVENTS[act].replace(".", "_"))
+    assert {mail.recipient_ref for mail in mails} == {key.owner.public_id, key.recipient.public_id}
+
+
+@pytest.mark.parametrize("act", FORMS)
+def test_a_second_click_is_409_with_the_fresh_state_and_no_second_event(
+    cast: Cast, key: Key, act: str
+) -> None:
+    ready(key, act, cast.ops)
+    client = sign_in(cast.ops)
+    assert client.post(url(key, act), form(key, act)).status_code == 302
+    n_mails = Message.objects.count()
+    answer = client.post(url(key, act), form(key, act))
+    assert answer.status_code == 409
+    assert "Nothing was done" in answer.content.decode()
+    assert key.public_id in answer.content.decode()
+    assert Event.objects.filter(action=EVENTS[act]).count() == 1
+    assert Message.objects.count() == n_mails
+
+
+@pytest.mark.parametrize("act", FORMS)
+def test_a_role_without_the_permission_is_refused_whatever_it_posts(cast: Cast, key: Key, act: str) -> None:
+    ready(key, act, cast.ops)
+    permission = "revoke_keys" if act == "revoke" else "suspend_keys"
+    status = key.status
+    refused = [person for person in cast.everyone.values() if not person.may(permission)]
+    assert refused
+    for person in refused:
+        client = sign_in(person)
+        assert client.post(url(key, act), form(key, act)).status_code == 403
+        assert client.get(url(key, act)).status_code == 403
+    key.refresh_from_db()
+    assert key.status == status
+    assert not Event.objects.filter(action=EVENTS[act]).exists()
+
+
+@pytest.mark.parametrize("act", FORMS)
+def test_without_javascript_the_act_is_a_page_and_get_changes_nothing(cast: Cast, key: Key, act: str) -> None:
+    ready(key, act, cast.ops)
+    n_events = Event.objects.count()
+    answer = sign_in(cast.ops).get(url(key, act))
+    assert answer.status_code == 200
+    assert "<form" in answer.content.decode()
+    assert Event.objects.count() == n_events
+
+
+@pytest.mark.parametrize("act", FORMS)
+def test_nobody_signed_in_is_led_to_the_sign_in(cast: Cast, key: Key, act: str, client: Any) -> None:
+    answer = client.post(url(key, act), form(key, act))
+    assert answer.status_code == 302
+    assert reverse("account_login") in answer["Location"]
+    assert not Event.objects.filter(action=EVENTS[act]).exists()
+
+
+@pytest.mark.parametrize(
+    ("act", "changes"),
+    [
+        ("suspend", {"reason": ""}),
+        ("suspend", {"reason": "   "}),
+        ("suspend", {"reason": "x" * 501}),
+        ("reactivate", {"reason": " "}),
+        ("revoke", {"reason": ""}),
+        ("revoke", {"reason": "because"}),
+        ("revoke", {"reason": "other", "note": " "}),
+        ("revoke", {"typed_number": ""}),
+        ("revoke", {"typed_number": "KB-9999"}),
+        ("revoke", {"typed_number": "yes"}),
+        ("revoke", {"note": "x" * 501}),
+    ],
+)
+def test_input_that_will_not_do_is_422_beside_its_field(
+    cast: Cast, key: Key, act: str, changes: dict[str, str]
+) -> None:
+    ready(key, act, cast.ops)
+    answer = sign_in(cast.ops).post(url(key, act), form(key, act, **changes))
+    assert answer.status_code == 422
+    assert set(answer.context["form"].errors) == set(changes) or "note" in answer.context["form"].errors
+    assert not Event.objects.filter(action=EVENTS[act]).exists()
+
+
+def test_the_number_may_be_typed_as_a_japanese_keyboard_writes_it(cast: Cast, key: Key) -> None:
+    full_width = "".join(chr(ord(char) + 0xFEE0) for char in key.public_id.lower())
+    answer = sign_in(cast.ops).post(url(key, "revoke"), form(key, "revoke", typed_number=f" {full_width} "))
+    assert answer.status_code == 302
+    key.refresh_from_db()
+    assert key.status == "revoked"
+
+
+def test_revoking_ends_secrets_and_links_and_reaches_ops_metrics(cast: Cast, key: Key) -> None:
+    revoke(key, cast.security)
+    assert set(Secret.objects.filter(key=key).values_list("status", flat=True)) == {"revoked"}
+    metric = OpsMetric.objects.get(name="api_key_revoked")
+    assert metric.payload == {"key": key.public_id, "reason": "leaked"}
+    waiting = cast.key()
+    revoke(waiting, cast.security)
+    assert Delivery.objects.get(key=waiting).state == "expired"
+
+
+def test_a_suspended_key_that_was_never_collected_waits_again_after_reactivation(cast: Cast) -> None:
+    key = cast.key()
+    suspend(key, cast.ops)
+    sign_in(cast.ops).post(url(key, "reactivate"), FORMS["reactivate"])
+    key.refresh_from_db()
+    assert key.status == "pending"
+    assert Delivery.objects.get(key=key).state == "waiting"
+
+
+def test_the_database_refuses_to_revive_a_revoked_key(cast: Cast, key: Key) -> None:
+    from django.db import IntegrityError, transaction
+
+    revoke(key, cast.ops)
+    with pytest.raises(IntegrityError, match="never comes back"), transaction.atomic():
+        Key.objects.filter(pk=key.pk).update(status="active", revoke_reason="", ended_at=None)
+
+
+def test_the_page_names_the_blast_radius_before_a_revoke(cast: Cast, key: Key) -> None:
+    from keys.models import KeyUseDay
+    from keys.terms import office_day
+
+    KeyUseDay.objects.create(key=key, day=office_day(timezone.now()), n_allowed=1284)
+    html = sign_in(cast.ops).get(url(key, "revoke")).content.decode()
+    assert "1,284" in html
+    assert "The very next call is refused" in html
+
+
+# --- a new link ------------------------------------------------------------------------------------------
+
+
+def test_a_new_link_replaces_the_old_one(cast: Cast) -> None:
+    key = cast.key()
+    old = link_of(key)
+    answer = sign_in(cast.pm).post(url(key, "redeliver"))
+    assert answer.status_code == 302
+    states = list(Delivery.objects.filter(key=key).order_by("id").values_list("state", "attempt"))
+    assert states == [("replaced", 1), ("waiting", 2)]
+    assert link_of(key) != old
+    assert Event.objects.filter(action="delivery.renewed").count() == 1
+    assert Message.objects.filter(kind="delivery_link").count() == 2
+
+
+def test_a_new_link_withdraws_a_secret_that_nobody_used(cast: Cast, key: Key) -> None:
+    answer = sign_in(cast.pm).post(url(key, "redeliver"))
+    assert answer.status_code == 302
+    key.refresh_from_db()
+    assert key.status == "pending"
+    assert Secret.objects.get(key=key).status == "revoked"
+    reveal(key)
+    assert key.status == "active"
+    assert Secret.objects.filter(key=key, status="live").count() == 1
+
+
+def test_a_key_that_was_used_is_not_delivered_again(cast: Cast, key: Key) -> None:
+    Secret.objects.filter(key=key).update(first_used_at=timezone.now())
+    assert "Send a new link" not in sign_in(cast.pm).get(page(key)).content.decode()
+    answer = sign_in(cast.pm).post(url(key, "redeliver"))
+    assert answer.status_code == 409
+    assert Secret.objects.get(key=key).status == "live"
+
+
+def test_links_are_sent_by_post_by_those_who_may_and_five_times_at_most(cast: Cast) -> None:
+    key = cast.key()
+    assert sign_in(cast.pm).get(url(key, "redeliver")).status_code == 405
+    for person in cast.everyone.values():
+        if not person.may("redeliver_keys"):
+            assert sign_in(person).post(url(key, "redeliver")).status_code == 403
+    client = sign_in(cast.pm)
+    answers = [client.post(url(key, "redeliver")).status_code for _ in range(6)]
+    assert answers == [302, 302, 302, 302, 409, 409]
