@@ -183,7 +183,8 @@ def sparkline(values: Sequence[int], label: str, alarm: bool = False) -> SafeStr
     line = " ".join(points)
     x, _, y = points[-1].partition(",")
     return format_html(
-        '<svg class="spark{}" width="96" height="24" viewBox="0 0 96 24" preserveAspectRatio="none" role="img" aria-label="{}">'
+        '<svg class="spark{}" width="96" height="24" viewBox="0 0 96 24" preserveAspectRatio="none"'
+        ' role="img" aria-label="{}">'
         '<polygon class="a" points="0,{} {} {},{}"/><polyline class="l" points="{}"/>{}</svg>',
         "" if top else " flat",
         label,
