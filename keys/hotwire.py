@@ -264,7 +264,11 @@ def _ask(mine: Connection, command: bytes) -> Any:
         if _Pause.n_timeouts > 1:
             _pause()
         raise StoreUnavailableError("timeout") from error
-    except (OSError, hiredis.HiredisError, StoreUnavailableError) as error:
+    except StoreUnavailableError:
+        # It said no at once: nobody has to wait for it, so everybody may go on asking.
+        drop()
+        raise
+    except (OSError, hiredis.HiredisError) as error:
         drop()
         _pause()
         raise StoreUnavailableError(str(error) or type(error).__name__) from error
