@@ -17,6 +17,7 @@ app.conf.beat_schedule = {
     "revoke-unclaimed-deliveries": {"task": "keys.revoke_unclaimed", "schedule": schedule(60)},
     "remind-rotation": {"task": "keys.remind_rotation", "schedule": schedule(3600)},
     "warn-expiry": {"task": "keys.warn_expiry", "schedule": schedule(3600)},
+    "refresh-search-texts": {"task": "keys.refresh_search_texts", "schedule": schedule(60)},
     "expire-links": {"task": "approvals.expire_links", "schedule": schedule(60)},
     "watch-steps": {"task": "approvals.watch_steps", "schedule": schedule(60)},
     "expire-requests": {"task": "approvals.expire_requests", "schedule": schedule(3600)},

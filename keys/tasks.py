@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from keys.services.delivery import expire_deliveries
 from keys.services.reminders import remind_rotation, warn_expiry
+from keys.services.search_texts import refresh_search_texts
 from keys.services.status import expire_keys
 
 
@@ -30,3 +31,9 @@ def remind_rotation_task() -> int:
 def warn_expiry_task() -> int:
     """Warn of keys that will end (K8)."""
     return warn_expiry(now=timezone.now())
+
+
+@shared_task(name="keys.refresh_search_texts")
+def refresh_search_texts_task() -> int:
+    """Let the search find renamed partners, people and products (K4)."""
+    return refresh_search_texts(now=timezone.now())

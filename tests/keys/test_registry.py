@@ -14,6 +14,7 @@ from django.utils import timezone
 from audit.models import Event
 from keys.models import Key, Secret
 from keys.secret_format import generate
+from keys.services.search_texts import refresh_search_texts
 from tests.cast import Cast, make_contract, make_partner, sign_in
 from tests.key_stories import reveal, suspend
 
@@ -310,3 +311,18 @@ def test_the_catalogue_shows_products_scopes_and_plans(cast: Cast) -> None:
     for words in ("Catalog", "catalog:read", "administers", "Premium", "1 key"):
         assert words in html
     assert Secret.objects.count() == 0
+
+
+def test_a_renamed_partner_is_found_by_the_new_name(cast: Cast) -> None:
+    key, other = cast.key(), cast.key(cast.star_contract)
+    partner = cast.company
+    form = {"kind": partner.kind, "name": "港町ロジスティクス", "is_active": "on"}
+    answer = sign_in(cast.pm).post(reverse("partners:partner-change", args=[partner.public_id]), form)
+    assert answer.status_code == 302
+    assert numbers(cast, "q=港町") == set()
+    assert refresh_search_texts(now=timezone.now()) == 1
+    assert refresh_search_texts(now=timezone.now()) == 0
+    assert numbers(cast, "q=港町") == {key.public_id}
+    assert numbers(cast, "q=みなと") == set()
+    assert numbers(cast, "q=hoshino") == {other.public_id}
+    assert refresh_search_texts(now=timezone.now() + timedelta(hours=2)) == 0
