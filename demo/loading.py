@@ -1,0 +1,169 @@
+"""Loads the whole demo, in one transaction: it is there, or it is not."""
+
+import random
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F
+
+from accounts.models import User
+from approvals.models import Request, StepLink
+from core.errors import Conflict
+from demo import credentials
+from demo.calendar import TOKYO, Story
+from demo.catalogue import load_catalogue
+from demo.credentials import Credentials, KnownKey
+from demo.gateways import add_gateway
+from demo.people import hire
+from demo.places import PLACES, Deal, Site, register, sign
+from demo.story import Player, sweep
+from demo.use import NORMAL_A_DAY, write_use
+from demo.wishes import USES, Wish, open_wishes, plan_wishes
+from keys.models import Delivery, Key
+from notifications.models import Message
+
+SEED = 20261121
+HISTORY_DAYS = 186
+N_TRAFFIC_KEYS = 24
+OLD_TERMS = "2025-10"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What was loaded, in numbers."""
+
+    keys: dict[str, int]
+    requests: dict[str, int]
+    n_use_days: int
+    n_mails_waiting: int
+
+
+@transaction.atomic
+def load_demo(*, now: datetime) -> Loaded:
+    """Play six months up to `now` into an empty database. Conflict where there are keys already.
+
+    Always the same story for the same day; only secrets, tokens and numbers drawn from the system's random
+    source differ. Writes the demo's credentials file.
+    """
+    if Key.objects.exists():
+        raise Conflict("The demo is loaded into an empty database only.")
+    rng = random.Random(SEED)
+    began = _morning(now - timedelta(days=HISTORY_DAYS))
+    load_catalogue(now=began)
+    staff = hire(now=began)
+    story = Story(now)
+    player = Player(story=story, rng=rng, staff=staff, sites={})
+    gateway = _found(player, began, now)
+    _plan(player, now)
+    story.run()
+    sweep(now)
+    n_days = write_use(player.wishes, now=now, rng=rng)
+    _finish_mails()
+    _remember(player, gateway)
+    # Callbacks on commit would queue a task for each of a thousand old mails. The hot store fills by itself
+    # as keys are used, and the outbox's sweep finds the mails of today.
+    connection.run_on_commit.clear()
+    return _count(n_days)
+
+
+def _morning(moment: datetime) -> datetime:
+    return moment.astimezone(TOKYO).replace(hour=9, minute=30, second=0, microsecond=0)
+
+
+def _found(player: Player, began: datetime, now: datetime) -> str:
+    """Gateways, partners, and contracts when they are signed; returns the first gateway's credential."""
+    tech = player.person("naoto.takahashi")
+    gateway = add_gateway(
+        by=tech,
+        name="公開APIゲートウェイ",
+        mode="standard",
+        fail_policy="open",
+        now=began + timedelta(hours=1),
+    )
+    add_gateway(by=tech, name="社内nginx", mode="nginx", fail_policy="closed", now=began + timedelta(hours=2))
+    checker = player.person("takeshi.watanabe")
+    for number, place in enumerate(PLACES, start=1):
+        by = player.person("emma.lindqvist" if place.language == "en" else "misaki.sato")
+        arrived = began + timedelta(hours=3, minutes=7 * number)
+        site = register(place, number, by=by, checker=checker, now=arrived)
+        player.sites[place.name] = site
+        for deal in place.deals:
+            signed = max(arrived + timedelta(minutes=3), _morning(now - timedelta(days=3 - deal.first)))
+            version = settings.TERMS_OF_USE_VERSION if deal.first > -170 else OLD_TERMS
+
+            player.story.at(signed, partial(_sign, site, deal, by, version, now))
+    return gateway
+
+
+def _analyze(_now: datetime) -> None:
+    """Tell PostgreSQL how its tables grew: in one long transaction it would go on planning for empty ones."""
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+
+def _plan(player: Player, now: datetime) -> None:
+    for number in range(0, HISTORY_DAYS, 12):
+        player.story.at(now - timedelta(days=number), _analyze)
+    for number in range(0, HISTORY_DAYS, 7):
+        player.story.at((now - timedelta(days=number)).astimezone(TOKYO).replace(hour=3), sweep)
+    wishes = plan_wishes(PLACES, now=now, rng=player.rng) + open_wishes(player.sites, now=now)
+    wishes += _drafts(player.sites, now)
+    for wish in wishes:
+        player.story.at(wish.asked_at, partial(player.ask, wish))
+
+
+def _drafts(sites: dict[str, Site], now: datetime) -> list[Wish]:
+    hours = ((PLACES[1], 60), (PLACES[5], 31), (PLACES[9], 22), (PLACES[7], 4))
+    return [
+        Wish(place, USES[index], "live", now - timedelta(hours=age), 120, fate="draft")
+        for index, (place, age) in enumerate(hours)
+        if place.name in sites
+    ]
+
+
+def _sign(site: Site, deal: Deal, by: User, terms_version: str, today: datetime, now: datetime) -> None:
+    sign(site, deal, by=by, terms_version=terms_version, today=today, now=now)
+
+
+def _finish_mails() -> None:
+    """The mails of the past were sent when they were due. What still can be clicked today is sent today."""
+    links = StepLink.objects.filter(used_at=None, died_at=None).values_list("uid", flat=True)
+    deliveries = Delivery.objects.filter(state=Delivery.State.WAITING).values_list("uid", flat=True)
+    alive = [f"step_link:{uid}" for uid in links] + [f"delivery_link:{uid}" for uid in deliveries]
+    Message.objects.filter(state=Message.State.PENDING).exclude(dedupe_key__in=alive).update(
+        state=Message.State.SENT, sent_at=F("created_at"), n_attempts=1
+    )
+
+
+def _remember(player: Player, gateway: str) -> None:
+    keys = Key.objects.filter(public_id__in=player.secrets).select_related("workspace").order_by("id")
+    running = [key for key in keys if key.status == Key.Status.ACTIVE]
+    busiest = sorted(running, key=lambda key: -player.wishes[key.public_id].busy)[:N_TRAFFIC_KEYS]
+    stopped = [key for key in keys if key.status in {Key.Status.REVOKED, Key.Status.SUSPENDED}][:2]
+    known = [
+        KnownKey(
+            secret=player.secrets[key.public_id],
+            workspace=key.workspace.code,
+            environment=key.environment,
+            scopes=key.scopes,
+            ip_ranges=key.ip_ranges,
+            a_day=int(NORMAL_A_DAY[key.environment] * player.wishes[key.public_id].busy)
+            if key.status == Key.Status.ACTIVE
+            else 20,
+        )
+        for key in [*busiest, *stopped]
+    ]
+    credentials.write(Credentials(gateway=gateway, keys=known))
+
+
+def _count(n_days: int) -> Loaded:
+    return Loaded(
+        keys=dict(Counter(Key.objects.values_list("status", flat=True))),
+        requests=dict(Counter(Request.objects.values_list("state", flat=True))),
+        n_use_days=n_days,
+        n_mails_waiting=Message.objects.filter(state=Message.State.PENDING).count(),
+    )
