@@ -4,10 +4,11 @@ allauth speaks of these by signals only; `accounts.urls` runs its views in a tra
 factor and its event stand or fall together.
 """
 
+import time
 from typing import Any
 
 from allauth.account import signals as account_signals
-from allauth.account.authentication import get_authentication_records
+from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY, get_authentication_records
 from allauth.core import context as allauth_context
 from allauth.mfa import signals as mfa_signals
 from allauth.mfa.models import Authenticator
@@ -53,6 +54,7 @@ def on_second_factor_added(instance: Authenticator, created: bool, **_: Any) -> 
     else:
         kind = str(instance.type)
         _record(Action.SECOND_FACTOR_ADDED, allauth_context.request, instance.user, kind=kind)
+        _count_as_given(allauth_context.request, instance)
 
 
 @receiver(post_delete, sender=Authenticator)
@@ -74,6 +76,15 @@ def on_second_factor_used(request: HttpRequest, user: User, authenticator: Authe
 def on_second_factor_failed(request: HttpRequest, user: User, **_: Any) -> None:
     """A wrong code."""
     _record(Action.SIGN_IN_FAILED, request, user, attempt="second factor")
+
+
+def _count_as_given(request: HttpRequest | None, authenticator: Authenticator) -> None:
+    """Setting a factor up needs its first code or touch, so this session has given it."""
+    if request is None or request.user != authenticator.user:
+        return
+    given = {"method": "mfa", "type": str(authenticator.type), "at": time.time()}
+    before = get_authentication_records(request, request.user)
+    request.session[AUTHENTICATION_METHODS_SESSION_KEY] = [*before, given]
 
 
 def _record(action: Action, request: HttpRequest | None, user: User, **payload: Any) -> None:
