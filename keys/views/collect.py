@@ -111,7 +111,7 @@ def self_test(request: HttpRequest, token: str) -> HttpResponse:
         result = run_self_test(actor=actor, delivery=delivery, text=text.strip(), now=timezone.now())
     except NotFound:
         return JsonResponse({"ok": False, "error": "unknown_link"}, status=404)
-    return JsonResponse(result.to_json(), status=200 if result.ok else 422)
+    return JsonResponse(result.to_json(), status=200 if result.ok else 422, json_dumps_params={"indent": 2})
 
 
 def _contact(request: HttpRequest, delivery: Delivery) -> Actor:
