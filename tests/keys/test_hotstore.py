@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from keys.models import Key
 from tests.dataplane import change, make_gateway, make_live_key, verify
 from verifier import checks, gateways
 from verifier.checks import Counters
+from verifier.codes import Code
 from verifier.question import Context, address
 
 # --- the wire ---------------------------------------------------------------------------------------
@@ -51,14 +53,14 @@ def test_unknown_url_is_not_quoted_in_the_error() -> None:
 
 
 def test_functions_come_back_by_themselves(valkey: "redis.Redis") -> None:
-    valkey.execute_command("FUNCTION", "FLUSH")
+    valkey.function_flush()
     assert hotwire.call("begin", [b"kb:{00}:e"], "one") == b"one"
     assert hotwire.call("begin", [b"kb:{00}:e"], "two") == b"one"
 
 
 def test_connection_closed_by_the_server_is_replaced(valkey: "redis.Redis") -> None:
     assert hotwire.ask(hotwire.encode("PING")) == b"PONG"
-    valkey.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    valkey.client_kill_filter(_type="normal", skipme=True)
     assert hotwire.ask(hotwire.encode("PING")) == b"PONG"
 
 
@@ -166,6 +168,7 @@ def test_record_of_another_server_process_is_read_again(gateway: str, valkey: "r
     change(live.key, status="revoked", revoke_reason="leaked", ended_at=datetime.now(UTC))
     record = hotrecord.record_key(live.key.family)
     policy = valkey.hget(record, "p")
+    assert isinstance(policy, bytes)
     valkey.hset(record, "p", policy[:8] + b"otherrun" + policy[16:])
     assert verify(gateway, live.text).code == "REVOKED"
 
@@ -237,7 +240,7 @@ DIGEST = b"d" * 32
 @pytest.fixture
 def with_clock(valkey: "redis.Redis") -> str:
     """The same library, with a clock that the test sets; returns the function's name."""
-    source = (hotwire.Path(hotwire.__file__).parent / "lua" / "hotstore.lua").read_text()
+    source = (Path(hotwire.__file__).parent / "lua" / "hotstore.lua").read_text()
     assert source.count("redis.call('TIME')") == 2
     source = source.replace("redis.call('TIME')", CLOCK).replace("@VERSION@", "clock")
     hotwire.ask(hotwire.encode("FUNCTION", "LOAD", "REPLACE", source))
@@ -316,7 +319,7 @@ class Twin:
         self.policy = policy
         self.put_at = self.micros
         packed = policy.packed(b"the run!", now=self.now, ttl=10**8)
-        values = {"p": packed, hotrecord.secret_field(DIGEST): self.secret.packed()}
+        values: dict[Any, Any] = {"p": packed, hotrecord.secret_field(DIGEST): self.secret.packed()}
         self.valkey.hset(hotrecord.record_key(self.family), mapping=values)
 
     @property
@@ -362,7 +365,7 @@ class Twin:
         )
         if code is not None:
             return [code.value, *left(self.policy, self.counters, self.micros), self.micros // 1_000_000, 0]
-        verdict = (taken.code or checks.Code.VALID).value
+        verdict = (taken.code or Code.VALID).value
         return [verdict, taken.minute, taken.hour, taken.budget, self.micros // 1_000_000, taken.retry]
 
 
