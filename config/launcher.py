@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TypedDict
 
@@ -36,8 +36,7 @@ class Facts(TypedDict):
     """What `config.prepare` found out."""
 
     demo: bool
-    traffic: bool
-    signins: str
+    commands: list[str]
 
 
 def main(arguments: list[str]) -> int:
@@ -76,7 +75,7 @@ def _port(text: str) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     addresses = Addresses(host=options.host, portal=options.port)
-    VAR.mkdir(mode=0o700, exist_ok=True)
+    VAR.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _only_one(addresses):
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
@@ -93,8 +92,8 @@ def _run(options: argparse.Namespace) -> int:
         finally:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)  # a second Ctrl+C must not leave the servers behind
+            _stop_orphans()  # there are some only if the manager itself failed
             local.stop_servers()
-            (VAR / "processes.json").unlink(missing_ok=True)
 
 
 # --- before the start -------------------------------------------------------------------------------------
@@ -152,24 +151,29 @@ def _stop_orphans() -> None:
     with contextlib.suppress(ValueError):
         for pid, started in json.loads(record.read_text()):
             with contextlib.suppress(psutil.Error, ProcessLookupError):
+                process = psutil.Process(pid)
                 # The number may belong to another program by now; its time of birth tells.
-                if abs(psutil.Process(pid).create_time() - started) < 1:
+                if abs(process.create_time() - started) < 1:
+                    family = [process, *process.children(recursive=True)]
                     os.killpg(pid, signal.SIGKILL)
+                    psutil.wait_procs(family, timeout=10)
     record.unlink(missing_ok=True)
 
 
 def _prepare(variables: dict[str, str]) -> Facts:
-    done = subprocess.run(
-        [sys.executable, "-m", "config.prepare"],
-        cwd=ROOT,
-        env=variables,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
+    command = [sys.executable, "-m", "config.prepare"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as preparing:
+        _remember([preparing.pid])
+        try:
+            output, _ = preparing.communicate()
+        except KeyboardInterrupt:
+            os.killpg(preparing.pid, signal.SIGTERM)
+            raise
+    if preparing.returncode:
         raise LocalError("The database could not be prepared; the reason stands above.")
-    facts: Facts = json.loads(done.stdout.splitlines()[-1])
+    facts: Facts = json.loads(output.splitlines()[-1])
     return facts
 
 
@@ -179,16 +183,16 @@ def _prepare(variables: dict[str, str]) -> Facts:
 class Processes(Manager):  # type: ignore[misc]  # honcho is published without types
     """honcho's manager, which also says when everything answers."""
 
-    def __init__(self, addresses: Addresses, greeting: str, awaited: list[int]) -> None:
+    def __init__(self, host: str, awaited: list[int], greet: Callable[[], str]) -> None:
         super().__init__()
-        self.addresses = addresses
-        self.greeting = greeting
+        self.host = host
         self.awaited = awaited
+        self.greet = greet
 
     def _start(self) -> None:
         super()._start()
         # Only from here on: honcho forks, and a thread would not survive that.
-        signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+        signal.signal(signal.SIGHUP, lambda _number, _frame: os.kill(os.getpid(), signal.SIGTERM))
         threading.Thread(target=self._announce, daemon=True).start()
 
     def _announce(self) -> None:
@@ -197,8 +201,8 @@ class Processes(Manager):  # type: ignore[misc]  # honcho is published without t
         _remember([entry["pid"] for entry in self._processes.values()])
         end = time.monotonic() + READY_WITHIN_S
         while not self._terminating:
-            if all(_answers(self.addresses.host, port) for port in self.awaited):
-                print(self.greeting, flush=True)
+            if all(_answers(self.host, port) for port in self.awaited):
+                print(self.greet(), flush=True)
                 return
             if time.monotonic() > end:
                 _fail(f"Not everything answers after {READY_WITHIN_S} s; the reason stands above.")
@@ -231,8 +235,9 @@ def _commands(addresses: Addresses, *, demo: bool, traffic: bool) -> dict[str, s
 
 def _serve(addresses: Addresses, variables: dict[str, str], facts: Facts) -> int:
     awaited = [addresses.portal, addresses.verifier, *([addresses.mailbox] if facts["demo"] else [])]
-    manager = Processes(addresses, _greeting(addresses, facts), awaited)
-    for name, command in _commands(addresses, demo=facts["demo"], traffic=facts["traffic"]).items():
+    manager = Processes(addresses.host, awaited, lambda: _greeting(addresses, variables, facts))
+    traffic = "demo_traffic" in facts["commands"]
+    for name, command in _commands(addresses, demo=facts["demo"], traffic=traffic).items():
         manager.add_process(name, command, env=variables, cwd=str(ROOT))
     manager.loop()
     status = int(manager.returncode)
@@ -267,7 +272,7 @@ def _answers(host: str, port: int) -> bool:
         return False
 
 
-def _greeting(addresses: Addresses, facts: Facts) -> str:
+def _greeting(addresses: Addresses, variables: dict[str, str], facts: Facts) -> str:
     lines = [
         "",
         "Kagiban is ready.",
@@ -276,9 +281,16 @@ def _greeting(addresses: Addresses, facts: Facts) -> str:
         f"  Verifier  {addresses.url(addresses.verifier)}/v1/keys/verify",
     ]
     if facts["demo"]:
-        lines += [f"  Mailbox   {addresses.url(addresses.mailbox)}", "", facts["signins"].rstrip()]
+        lines += [f"  Mailbox   {addresses.url(addresses.mailbox)}"]
+    if "demo_signins" in facts["commands"]:
+        # Only now: it prints one-time codes, which live for half a minute.
+        command = [sys.executable, str(ROOT / "manage.py"), "demo_signins"]
+        signins = subprocess.run(
+            command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False
+        )
+        lines += ["", signins.stdout.rstrip()]
         if addresses.host in local.ANY_ADDRESS:
-            lines += ["", "Everybody who reaches this machine can sign in with these accounts."]
+            lines += ["", "  Everybody who reaches this machine can sign in with these accounts."]
     return "\n".join([*lines, "", "Ctrl+C stops everything.", ""])
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from config import embedded
 
 ROOT = Path(__file__).resolve().parent.parent
-VAR = ROOT / "var"
+VAR = Path(os.environ.get("KAGIBAN_VAR") or ROOT / "var").resolve()
 # What `--fresh` removes. The tests' pictures and the like stay.
 DATA = ("pg", "pg.new", "valkey", "mail", "beat", "env")
 ANY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
@@ -74,6 +74,7 @@ def environment(addresses: Addresses, given: Mapping[str, str]) -> dict[str, str
         "VERIFIER_URL": addresses.url(addresses.verifier),
         "MAILBOX_URL": addresses.url(addresses.mailbox),
         "ALLOWED_HOSTS": ",".join(hosts),
+        "MAIL_FOLDER": str(VAR / "mail"),
         "PYTHONUNBUFFERED": "1",
     }
     return {**defaults, **{name: value for name, value in given.items() if value or name not in defaults}}
@@ -108,7 +109,7 @@ def _secrets() -> dict[str, str]:
     if not path.exists():
         if (VAR / "pg").exists():
             raise LocalError("var/env, which holds the secrets, is gone; put it back, or use --fresh.")
-        VAR.mkdir(mode=0o700, exist_ok=True)
+        VAR.mkdir(mode=0o700, parents=True, exist_ok=True)
         made = {"SECRET_KEY": secrets.token_urlsafe(50)}
         for name in ("API_KEY_HASH_SECRET", "LINK_SECRET", "FIELD_SECRET"):
             made[name] = f"1:{secrets.token_hex(32)}"

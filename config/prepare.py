@@ -1,10 +1,9 @@
 """Brings the database to what the code expects, once per start: `python -m config.prepare`.
 
 A process of its own, so that the launcher never loads Django. Its last line on standard output is JSON for
-the launcher: `{"demo": bool, "traffic": bool, "signins": str}`.
+the launcher: `{"demo": bool, "commands": [str]}`.
 """
 
-import io
 import json
 import os
 import sys
@@ -27,11 +26,7 @@ def main() -> None:
     if "load_demo" in commands and not get_user_model().objects.exists():
         print("Loading the demo's data, once.", file=sys.stderr, flush=True)
         call_command("load_demo", stdout=sys.stderr)
-    signins = io.StringIO()
-    if "demo_signins" in commands:
-        call_command("demo_signins", stdout=signins)
-    traffic = "demo_traffic" in commands
-    print(json.dumps({"demo": settings.DEMO, "traffic": traffic, "signins": signins.getvalue()}))
+    print(json.dumps({"demo": settings.DEMO, "commands": sorted(commands)}))
 
 
 if __name__ == "__main__":
