@@ -65,8 +65,11 @@ class KeyTerms:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "KeyTerms":
         """The terms of a revision. Raises KeyError when a field is missing: a revision is whole or wrong."""
-        values: dict[str, Any] = {field.name: data[field.name] for field in fields(cls)}
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        given = {field.name: data[field.name] for field in fields(cls)}
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
+        }
+        return cls(**values)
 
 
 def end_of_day(day: date) -> datetime:
