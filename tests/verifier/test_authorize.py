@@ -1,0 +1,132 @@
+"""`/v1/authorize`: what nginx, Traefik, Caddy, Envoy and APISIX get for their subrequests (V1, ANCHORS)."""
+
+from typing import Any
+
+import pytest
+
+from keys import secret_format
+from tests.dataplane import Answer, LiveKey, authorize, call, change, make_gateway, make_live_key
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def live() -> LiveKey:
+    return make_live_key(rpm=2, rph=100, ip_ranges=["203.0.113.0/24"])
+
+
+FROM = {"HTTP_X_FORWARDED_FOR": "10.0.0.1, 203.0.113.9"}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/v1/authorize", "/v1/authorize/", "/v1/authorize/posts/7"])
+def test_allowed_is_200_without_a_body_by_any_method_and_path(
+    gateway: str, live: LiveKey, method: str, path: str
+) -> None:
+    answer = authorize(gateway, live.text, path, method=method, **FROM)
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["X-Key-Id"] == live.key.public_id
+    assert answer.headers["X-Partner"] == live.key.partner.public_id
+    assert answer.headers["X-Scopes"] == "catalog:read catalog:write"
+    assert answer.headers["RateLimit-Policy"] == '"minute";q=2;w=60, "hour";q=100;w=3600'
+    assert answer.headers["RateLimit"].startswith('"minute";r=1;t=')
+
+
+def test_key_may_come_in_x_api_key(gateway: str, live: LiveKey) -> None:
+    assert authorize(gateway, HTTP_X_API_KEY=live.text, **FROM).status == 200
+
+
+def test_needs_are_told_in_the_query_that_the_gateway_configures(gateway: str, live: LiveKey) -> None:
+    assert authorize(gateway, live.text, query="scope=catalog:read&scope=catalog:write", **FROM).status == 200
+    refused = authorize(gateway, live.text, query="scope=catalog:admin", **FROM)
+    assert problem(refused) == (403, "INSUFFICIENT_SCOPE")
+    assert 'error="insufficient_scope"' in refused.headers["WWW-Authenticate"]
+    typo = authorize(gateway, live.text, query="scopse=catalog:admin", **FROM)
+    assert problem(typo) == (400, "BAD_REQUEST")
+
+
+def test_needs_of_a_sub_path_come_in_fields_and_never_from_the_callers_query(
+    gateway: str, live: LiveKey
+) -> None:
+    query: dict[str, Any] = {"path": "/v1/authorize/posts", "query": "scope=x&page=2"}
+    assert authorize(gateway, live.text, **query, **FROM).status == 200
+    needs = {"HTTP_X_KAGIBAN_SCOPE": "catalog:admin"}
+    assert authorize(gateway, live.text, **query, **needs, **FROM).status == 403
+
+
+def test_only_the_address_that_the_gateway_saw_counts(gateway: str, live: LiveKey) -> None:
+    spoofed = {"HTTP_X_FORWARDED_FOR": "203.0.113.9, 198.51.100.1"}
+    assert problem(authorize(gateway, live.text, **spoofed)) == (403, "IP_NOT_ALLOWED")
+    assert problem(authorize(gateway, live.text)) == (403, "IP_NOT_ALLOWED")
+
+
+def test_no_key_is_401_without_an_error_code(gateway: str) -> None:
+    answer = authorize(gateway)
+    assert problem(answer) == (401, "NO_KEY")
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="kagiban"'
+
+
+def test_wrong_key_is_invalid_token(gateway: str, live: LiveKey) -> None:
+    stranger = secret_format.generate("kb", "live").text
+    for text, code in ((live.text[:-1], "MALFORMED"), (stranger, "NOT_FOUND")):
+        answer = authorize(gateway, text, **FROM)
+        assert problem(answer) == (401, code)
+        assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
+
+
+def test_limit_is_429_and_says_when_to_come_back(gateway: str, live: LiveKey) -> None:
+    answers = [authorize(gateway, live.text, **FROM) for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 429]
+    last = answers[2]
+    assert problem(last) == (429, "RATE_LIMITED_MINUTE")
+    assert last.headers["RateLimit"].startswith('"minute";r=0;t=')
+    left = int(last.headers["RateLimit"].split(";t=")[1].split(",")[0])
+    assert int(last.headers["Retry-After"]) >= left > 0
+
+
+def test_nginx_gets_only_what_it_understands(live: LiveKey) -> None:
+    nginx = make_gateway(mode="nginx")
+    answers = [authorize(nginx, live.text, **FROM) for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 403]
+    assert answers[2].headers["X-Authz-Status"] == "429"
+    assert answers[2].headers["Retry-After"]
+    assert answers[2].json["status"] == 429
+    assert authorize(nginx).status == 401
+
+
+@pytest.mark.parametrize("field", ["HTTP_X_FORWARDED_URI", "HTTP_X_ORIGINAL_URI", "HTTP_X_ORIGINAL_URL"])
+def test_key_in_a_url_is_refused_whatever_else_is_true(gateway: str, live: LiveKey, field: str) -> None:
+    answer = authorize(gateway, live.text, **{field: f"/posts?api_key={live.text}"}, **FROM)
+    assert problem(answer) == (403, "KEY_IN_URL")
+    assert live.text.encode() not in answer.body
+
+
+def test_key_in_the_sub_path_or_its_query_is_refused(gateway: str, live: LiveKey) -> None:
+    path = f"/v1/authorize/posts/{live.text}"
+    assert problem(authorize(gateway, live.text, path, **FROM)) == (403, "KEY_IN_URL")
+    query = f"api_key={live.text}"
+    assert problem(authorize(gateway, live.text, "/v1/authorize/p", query=query, **FROM)) == (
+        403,
+        "KEY_IN_URL",
+    )
+
+
+def test_nobody_else_may_ask(live: LiveKey) -> None:
+    for credential in ("", live.text, "kbg_live_x"):
+        assert problem(authorize(credential, live.text, **FROM)) == (403, "UNKNOWN_GATEWAY")
+    assert problem(call("/v1/authorized")) == (404, "NO_SUCH_ENDPOINT")
+
+
+def test_retiring_key_says_when_it_ends(gateway: str, live: LiveKey) -> None:
+    change(live.key, status="retiring")
+    answer = authorize(gateway, live.text, **FROM)
+    assert answer.headers["Deprecation"] == f"@{int(live.key.changed_at.timestamp())}"
+    assert answer.headers["Sunset"].endswith(" GMT")
+
+
+def problem(answer: Answer) -> tuple[int, str]:
+    """Status and code of a problem+json answer; the status stands in it, too."""
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json["status"] == answer.status
+    assert answer.json["type"].startswith("urn:kagiban:problem:")
+    return answer.status, answer.code
