@@ -26,6 +26,10 @@ def connect(enqueue: Enqueue) -> None:
     _connected[:] = [enqueue]
 
 
-def enqueue(kind: str, *, recipient_ref: str, dedupe_key: str, now: datetime) -> bool:
+def enqueue(
+    kind: str, *, recipient_ref: str, dedupe_key: str, now: datetime, context: Mapping[str, Any] | None = None
+) -> bool:
     """Put one mail to a member of staff into the outbox, in the current transaction."""
-    return _connected[0](kind, recipient_ref=recipient_ref, context={}, dedupe_key=dedupe_key, now=now)
+    return _connected[0](
+        kind, recipient_ref=recipient_ref, context=context or {}, dedupe_key=dedupe_key, now=now
+    )

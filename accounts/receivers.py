@@ -18,10 +18,14 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
+from accounts import outbox
 from accounts.models import User
 from audit.actions import Action
 from audit.services import record
 from core.actors import client_ip, staff_actor
+
+# What a person is told by mail, whoever did it: "was this not you?"
+TOLD = frozenset({Action.PASSWORD_CHANGED, Action.SECOND_FACTOR_ADDED, Action.SECOND_FACTOR_REMOVED})
 
 
 @receiver(account_signals.user_logged_in)
@@ -97,5 +101,14 @@ def _record(action: Action, request: HttpRequest | None, user: User, **payload: 
             "request_id": getattr(request, "request_id", ""),
         }
     actor = staff_actor(user, **where)
+    now = timezone.now()
     with transaction.atomic():
-        record(action, actor=actor, objects=[f"staff:{user.public_id}"], now=timezone.now(), payload=payload)
+        event = record(action, actor=actor, objects=[f"staff:{user.public_id}"], now=now, payload=payload)
+        if action in TOLD and request is not None:
+            outbox.enqueue(
+                "account_changed",
+                recipient_ref=user.public_id,
+                context={"event": str(event.uid)},
+                dedupe_key=f"account_changed:{event.uid}",
+                now=now,
+            )

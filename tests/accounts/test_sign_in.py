@@ -6,6 +6,7 @@ import hmac
 import re
 import struct
 import time
+from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
@@ -240,3 +241,23 @@ def test_asking_for_a_link_says_the_same_for_strangers(client: Client, pm: User)
 def test_passkey_options_are_given_for_signing_in(client: Client) -> None:
     answer = client.get("/sign-in/passkey/", headers={"Accept": "application/json"})
     assert answer.json()["request_options"]["publicKey"]["challenge"]
+
+
+def test_too_many_attempts_from_one_place_get_their_own_page(client: Client, settings: Any) -> None:
+    settings.ACCOUNT_RATE_LIMITS = {"login": "1/m/ip"}
+    form = {"login": "nobody@kagiban.example", "password": "not the password"}
+    client.post("/sign-in/", form, headers={"Accept-Language": "en"})
+    answer = client.post("/sign-in/", form, headers={"Accept-Language": "en"})
+    assert answer.status_code == 429
+    assert b"Too many attempts" in answer.content
+
+
+def test_a_public_page_speaks_the_language_that_the_browser_asks_for(client: Client) -> None:
+    assert b'<html lang="en"' in client.get("/sign-in/", headers={"Accept-Language": "en-GB"}).content
+    assert b'<html lang="ja"' in client.get("/sign-in/", headers={"Accept-Language": "fr"}).content
+
+
+def test_someone_signed_in_reads_their_own_language(client: Client) -> None:
+    person = make_staff("Misaki", "pm", language="ja")
+    give_password(client, person)
+    assert b'<html lang="ja"' in client.get("/accounts/profile/", headers={"Accept-Language": "en"}).content
