@@ -111,8 +111,23 @@
     if (event.target.matches('[data-submit]')) event.target.form.requestSubmit();
   });
 
-  // --- keys: `/` goes to the search, `?` shows the keys --------------------------------------------------
+  // --- <input data-narrows="#list">: shows only the items that contain what is typed ---------------------
+  document.addEventListener('input', (event) => {
+    if (!event.target.matches('[data-narrows]')) return;
+    const typed = event.target.value.trim().toLowerCase();
+    document.querySelectorAll(`${event.target.dataset.narrows} > li`).forEach((item) => {
+      item.hidden = !item.textContent.toLowerCase().includes(typed);
+    });
+  });
+
+  // --- keys: `/` goes to the search, Ctrl+K finds pages and keys, `?` shows the keys -----------------------
   document.addEventListener('keydown', (event) => {
+    const finder = document.getElementById('finder');
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k' && finder) {
+      event.preventDefault();
+      if (!finder.open) finder.showModal();
+      return;
+    }
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target.closest('input, textarea, select, [contenteditable], dialog')) return;
     if (event.key === '/') {

@@ -148,7 +148,7 @@ def test_an_account_is_closed_only_once_its_number_is_typed(live_server: Any, pa
     expect(page.locator(".messages")).to_contain_text("is closed")
 
 
-def test_slash_goes_to_the_search_and_question_mark_shows_the_keys(live_server: Any, page: Page) -> None:
+def test_the_keys_find_the_search_the_pages_and_their_own_list(live_server: Any, page: Page) -> None:
     sign_in_by_hand(page, live_server.url, make_staff("Misaki", "pm"))
     page.wait_for_url("**/accounts/profile/")
     page.keyboard.press("?")
@@ -157,6 +157,12 @@ def test_slash_goes_to_the_search_and_question_mark_shows_the_keys(live_server: 
     expect(page.locator("#shortcuts")).to_be_hidden()
     page.keyboard.press("/")
     expect(page.locator("#q")).to_be_focused()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("team")
+    expect(page.locator("#finder-pages li:visible")).to_have_count(1)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/accounts/staff/")
 
 
 def test_the_first_load_is_small_and_from_here(live_server: Any, page: Page) -> None:
