@@ -217,7 +217,9 @@ def _commands(addresses: Addresses, *, demo: bool, traffic: bool) -> dict[str, s
     listen = f"exec {python} -m granian --interface wsgi --no-ws --log-level error --host {host}"
     schedule = VAR / "beat" / "schedule"
     schedule.parent.mkdir(exist_ok=True)
-    celery = f"exec {python} -m celery --quiet --app config"
+    # Celery's advice against root is for servers; here it is a newcomer's first container.
+    quiet = shlex.quote("ignore:You're running the worker with superuser privileges")
+    celery = f"exec {python} -W {quiet} -m celery --quiet --app config"
     portal, verifier, mailbox = addresses.portal, addresses.verifier, addresses.mailbox
     commands = {
         "web": f"{listen} --port {portal} --blocking-threads 8 config.wsgi:application",
