@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core.exports import Cell
 from keys.models import Key
+from keys.selectors.catalogue import local_name
 from keys.selectors.conditions import last_day
 
 HEADER = (
@@ -37,7 +38,7 @@ def cells_of(key: Key) -> Sequence[Cell]:
     return (
         key.partner.name,
         key.public_id,
-        ", ".join(product.name for product in key.products.all()),
+        ", ".join(local_name(product) for product in key.products.all()),
         last_day(key),
         key.name,
         key.get_status_display(),

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from keys.models import ApiProduct, Environment, Key, Plan
+from keys.selectors.catalogue import local_name
 from keys.selectors.conditions import ROTATION_WARNING_DAYS, USABLE, needs_attention, unused_for
 from keys.selectors.registry import ENDED, expiring_within
 from keys.selectors.search import MAX_QUERY, search
@@ -31,6 +32,20 @@ class Chip:
     value: str
 
 
+class ProductField(django_filters.fields.ModelChoiceField):  # type: ignore[misc]  # no types, as above
+    """A choice of API products, by their names in the reader's language."""
+
+    def label_from_instance(self, obj: ApiProduct) -> str:
+        """What the option says."""
+        return local_name(obj)
+
+
+class ProductFilter(django_filters.ModelChoiceFilter):  # type: ignore[misc]  # no types, as above
+    """Keys that open one API product."""
+
+    field_class = ProductField
+
+
 class KeyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filter has no types
     """What of the registry is shown. Values that mean nothing are left aside: old bookmarks show a list.
 
@@ -46,7 +61,7 @@ class KeyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filte
     environment = django_filters.ChoiceFilter(
         label=_("Environment"), choices=Environment.choices, empty_label=_("Any")
     )
-    product = django_filters.ModelChoiceFilter(
+    product = ProductFilter(
         label=_("API product"),
         field_name="products",
         queryset=ApiProduct.objects.all(),
@@ -132,6 +147,8 @@ class KeyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filte
     def _words(self, name: str, value: Any) -> str:
         if value is True:
             return ""
+        if isinstance(value, ApiProduct):
+            return local_name(value)
         choices = dict(getattr(self.form.fields[name], "choices", ())) if isinstance(value, str) else {}
         return str(choices.get(value, value))
 

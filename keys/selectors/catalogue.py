@@ -2,8 +2,14 @@
 
 from django.db.models import Count, Q, QuerySet
 
+from core.wording import is_japanese
 from keys.lifecycle import RUNNING
-from keys.models import ApiProduct
+from keys.models import ApiProduct, Scope
+
+
+def local_name(thing: ApiProduct | Scope) -> str:
+    """The name of an API product or a scope in the reader's language."""
+    return thing.name if is_japanese() else thing.name_en or thing.name
 
 
 def products_with_counts() -> QuerySet[ApiProduct]:

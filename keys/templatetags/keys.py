@@ -5,16 +5,13 @@ from django.conf import settings
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from core.wording import is_japanese
-from keys.models import ApiProduct, Key, Scope
+from keys.models import Key
+from keys.selectors import catalogue
 
 register = template.Library()
 
 
-@register.filter
-def local_name(thing: ApiProduct | Scope) -> str:
-    """The name of an API product or a scope in the reader's language."""
-    return thing.name if is_japanese() else thing.name_en or thing.name
+register.filter(catalogue.local_name)
 
 
 @register.simple_tag

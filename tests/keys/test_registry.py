@@ -11,8 +11,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.models import User
 from audit.models import Event
-from keys.models import Key, Secret
+from keys.models import ApiProduct, Key, Secret
 from keys.secret_format import generate
 from keys.services.search_texts import refresh_search_texts
 from tests.cast import Cast, make_contract, make_partner, sign_in
@@ -326,3 +327,14 @@ def test_a_renamed_partner_is_found_by_the_new_name(cast: Cast) -> None:
     assert numbers(cast, "q=みなと") == set()
     assert numbers(cast, "q=hoshino") == {other.public_id}
     assert refresh_search_texts(now=timezone.now() + timedelta(hours=2)) == 0
+
+
+def test_products_are_named_in_the_readers_language(cast: Cast) -> None:
+    ApiProduct.objects.filter(code="catalog").update(name="カタログ")
+    cast.key()
+    for language, name in (("en", "Catalog"), ("ja", "カタログ")):
+        User.objects.filter(pk=cast.pm.pk).update(language=language)
+        cast.pm.refresh_from_db()
+        html = sign_in(cast.pm).get(f"{LIST}?product=catalog").content.decode()
+        assert f'<option value="catalog" selected>{name}</option>' in html
+        assert f": {name} <svg" in html
