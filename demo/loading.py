@@ -19,7 +19,7 @@ from demo.catalogue import load_catalogue
 from demo.credentials import Credentials, KnownKey
 from demo.gateways import add_gateway
 from demo.people import hire
-from demo.places import PLACES, Deal, Site, register, sign
+from demo.places import PLACES, Deal, Place, register, sign
 from demo.story import Player, sweep
 from demo.use import NORMAL_A_DAY, write_use
 from demo.wishes import USES, Wish, open_wishes, plan_wishes
@@ -88,14 +88,13 @@ def _found(player: Player, began: datetime, now: datetime) -> str:
     checker = player.person("takeshi.watanabe")
     for number, place in enumerate(PLACES, start=1):
         by = player.person("emma.lindqvist" if place.language == "en" else "misaki.sato")
-        arrived = began + timedelta(hours=3, minutes=7 * number)
-        site = register(place, number, by=by, checker=checker, now=arrived)
-        player.sites[place.name] = site
+        first = min((deal.first for deal in place.deals), default=-HISTORY_DAYS)
+        arrived = max(began, _morning(now - timedelta(days=9 - first))) + timedelta(hours=3, minutes=number)
+        player.story.at(arrived, partial(_arrive, player, place, number, by, checker))
         for deal in place.deals:
             signed = max(arrived + timedelta(minutes=3), _morning(now - timedelta(days=3 - deal.first)))
             version = settings.TERMS_OF_USE_VERSION if deal.first > -170 else OLD_TERMS
-
-            player.story.at(signed, partial(_sign, site, deal, by, version, now))
+            player.story.at(signed, partial(_sign, player, place, deal, by, version))
     return gateway
 
 
@@ -110,23 +109,27 @@ def _plan(player: Player, now: datetime) -> None:
         player.story.at(now - timedelta(days=number), _analyze)
     for number in range(0, HISTORY_DAYS, 7):
         player.story.at((now - timedelta(days=number)).astimezone(TOKYO).replace(hour=3), sweep)
-    wishes = plan_wishes(PLACES, now=now, rng=player.rng) + open_wishes(player.sites, now=now)
-    wishes += _drafts(player.sites, now)
+    wishes = plan_wishes(PLACES, now=now, rng=player.rng) + open_wishes(now=now)
+    wishes += _drafts(now)
     for wish in wishes:
         player.story.at(wish.asked_at, partial(player.ask, wish))
 
 
-def _drafts(sites: dict[str, Site], now: datetime) -> list[Wish]:
+def _drafts(now: datetime) -> list[Wish]:
     hours = ((PLACES[1], 60), (PLACES[5], 31), (PLACES[9], 22), (PLACES[7], 4))
     return [
         Wish(place, USES[index], "live", now - timedelta(hours=age), 120, fate="draft")
         for index, (place, age) in enumerate(hours)
-        if place.name in sites
     ]
 
 
-def _sign(site: Site, deal: Deal, by: User, terms_version: str, today: datetime, now: datetime) -> None:
-    sign(site, deal, by=by, terms_version=terms_version, today=today, now=now)
+def _arrive(player: Player, place: Place, number: int, by: User, checker: User, now: datetime) -> None:
+    player.sites[place.name] = register(place, number, by=by, checker=checker, now=now)
+
+
+def _sign(player: Player, place: Place, deal: Deal, by: User, terms_version: str, now: datetime) -> None:
+    site = player.sites[place.name]
+    sign(site, deal, by=by, terms_version=terms_version, today=player.story.now, now=now)
 
 
 def _finish_mails() -> None:

@@ -106,10 +106,10 @@ PLACES = (
             ("橋本 唯", "総務部", "hashimoto", (BILL, LEGAL)),
         ),
         (
-            Deal("公演ツアー連携契約（旧）", 250_000, -200, -20, "partner"),
-            Deal("公演ツアー連携契約", 320_000, -19, 346, "partner"),
+            Deal("公演ツアー連携契約（旧）", 250_000, -200, -75, "partner"),
+            Deal("公演ツアー連携契約", 320_000, -74, 291, "partner"),
         ),
-        (("ツアー予約", "mikazuki-tour"),), "198.51.100.16/28", n_keys=8,
+        (("ツアー予約", "mikazuki-tour"),), "198.51.100.16/28", n_keys=10,
     ),
     Place(
         "Larkfield Analytics Ltd.", "Larkfield Analytics", "company", "larkfield.example.com",
@@ -163,7 +163,7 @@ PLACES = (
             ("岡田 真理", "マネージャー", "okada", (TECH, BILL)),
         ),
         (Deal("公式サイト連携契約", 300_000, -165, 200, "partner"),),
-        (("公式サイト", "hoshino-site"),), "192.0.2.48/29", n_keys=6,
+        (("公式サイト", "hoshino-site"),), "192.0.2.48/29", n_keys=8,
     ),
     Place(
         "月影プロダクション", "ツキカゲプロダクション", "rights_holder", "tsukikage.example.jp",
@@ -171,8 +171,8 @@ PLACES = (
             ("月影 蓮", "代表", "ren", (CONSENT, LEGAL)),
             ("西村 楓", "デジタル担当", "nishimura", (TECH, BILL)),
         ),
-        (Deal("所属スター情報連携契約", 600_000, -110, 255, "restricted"),),
-        (("ファンクラブ", "tsukikage-fc"),), "192.0.2.56/29", n_keys=5, checked=False,
+        (Deal("所属スター情報連携契約", 600_000, -6, 359, "restricted"),),
+        (("ファンクラブ", "tsukikage-fc"),), "192.0.2.56/29", n_keys=0, checked=False,
     ),
     Place(
         "データ基盤チーム", "データキバン", "internal", "kagiban-demo.example.jp",

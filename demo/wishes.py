@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from demo.calendar import in_office
-from demo.places import Deal, Place, Site
+from demo.places import PLACES, Place, Site
 from keys.models import Key
 from keys.terms import LICENCE_CHECKLIST, KeyTerms, office_day
 from partners.models import Contract
@@ -234,10 +234,11 @@ def _give_fates(wishes: list[Wish], *, now: datetime, rng: random.Random) -> Non
         wish.asked_at = now - timedelta(hours=62 - 7 * number, minutes=13 * number)
 
 
-def open_wishes(sites: dict[str, Site], *, now: datetime) -> list[Wish]:
+def open_wishes(*, now: datetime) -> list[Wish]:
     """Requests that wait today, one at each step of the path, some of them at several."""
+    places = {place.name: place for place in PLACES}
     minato, hokushin, shinonome, larkfield, hoshino, tsukikage, aoba, harukaze, team = (
-        sites[name].place
+        places[name]
         for name in (
             "みなとエンタテインメント株式会社", "北辰メディア株式会社", "東雲チケット株式会社",
             "Larkfield Analytics Ltd.", "星野オフィス", "月影プロダクション", "アオバ電子商事株式会社",
@@ -339,8 +340,3 @@ def _contract_for(site: Site, use: Use, now: datetime) -> Contract | None:
         and (contract.licence_level == "restricted" or not use.restricted)
     ]
     return fit[0] if fit else None
-
-
-def first_day_of(deal: Deal) -> int:
-    """How many days before the demo a deal is entered: three days before it begins."""
-    return -deal.first + 3

@@ -7,6 +7,7 @@ from django import forms
 from django.conf import settings
 from django.db.models import Model
 from django.utils.text import format_lazy
+from django.utils.translation import get_language_info
 from django.utils.translation import gettext_lazy as _
 
 from accounts.forms import COMMON_ZONES
@@ -20,6 +21,9 @@ from partners.services.contacts import CONTACT_FIELDS
 from partners.services.contracts import CONTRACT_FIELDS
 from partners.services.partners import PARTNER_FIELDS
 from partners.services.workspaces import WORKSPACE_FIELDS
+
+# Each in its own words, whoever reads.
+LANGUAGES = [(code, get_language_info(code)["name_local"]) for code, _name in settings.LANGUAGES]
 
 
 class _NarrowField(forms.CharField):
@@ -57,19 +61,23 @@ class PartnerForm(forms.Form):
         label=_("Name in kana or Latin letters"),
         max_length=160,
         required=False,
-        help_text=_("For searching."),
+        help_text=_("For searching and sorting."),
     )
     corporate_number = CorporateNumberField(
         label=_("Corporate number"),
         max_length=40,
         required=False,
-        help_text=_("13 digits, as in the public register of the National Tax Agency."),
+        help_text=_("13 digits, from the public register."),
     )
     website = forms.URLField(
-        label=_("Website"), max_length=200, required=False, assume_scheme="https",
+        label=_("Website"),
+        help_text=_("The partner's own domain."),
+        max_length=200,
+        required=False,
+        assume_scheme="https",
         widget=forms.URLInput(attrs={"placeholder": "https://"}),
-    )  # fmt: skip
-    note = ParagraphField(label=_("Note"), max_length=2000, required=False)
+    )
+    note = ParagraphField(label=_("Remarks"), max_length=2000, required=False)
 
 
 class PartnerChangeForm(PartnerForm):
@@ -100,7 +108,7 @@ class ContactForm(forms.Form):
         label=_("What for"), choices=Contact.Purpose.choices, widget=forms.CheckboxSelectMultiple
     )
     language = forms.ChoiceField(
-        label=_("Language of mails"), choices=settings.LANGUAGES, initial="ja", widget=forms.RadioSelect
+        label=_("Language of mails"), choices=LANGUAGES, initial="ja", widget=forms.RadioSelect
     )
 
     def __init__(self, *args: Any, partner: Partner, **options: Any) -> None:
@@ -139,7 +147,9 @@ class ContractForm(forms.Form):
     licence_level = forms.ChoiceField(
         label=_("Data-licence level"), choices=LicenceLevel.choices, widget=forms.RadioSelect
     )
-    terms_version = LineField(label=_("Terms of use accepted"), max_length=40)
+    terms_version = LineField(
+        label=_("Terms of use accepted"), max_length=40, help_text=_("The version, for example 2026-04.")
+    )
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -225,7 +235,7 @@ class IdentityCheckForm(forms.Form):
         error_messages={"required": _("Check every point. A check that was done by half is none.")},
     )
     note = ParagraphField(
-        label=_("Note"),
+        label=_("Remarks"),
         max_length=1000,
         required=False,
         help_text=_("Where you looked, and what you saw. No personal data."),

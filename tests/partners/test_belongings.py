@@ -31,7 +31,11 @@ CONTRACT = {
     "terms_version": "2026-04",
 }
 WORKSPACE = {"name": "配送状況", "code": "Minato-Logi", "time_zone": "Asia/Tokyo"}
-FORMS: dict[str, dict[str, Any]] = {"contact-add": CONTACT, "contract-add": CONTRACT, "workspace-add": WORKSPACE}
+FORMS: dict[str, dict[str, Any]] = {
+    "contact-add": CONTACT,
+    "contract-add": CONTRACT,
+    "workspace-add": WORKSPACE,
+}
 
 
 def add(partner: Partner, name: str) -> str:

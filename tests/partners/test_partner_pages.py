@@ -226,6 +226,15 @@ def test_an_ended_partner_is_hidden_until_asked_for(cast: Cast) -> None:
     assert len(client.get(url, {"ended": "1"}).context["found"].page.rows) == 3
 
 
+def test_the_list_is_in_the_order_of_its_readings(cast: Cast) -> None:
+    for number, kana in ((1, "ンゴ"), (2, "アイ")):
+        partner = make_partner(f"亜{number}")
+        Partner.objects.filter(pk=partner.pk).update(name_kana=kana)
+    page = sign_in(cast.pm).get(reverse("partners:partner-list"))
+    names = [row.name for row in page.context["found"].page.rows if row.name.startswith("亜")]
+    assert names == ["亜2", "亜1"]
+
+
 def test_the_pages_of_a_long_list_follow_each_other(cast: Cast) -> None:
     for number in range(30):
         make_partner(f"Partner {number:02}")
