@@ -1,7 +1,7 @@
 """Issuing: from terms that were approved to a key that waits for its recipient (K1)."""
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 
 from accounts.models import User
@@ -29,15 +29,19 @@ def issue_key(
 ) -> Key:
     """Make the key of an approved request and send its recipient the link (K1, K3).
 
-    Runs inside the caller's transaction, after the last approval. `decisions` are the uids that allowed it and
-    go into the event. Raises Conflict when the terms no longer hold (contract changed, partner inactive, day
-    passed): then the approval is not recorded either.
+    Runs inside the caller's transaction, after the last approval. `decisions` are the uids that allowed it
+    and go into the event. Raises Conflict when the terms no longer hold (contract changed, partner inactive,
+    day passed): then the approval is not recorded either.
     """
     registry = Registry.read(terms)
     problems = find_problems(terms, registry, now=now)
     if problems:
         raise Conflict(problems[0][1])
-    assert registry.workspace and registry.plan and registry.partner and registry.recipient  # find_problems
+    # find_problems has made sure of these.
+    assert registry.workspace
+    assert registry.plan
+    assert registry.partner
+    assert registry.recipient
     key = Key(
         public_id=next_public_id("KB"),
         family=new_family(registry.workspace.public_id),
@@ -99,8 +103,3 @@ def _plain_fields(terms: KeyTerms) -> dict[str, object]:
         "end_of_life": terms.end_of_life,
         "expires_at": end_of_day(date.fromisoformat(terms.expires_on)),
     }
-
-
-def rotation_due(key: Key, *, since: date) -> date:
-    """The day by which the secret made on `since` is to be replaced (K7)."""
-    return since + timedelta(days=key.rotation_days)

@@ -55,13 +55,13 @@ def collect(request: HttpRequest, token: str) -> HttpResponse:
     if request.method != "POST":
         return _page(request, token)
     try:
-        delivery = find_delivery(token)
+        delivery = _find(request, token)
         shown = reveal_secret(actor=_contact(request, delivery), token=token, now=timezone.now())
     except NotFound:
         return _page(request, token)
     except Conflict as conflict:
         return _page(request, token, refused=str(conflict.message))
-    return render(request, "keys/collect_revealed.html", _revealed(request, token, shown))
+    return render(request, "keys/collect_revealed.html", _revealed(token, shown))
 
 
 @private
@@ -69,7 +69,7 @@ def collect(request: HttpRequest, token: str) -> HttpResponse:
 def confirm(request: HttpRequest, token: str) -> HttpResponse:
     """The recipient says that the key is in a secret store."""
     try:
-        delivery = find_delivery(token)
+        delivery = _find(request, token)
         if request.POST.get("stored"):
             confirm_delivery(actor=_contact(request, delivery), token=token, now=timezone.now())
     except NotFound:
@@ -84,7 +84,7 @@ def confirm(request: HttpRequest, token: str) -> HttpResponse:
 def renew(request: HttpRequest, token: str) -> HttpResponse:
     """Ask for a new link to the registered address. The answer never tells whether one was sent."""
     try:
-        via = find_delivery(token)
+        via = _find(request, token)
         renew_delivery(actor=_contact(request, via), key=via.key, via=via, now=timezone.now())
     except DomainError:
         pass  # the same answer for all, so that nobody learns from it whether there is a key
@@ -121,10 +121,9 @@ def _contact(request: HttpRequest, delivery: Delivery) -> Actor:
 def _page(request: HttpRequest, token: str, *, refused: str = "") -> HttpResponse:
     """The page of a link as it stands now; 409 with the reason when something was refused a moment ago."""
     try:
-        delivery = find_delivery(token)
+        delivery = _find(request, token)
     except NotFound:
         return render(request, "keys/collect_dead.html", {"state": "unknown", "token": token}, status=404)
-    _speak_as(request, delivery)
     state = link_state(delivery, now=timezone.now())
     context: dict[str, Any] = {"state": state, "token": token, "refused": refused, "delivery": delivery}
     context["ends_on"] = last_day(delivery.key)
@@ -134,15 +133,16 @@ def _page(request: HttpRequest, token: str, *, refused: str = "") -> HttpRespons
     return render(request, "keys/collect.html", context, status=status)
 
 
-def _speak_as(request: HttpRequest, delivery: Delivery) -> None:
-    """The page speaks the language of the mail, unless another one was chosen in this browser."""
+def _find(request: HttpRequest, token: str) -> Delivery:
+    """The link's delivery. From here on the page speaks the mail's language, or the browser's own choice."""
+    delivery = find_delivery(token)
     if settings.LANGUAGE_COOKIE_NAME not in request.COOKIES:
         translation.activate(delivery.recipient.language)
         request.LANGUAGE_CODE = translation.get_language()
+    return delivery
 
 
-def _revealed(request: HttpRequest, token: str, shown: Reveal) -> dict[str, Any]:
-    _speak_as(request, shown.delivery)
+def _revealed(token: str, shown: Reveal) -> dict[str, Any]:
     url = settings.PORTAL_URL + reverse("keys:delivery-test", args=[token])
     return {
         "token": token,
