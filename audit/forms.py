@@ -22,8 +22,8 @@ class FilterForm(forms.Form):
     """All fields are optional; what can't be read is shown as an error and filters nothing."""
 
     action = forms.ChoiceField(label=_("What happened"), required=False, choices=action_choices)
-    actor = forms.CharField(label=_("Who (name or number)"), required=False, max_length=60)
-    thing = forms.CharField(label=_("Number (KB-0412, KR-1042 …)"), required=False, max_length=60)
+    actor = forms.CharField(label=_("Who"), required=False, max_length=60)
+    thing = forms.CharField(label=_("Number"), required=False, max_length=60)
     since = forms.DateField(
         label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db.models import Count, QuerySet
 
@@ -21,6 +22,7 @@ class Row:
     recipient: str
     about: Sequence[tuple[str, str]]
     badge: str
+    next_attempt_at: datetime | None
 
 
 def messages_in(state: str) -> QuerySet[Message]:
@@ -46,7 +48,7 @@ def n_failed() -> int:
     return Message.objects.filter(state=Message.State.FAILED).count()
 
 
-def rows_of(messages: Iterable[Message]) -> list[Row]:
+def rows_of(messages: Iterable[Message], *, now: datetime) -> list[Row]:
     """Messages as rows of the page."""
     found = list(messages)
     names = names_of(message.recipient_ref for message in found)
@@ -57,6 +59,9 @@ def rows_of(messages: Iterable[Message]) -> list[Row]:
             recipient=names.get(message.recipient_ref, message.recipient_ref),
             about=[(thing.partition(":")[2], page_of(thing)) for thing in message.objects_touched],
             badge="retrying" if message.state == "pending" and message.n_attempts else message.state,
+            next_attempt_at=message.next_attempt_at
+            if message.state == "pending" and message.next_attempt_at > now
+            else None,
         )
         for message in found
     ]

@@ -28,11 +28,12 @@ def message_list(request: HttpRequest) -> HttpResponse:
     """What failed for good comes first. Texts and links are kept nowhere, so they are not here either."""
     state = request.GET.get("state", "")
     cursor = request.GET.get("cursor", "")
+    now = timezone.now()
     if state not in Message.State.values:
         state = ""
     page = keyset_page(messages_in(state), order=ORDER, size=PAGE_SIZE, cursor=cursor)
     numbers = counts()
-    on_top = [] if state or cursor else rows_of(latest_failed(N_FAILED_SHOWN))
+    on_top = [] if state or cursor else rows_of(latest_failed(N_FAILED_SHOWN), now=now)
     context = {
         "state": state,
         "tabs": [(value.value, value.label, numbers[value]) for value in STATES],
@@ -40,7 +41,7 @@ def message_list(request: HttpRequest) -> HttpResponse:
         "n_failed": numbers[Message.State.FAILED],
         "failed": on_top,
         "page": page,
-        "rows": rows_of(page.rows),
+        "rows": rows_of(page.rows, now=now),
     }
     return render(request, "notifications/message_list.html", context)
 

@@ -4,6 +4,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 KINDS: dict[str, str | Promise] = {
+    "account_changed": _("Change of how somebody signs in"),
     "consent_code": _("Confirmation code for consent"),
     "consent_receipt": _("Receipt of a consent decision"),
     "consent_requested": _("Request for consent"),
