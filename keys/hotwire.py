@@ -27,7 +27,7 @@ TIMEOUT_SECONDS: Final = 0.15
 PATIENCE_SECONDS: Final = 10.0
 # How long a server that failed is left alone before one caller tries again.
 PAUSE_SECONDS: Final = 0.5
-_CHUNK: Final = 65_536
+_CHUNK: Final = 8_192
 
 _SOURCE = (Path(__file__).parent / "lua" / "hotstore.lua").read_text()
 VERSION: Final = hashlib.sha256(_SOURCE.encode()).hexdigest()[:8]
@@ -233,15 +233,17 @@ def drop() -> None:
 os.register_at_fork(after_in_child=drop)
 
 
-def ask(command: bytes) -> Any:
+def ask(command: bytes, mine: Connection | None = None) -> Any:
     """One round trip on this thread's connection. Raises StoreUnavailableError for every kind of failure.
+
+    `mine`: what `connection()` said to the caller.
 
     A connection that the server had closed while it was idle is replaced once; a timeout is not tried again.
     A call whose answer was lost may have been counted: limits then err on the safe side.
     """
     try:
-        return _ask(connection(), command)
-    except (ConnectionError, BrokenPipeError):
+        return _ask(mine or connection(), command)
+    except ConnectionError:
         pass
     try:
         return _ask(connection(), command)

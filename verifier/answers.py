@@ -118,6 +118,8 @@ def limit_fields(verdict: Verdict, facts: Facts) -> list[Header]:
 def verified(verdict: Verdict) -> Response:
     """The answer of `/v1/keys/verify`: always 200 to a gateway, with the verdict inside (V1)."""
     code = verdict.code
+    if code is Code.MALFORMED:
+        return Response(200, _MALFORMED.headers, _MALFORMED.body)
     headers = [JSON, NO_STORE]
     if code is Code.VALID:
         facts = facts_of(verdict.identity)
@@ -156,6 +158,15 @@ def _refused(verdict: Verdict) -> bytes:
 def _limited(verdict: Verdict) -> list[Header]:
     fields = limit_fields(verdict, facts_of(verdict.identity)) if verdict.identity else []
     return [*fields, ("Retry-After", str(max(1, verdict.retry)))]
+
+
+def _plain(code: Code) -> Response:
+    body = _refused(Verdict(code))
+    return Response(200, [JSON, NO_STORE, ("Content-Length", str(len(body)))], body)
+
+
+# What costs us nothing must not cost an attacker's victim anything either: made once.
+_MALFORMED: Final = _plain(Code.MALFORMED)
 
 
 def authorized(verdict: Verdict, *, nginx: bool) -> Response:

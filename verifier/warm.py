@@ -93,11 +93,13 @@ def _prefix(key_id: bytes) -> bytes:
 
 def ask(question: Question, key_id: bytes, digest: bytes, mode: bytes = FRESH) -> Verdict | Miss:
     """Ask the hot store once. Raises StoreUnavailableError."""
-    run = hotwire.connection().run
+    wire = hotwire.connection()
+    run = wire.run
     lease = new_lease()
     parts = hotwire.ask(
         b"%b$8\r\n%b\r\n$1\r\n%b\r\n$17\r\ns%b\r\n%b$20\r\n%b\r\n"
-        % (_prefixes.get(key_id) or _prefix(key_id), run, mode, digest[:16], question.context.packed, lease)
+        % (_prefixes.get(key_id) or _prefix(key_id), run, mode, digest[:16], question.context.packed, lease),
+        wire,
     )
     if parts[0] == b"MISS":
         return Miss(parts[1], parts[2], run)
