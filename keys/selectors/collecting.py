@@ -11,6 +11,7 @@ def link_state(delivery: Delivery, *, now: datetime) -> str:
         return str(delivery.state)
     if delivery.state == Delivery.State.EXPIRED or delivery.expires_at <= now:
         return "expired"
-    if delivery.key.status != Key.Status.PENDING or not delivery.recipient.is_active:
+    key = delivery.key
+    if key.status != Key.Status.PENDING or key.expires_at <= now or not delivery.recipient.is_active:
         return "stopped"
     return "open"

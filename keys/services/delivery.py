@@ -18,12 +18,15 @@ from keys import hotstore, lifecycle, secret_format
 from keys.access import require_may_redeliver
 from keys.hashing import current_version, digest, hash_digest
 from keys.models import Delivery, Key, Secret
+from keys.selectors.limits import use_now
 from keys.services.status import end_key
 from keys.terms import office_day
 from notifications.services import enqueue
 
 PURPOSE = "delivery"
+# A link may ask for a new one so often for one key; staff may go on for a while after that.
 MAX_ATTEMPTS = 5
+MAX_ATTEMPTS_OF_STAFF = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,7 @@ def _require_open(delivery: Delivery, key: Key, now: datetime) -> None:
         raise Conflict(_("This link was used already. A key is shown only once."))
     if delivery.expires_at <= now:
         raise Conflict(_("This link has expired."))
-    if key.status != Key.Status.PENDING:
+    if key.status != Key.Status.PENDING or key.expires_at <= now:
         raise Conflict(_("This key is not waiting for delivery any more."))
     # The person left the partner, and the mail with the link may have stayed.
     if not delivery.recipient.is_active:
@@ -173,15 +176,15 @@ def renew_delivery(
 
     Asked for by staff (`by`) or by whoever holds a link of this key (`via`). Serves "the link expired" and "I
     never saw the key". A secret that was revealed is revoked if it was never used; one that was used is not
-    touched: then the recipient has it. At most 5 links for one key. Raises NotAllowed, Conflict.
+    touched: then the recipient has it. Raises NotAllowed, Conflict (too many links, key ended or in use).
     """
     if by is not None:
         require_may_redeliver(by)
     key = Key.objects.select_for_update().get(pk=key.pk)
     last = Delivery.objects.select_for_update().filter(key=key).first()
-    if last is None or key.has_ended or key.status == Key.Status.SUSPENDED or not key.recipient.is_active:
+    if last is None or not _can_be_delivered(key, now):
         raise Conflict(_("This key can't be delivered now."))
-    if last.attempt >= MAX_ATTEMPTS:
+    if last.attempt >= (MAX_ATTEMPTS_OF_STAFF if via is None else MAX_ATTEMPTS):
         raise Conflict(_("Too many links were sent for this key. Ask its owner to help."))
     if via is not None:
         _require_own_link(via, last)
@@ -201,6 +204,11 @@ def renew_delivery(
     return send_delivery(actor=actor, key=key, now=now, attempt=last.attempt + 1)
 
 
+def _can_be_delivered(key: Key, now: datetime) -> bool:
+    stopped = key.has_ended or key.status == Key.Status.SUSPENDED or key.expires_at <= now
+    return not stopped and key.recipient.is_active
+
+
 def _require_own_link(via: Delivery, last: Delivery) -> None:
     """A forwarded or older link can ask for a new mail, but can't withdraw what another link revealed."""
     if last.secret is not None and via.pk != last.pk:
@@ -211,7 +219,9 @@ def _require_own_link(via: Delivery, last: Delivery) -> None:
 
 def _withdraw_secret(actor: Actor, key: Key, secret: Secret, now: datetime) -> None:
     secret = Secret.objects.select_for_update().get(pk=secret.pk)
-    if secret.first_used_at or secret.last_used_at or key.last_used_at:
+    # The database hears of a use some seconds late; the hot store counted it at once.
+    counted = use_now([key], now=now).get(key.pk)
+    if secret.first_used_at or secret.last_used_at or key.last_used_at or (counted and counted.in_hour):
         raise Conflict(_("This key has been used already, so it was received. Ask its owner to rotate it."))
     if secret.status != Secret.Status.LIVE:
         raise Conflict(_("This key can't be delivered now."))

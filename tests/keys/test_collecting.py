@@ -1,6 +1,8 @@
 """The public collect page: one reveal, honest words for every other link, nothing of the key kept."""
 
 import json
+import struct
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.models import Event
+from keys.hotrecord import record_key
 from keys.models import Delivery, Key, Secret
 from keys.secret_format import parse
 from keys.services.delivery import expire_deliveries
@@ -170,7 +173,10 @@ def dead_links(cast: Cast) -> dict[str, str]:
     gone = cast.key(cast.star_contract, name="Secret project")
     gone.recipient.is_active = False
     gone.recipient.save(update_fields=["is_active"])
+    over = cast.key(name="Secret project")
+    Key.objects.filter(pk=over.pk).update(issued_at=now - timedelta(days=2), expires_at=now)
     return {
+        "over": link_of(over),
         "unknown": "x" * 43,
         "late": link_of(late),
         "stopped": link_of(stopped),
@@ -180,7 +186,7 @@ def dead_links(cast: Cast) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("kind", ["unknown", "late", "stopped", "ended", "gone", "short"])
+@pytest.mark.parametrize("kind", ["unknown", "late", "over", "stopped", "ended", "gone", "short"])
 def test_a_dead_link_says_so_and_nothing_about_the_key(cast: Cast, client: Client, kind: str) -> None:
     token = dead_links(cast)[kind]
     for answer in (client.get(url(token), headers=ENGLISH), client.post(url(token), headers=ENGLISH)):
@@ -229,15 +235,19 @@ def test_who_did_not_see_the_key_gets_another_and_the_first_is_dead(
     assert Event.objects.filter(action="secret.revoked").count() == 1
 
 
-@pytest.mark.parametrize("reason", ["used", "confirmed", "older"])
+@pytest.mark.parametrize("reason", ["used", "counted", "confirmed", "older"])
 def test_what_the_recipient_has_is_not_withdrawn_by_a_link(
-    key: Key, token: str, client: Client, reason: str
+    key: Key, token: str, client: Client, valkey: Any, reason: str
 ) -> None:
     if reason == "older":
         client.post(url(token, "renew"))
     client.post(url(link_of(key)))
     if reason == "used":
         Secret.objects.update(first_used_at=timezone.now())
+    if reason == "counted":
+        minute, hour = int(time.time()) // 60, int(time.time()) // 3600
+        counters = struct.pack("<IIIIdId", minute, 1, hour, 1, 0, 0, 0)
+        valkey.hset(record_key(key.family).decode(), "c", counters)
     if reason == "confirmed":
         client.post(url(token, "confirm"), {"stored": "1"})
     client.post(url(token, "renew"))
