@@ -17,6 +17,7 @@ from accounts.models import User
 from core import wording
 from core.links import token_of
 from keys.models import ApiProduct, Delivery, Environment, Key
+from keys.selectors.conditions import last_day
 from keys.services.delivery import PURPOSE
 from keys.terms import office_day
 from notifications import registry
@@ -173,7 +174,7 @@ def key_reactivated(message: Message) -> Mail | None:
 def key_expiring(message: Message) -> Mail | None:
     """To recipient and owner: the key will end. `days` are counted now, not when the mail was put in."""
     key = _find_key(message)
-    days = (office_day(key.expires_at) - office_day(timezone.now())).days
+    days = (last_day(key) - office_day(timezone.now())).days
     if key.has_ended or days < 0:
         return None
     return _key_mail(message, key, ends=when_text(key.expires_at), days=days)
