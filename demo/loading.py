@@ -17,14 +17,14 @@ from demo import credentials
 from demo.calendar import TOKYO, Story
 from demo.catalogue import load_catalogue
 from demo.credentials import Credentials, KnownKey
-from demo.gateways import add_gateway
-from demo.people import hire
+from demo.people import actor_for, hire
 from demo.places import PLACES, Deal, Place, register, sign
 from demo.story import Player, sweep
 from demo.use import NORMAL_A_DAY, write_use
 from demo.wishes import USES, Wish, open_wishes, plan_wishes
 from keys.models import Delivery, Key
 from notifications.models import Message
+from verifier.services import add_gateway
 
 SEED = 20261121
 HISTORY_DAYS = 186
@@ -43,11 +43,11 @@ class Loaded:
 
 
 @transaction.atomic
-def load_demo(*, now: datetime) -> Loaded:
+def load_demo(*, now: datetime, every: int = 1) -> Loaded:
     """Play six months up to `now` into an empty database. Conflict where there are keys already.
 
     Always the same story for the same day; only secrets, tokens and numbers drawn from the system's random
-    source differ. Writes the demo's credentials file.
+    source differ. Writes the demo's credentials file. `every=3` loads a third of the keys.
     """
     if Key.objects.exists():
         raise Conflict("The demo is loaded into an empty database only.")
@@ -58,7 +58,7 @@ def load_demo(*, now: datetime) -> Loaded:
     story = Story(now)
     player = Player(story=story, rng=rng, staff=staff, sites={})
     gateway = _found(player, began, now)
-    _plan(player, now)
+    _plan(player, now, every)
     story.run()
     sweep(now)
     n_days = write_use(player.wishes, now=now, rng=rng)
@@ -78,13 +78,23 @@ def _found(player: Player, began: datetime, now: datetime) -> str:
     """Gateways, partners, and contracts when they are signed; returns the first gateway's credential."""
     tech = player.person("naoto.takahashi")
     gateway = add_gateway(
+        actor=actor_for(tech),
         by=tech,
         name="公開APIゲートウェイ",
         mode="standard",
         fail_policy="open",
+        ip_ranges=[],
         now=began + timedelta(hours=1),
     )
-    add_gateway(by=tech, name="社内nginx", mode="nginx", fail_policy="closed", now=began + timedelta(hours=2))
+    add_gateway(
+        actor=actor_for(tech),
+        by=tech,
+        name="社内nginx",
+        mode="nginx",
+        fail_policy="closed",
+        ip_ranges=["127.0.0.0/8", "10.0.0.0/8"],
+        now=began + timedelta(hours=2),
+    )
     checker = player.person("takeshi.watanabe")
     for number, place in enumerate(PLACES, start=1):
         by = player.person("emma.lindqvist" if place.language == "en" else "misaki.sato")
@@ -95,7 +105,7 @@ def _found(player: Player, began: datetime, now: datetime) -> str:
             signed = max(arrived + timedelta(minutes=3), _morning(now - timedelta(days=3 - deal.first)))
             version = settings.TERMS_OF_USE_VERSION if deal.first > -170 else OLD_TERMS
             player.story.at(signed, partial(_sign, player, place, deal, by, version))
-    return gateway
+    return gateway.text
 
 
 def _analyze(_now: datetime) -> None:
@@ -104,12 +114,12 @@ def _analyze(_now: datetime) -> None:
         cursor.execute("ANALYZE")
 
 
-def _plan(player: Player, now: datetime) -> None:
+def _plan(player: Player, now: datetime, every: int) -> None:
     for number in range(0, HISTORY_DAYS, 12):
         player.story.at(now - timedelta(days=number), _analyze)
     for number in range(0, HISTORY_DAYS, 7):
         player.story.at((now - timedelta(days=number)).astimezone(TOKYO).replace(hour=3), sweep)
-    wishes = plan_wishes(PLACES, now=now, rng=player.rng) + open_wishes(now=now)
+    wishes = plan_wishes(PLACES, now=now, rng=player.rng, every=every) + open_wishes(now=now)
     wishes += _drafts(now)
     for wish in wishes:
         player.story.at(wish.asked_at, partial(player.ask, wish))

@@ -60,7 +60,7 @@ PLACES = (
             Deal("スター情報・チケット連携契約", 600_000, -200, 300, "partner"),
             Deal("需要予測データ利用契約", 1_200_000, -120, 245, "restricted"),
         ),
-        (("公演ポータル", "minato-portal"), ("需要予測", "minato-forecast")), "203.0.113.0/27", n_keys=13,
+        (("公演ポータル", "minato-portal"), ("需要予測", "minato-forecast")), "203.0.113.0/27", n_keys=15,
     ),
     Place(
         "北辰メディア株式会社", "ホクシンメディア", "company", "hokushin-media.example.jp",
@@ -78,7 +78,7 @@ PLACES = (
             ("森 千尋", "管理部", "mori", (BILL, LEGAL)),
         ),
         (Deal("チケット在庫・予約連携契約", 500_001, -185, 350, "partner"),),
-        (("予約サイト", "shinonome-web"), ("店頭端末", "shinonome-kiosk")), "203.0.113.64/27", n_keys=11,
+        (("予約サイト", "shinonome-web"), ("店頭端末", "shinonome-kiosk")), "203.0.113.64/27", n_keys=12,
     ),
     Place(
         "アオバ電子商事株式会社", "アオバデンシショウジ", "company", "aoba-denshi.example.jp",
@@ -97,7 +97,7 @@ PLACES = (
         "合同会社ハルカゼ", "ハルカゼ", "company", "harukaze.example.jp",
         (("渡辺 健一", "代表社員", "watanabe", (TECH, BILL, LEGAL)),),
         (Deal("プロフィール掲載契約", 80_000, -150, 215, "partner"),),
-        (("応援アプリ", "harukaze-app"),), "198.51.100.0/28", n_keys=6,
+        (("応援アプリ", "harukaze-app"),), "198.51.100.0/28", n_keys=7,
     ),
     Place(
         "三日月トラベル株式会社", "ミカヅキトラベル", "company", "mikazuki-travel.example.jp",
@@ -118,7 +118,7 @@ PLACES = (
             ("Tom Ashworth", "Finance", "tom", (BILL, LEGAL)),
         ),
         (Deal("Audience statistics licence", 1_200_000, -160, 205, "restricted"),),
-        (("Audience model", "larkfield-audience"),), "198.51.100.32/28", "en", "Europe/London", n_keys=9,
+        (("Audience model", "larkfield-audience"),), "198.51.100.32/28", "en", "Europe/London", n_keys=10,
     ),
     Place(
         "Nordlicht Daten GmbH", "Nordlicht Daten", "company", "nordlicht.example.com",
@@ -127,7 +127,7 @@ PLACES = (
             ("Katrin Brandt", "Contracts", "katrin.brandt", (BILL, LEGAL)),
         ),
         (Deal("Rankings feed for Europe", 450_000, -140, 225, "partner"),),
-        (("Charts", "nordlicht-charts"),), "198.51.100.48/28", "en", "Europe/Berlin", n_keys=8,
+        (("Charts", "nordlicht-charts"),), "198.51.100.48/28", "en", "Europe/Berlin", n_keys=9,
     ),
     Place(
         "灯台エージェンシー株式会社", "トウダイエージェンシー", "agency", "todai-agency.example.jp",
@@ -136,7 +136,7 @@ PLACES = (
             ("中島 綾", "法務", "nakajima", (LEGAL, BILL)),
         ),
         (Deal("広告運用データ連携契約", 500_000, -175, 190, "partner"),),
-        (("広告運用", "todai-ads"), ("レポート", "todai-report")), "192.0.2.0/28", n_keys=10,
+        (("広告運用", "todai-ads"), ("レポート", "todai-report")), "192.0.2.0/28", n_keys=12,
     ),
     Place(
         "株式会社さくらプロモーション", "サクラプロモーション", "agency", "sakura-promo.example.jp",
@@ -145,7 +145,7 @@ PLACES = (
             ("原田 学", "経理", "harada", (BILL, LEGAL)),
         ),
         (Deal("キャンペーン連携契約", 150_000, -130, 235, "partner"),),
-        (("キャンペーン", "sakura-campaign"),), "192.0.2.16/28", n_keys=7,
+        (("キャンペーン", "sakura-campaign"),), "192.0.2.16/28", n_keys=8,
     ),
     Place(
         "Blue Heron Media Inc.", "Blue Heron Media", "agency", "blueheron.example.com",
@@ -177,12 +177,12 @@ PLACES = (
     Place(
         "データ基盤チーム", "データキバン", "internal", "kagiban-demo.example.jp",
         (("上田 航", "データ基盤", "ueda", (TECH, BILL)),), (),
-        (("集計基盤", "internal-data"),), "10.40.0.0/16", n_keys=11,
+        (("集計基盤", "internal-data"),), "10.40.0.0/16", n_keys=13,
     ),
     Place(
         "ランキング編成チーム", "ランキングヘンセイ", "internal", "ranking.example.jp",
         (("坂本 彩", "ランキング編成", "sakamoto", (TECH,)),), (),
-        (("編成ツール", "internal-ranking"),), "10.41.0.0/16", n_keys=8,
+        (("編成ツール", "internal-ranking"),), "10.41.0.0/16", n_keys=10,
     ),
 )  # fmt: skip
 

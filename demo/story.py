@@ -139,7 +139,7 @@ class Player:
         self.story.at(self._soon(wish, now), lambda moment: self._decide(wish, request, moment))
 
     def _soon(self, wish: Wish, now: datetime) -> datetime:
-        if wish.stops_at or wish.fate == "waits":
+        if wish.is_quick:
             return now + timedelta(minutes=self.rng.randint(50, 170))
         return in_office(now + timedelta(minutes=self.rng.randint(40, 60 * 20)))
 
@@ -225,12 +225,14 @@ class Player:
         if wish.fate == "unclaimed":
             self._leave(now + settings.DELIVERY_LIFETIME + MOMENT)
             return
-        then = in_office(now + timedelta(minutes=self.rng.randint(30, 60 * 22)))
+        wait = timedelta(minutes=self.rng.randint(30, 60 * 22))
+        then = now + wait / 9 if wish.is_quick else in_office(now + wait)
         self.story.at(then, lambda moment: self._collect(wish, key, moment))
 
     def _collect(self, wish: Wish, key: Key, now: datetime) -> None:
-        delivery = Delivery.objects.select_related("recipient").get(key=key, state=Delivery.State.WAITING)
-        if delivery.expires_at <= now:
+        waiting = Delivery.objects.filter(key=key, state=Delivery.State.WAITING, expires_at__gt=now)
+        delivery = waiting.select_related("recipient").first()
+        if delivery is None:
             self._leave(now)  # after a long weekend
             return
         token = token_of(bytes(delivery.nonce), purpose=DELIVERY_PURPOSE)

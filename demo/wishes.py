@@ -136,7 +136,7 @@ TEAM_USES = (
     ),
 )  # fmt: skip
 
-PORTAL_AGE = timedelta(days=105)
+PORTAL_AGE = timedelta(days=92)
 ENVIRONMENTS = ("live", "live", "live", "test", "live", "dev")
 SUFFIX = {"live": "", "test": "（検証）", "dev": "（開発）"}
 SUFFIX_EN = {"live": "", "test": " (test)", "dev": " (dev)"}
@@ -156,14 +156,17 @@ class Wish:
     stops_at: str = ""
     rotation_days: int = 180
     busy: float = 1.0
+    is_quick: bool = False
 
     def was_moved_over(self, now: datetime) -> bool:
         """Whether the key is older than the portal: it came from the register that the portal replaced."""
         return now - self.asked_at > PORTAL_AGE
 
 
-def plan_wishes(places: tuple[Place, ...], *, now: datetime, rng: random.Random) -> list[Wish]:
-    """All keys of the last six months: about 130, with fates, the newest asked for a week ago."""
+def plan_wishes(
+    places: tuple[Place, ...], *, now: datetime, rng: random.Random, every: int = 1
+) -> list[Wish]:
+    """All keys of the last six months: about 130 (or one in `every`), each with its fate."""
     wishes = []
     for place in places:
         uses = _uses_of(place)
@@ -183,6 +186,7 @@ def plan_wishes(places: tuple[Place, ...], *, now: datetime, rng: random.Random)
                     busy=rng.lognormvariate(0, 1.1),
                 )
             )
+    wishes = wishes[::every]
     _give_fates(wishes, now=now, rng=rng)
     return sorted(wishes, key=lambda wish: wish.asked_at)
 
@@ -227,11 +231,11 @@ def _give_fates(wishes: list[Wish], *, now: datetime, rng: random.Random) -> Non
         elif fate == "late":
             wish.rotation_days = 60
             wish.days = 365
-    recent = sorted(wishes, key=lambda wish: wish.asked_at)[-6:]
+    recent = sorted(wishes, key=lambda wish: wish.asked_at)[-7:]
     for number, wish in enumerate(recent):
-        # Decided within hours, so that their links are not older than three days: they can be collected now.
-        wish.fate, wish.reason = "waits", ""
-        wish.asked_at = now - timedelta(hours=62 - 7 * number, minutes=13 * number)
+        # Decided within hours, so that the links of those that wait are not older than three days.
+        wish.fate, wish.reason, wish.is_quick = "waits" if number % 3 == 0 else "lives", "", True
+        wish.asked_at = now - timedelta(hours=64 - 7 * number, minutes=13 * number)
 
 
 def open_wishes(*, now: datetime) -> list[Wish]:
@@ -250,15 +254,33 @@ def open_wishes(*, now: datetime) -> list[Wish]:
         return now - timedelta(hours=n)
 
     return [
-        Wish(minato, USES[2], "live", hours(52), 240, stops_at="coo", rotation_days=90),
-        Wish(larkfield, USES[9], "live", hours(46), 180, stops_at="coo", rotation_days=60),
-        Wish(shinonome, USES[1], "test", hours(40), 180, stops_at="tech", rotation_days=90),
-        Wish(team, TEAM_USES[2], "dev", hours(30), 120, stops_at="tech", rotation_days=60),
-        Wish(hokushin, USES[6], "live", hours(26), 180, stops_at="legal", rotation_days=90),
-        Wish(hoshino, STAR_USES[1], "live", hours(28), 120, stops_at="rights_holder", rotation_days=90),
-        Wish(tsukikage, STAR_USES[0], "live", hours(20), 120, stops_at="rights_holder", rotation_days=90),
-        Wish(aoba, USES[5], "live", hours(7), 120, stops_at="pm", rotation_days=90),
-        Wish(harukaze, USES[0], "live", hours(3), 120, stops_at="pm", rotation_days=90),
+        Wish(minato, USES[2], "live", hours(52), 240, stops_at="coo", rotation_days=90, is_quick=True),
+        Wish(larkfield, USES[9], "live", hours(46), 180, stops_at="coo", rotation_days=60, is_quick=True),
+        Wish(shinonome, USES[1], "test", hours(40), 180, stops_at="tech", rotation_days=90, is_quick=True),
+        Wish(team, TEAM_USES[2], "dev", hours(30), 120, stops_at="tech", rotation_days=60, is_quick=True),
+        Wish(hokushin, USES[6], "live", hours(26), 180, stops_at="legal", rotation_days=90, is_quick=True),
+        Wish(
+            hoshino,
+            STAR_USES[1],
+            "live",
+            hours(28),
+            120,
+            stops_at="rights_holder",
+            rotation_days=90,
+            is_quick=True,
+        ),
+        Wish(
+            tsukikage,
+            STAR_USES[0],
+            "live",
+            hours(20),
+            120,
+            stops_at="rights_holder",
+            rotation_days=90,
+            is_quick=True,
+        ),
+        Wish(aoba, USES[5], "live", hours(7), 120, stops_at="pm", rotation_days=90, is_quick=True),
+        Wish(harukaze, USES[0], "live", hours(3), 120, stops_at="pm", rotation_days=90, is_quick=True),
     ]
 
 
