@@ -80,7 +80,7 @@ def _terms_facts(request: Request, revision: Revision) -> list[Fact]:
         (_("Partner"), request.partner.name),
         (_("API products"), product_names(ApiProduct.objects.filter(code__in=terms.products))),
         (_("Environment"), Environment(terms.environment).label),
-        (_("Permissions"), ", ".join(terms.scopes)),
+        (_("Scopes"), ", ".join(terms.scopes)),
     ]
     if terms.contract:
         facts.append((_("Monthly amount"), money_text(terms.monthly_amount_jpy)))

@@ -117,7 +117,7 @@ def delivery_link(message: Message) -> Mail | None:
     if delivery.state != Delivery.State.WAITING or delivery.expires_at <= timezone.now():
         return None
     key = delivery.key
-    expiry = (_("The key ends at"), when_text(key.expires_at))
+    expiry = (_("Last day of the key"), date_text(last_day(key)))
     ends = when_text(delivery.expires_at)
     return mail_to(
         message,
@@ -174,10 +174,10 @@ def key_reactivated(message: Message) -> Mail | None:
 def key_expiring(message: Message) -> Mail | None:
     """To recipient and owner: the key will end. `days` are counted now, not when the mail was put in."""
     key = _find_key(message)
-    days = (last_day(key) - office_day(timezone.now())).days
+    days = _days_until(last_day(key), timezone.now())
     if key.has_ended or days < 0:
         return None
-    return _key_mail(message, key, ends=when_text(key.expires_at), days=days)
+    return _key_mail(message, key, last_day=date_text(last_day(key)), days=days)
 
 
 def key_expired(message: Message) -> Mail | None:
@@ -185,7 +185,7 @@ def key_expired(message: Message) -> Mail | None:
     key = _find_key(message)
     if key.status != Key.Status.EXPIRED:
         return None
-    return _key_mail(message, key, ends=when_text(key.expires_at))
+    return _key_mail(message, key, last_day=date_text(last_day(key)))
 
 
 def rotation_due(message: Message) -> Mail | None:

@@ -24,6 +24,7 @@ from core.links import code_of, token_of
 from keys.models import Key
 from keys.services.delivery import expire_deliveries, reveal_secret
 from keys.services.status import expire_keys, reactivate_key, revoke_key, suspend_key
+from keys.terms import end_of_day, office_day
 from notifications.models import Message
 from notifications.registry import builder_of, kinds
 from notifications.rendering import render_mail
@@ -171,7 +172,7 @@ def test_an_approver_gets_the_facts_and_two_links_that_open_the_page(cast: Cast)
         "Partner: みなと物流株式会社",
         "API products: Catalog",
         "Environment: Production",
-        "Permissions: catalog:read",
+        "Scopes: catalog:read",
         "Monthly amount: ¥600,000",
         "Requested by: Rin Nakamura",
         "Purpose: System integration",
@@ -377,12 +378,13 @@ def test_stops_and_starts_are_told_to_recipient_and_owner(cast: Cast) -> None:
 @pytest.mark.django_db
 def test_the_end_of_a_key_is_announced_and_told(cast: Cast) -> None:
     key = collected(cast.key())
-    Key.objects.filter(pk=key.pk).update(expires_at=timezone.now() + timedelta(days=7))
+    ends = end_of_day(office_day(timezone.now()) + timedelta(days=7))
+    Key.objects.filter(pk=key.pk).update(expires_at=ends)
     mail = put("key_expiring", key.owner.public_id, key=key.public_id, days=7)
     assert mail.subject == f"API key ends in 7 days: Delivery status ({key.public_id})"
-    assert expire_keys(now=timezone.now() + timedelta(days=8)) == 1
+    assert expire_keys(now=ends) == 1
     assert builder_of("key_expiring")(messages("key_expiring")[0]) is None
-    assert "reached its end at" in str(latest("key_expired", key.recipient.public_id).body)
+    assert "The last day of this API key was" in str(latest("key_expired", key.recipient.public_id).body)
 
 
 @pytest.mark.django_db
