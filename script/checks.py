@@ -122,6 +122,8 @@ def main(arguments: list[str]) -> int:
     folder = servers.start()
     try:
         run = Run(rest, dict(os.environ))
+        # Importing `config` set it; the tests set it themselves, once each process knows its servers.
+        run.environment.pop("DJANGO_SETTINGS_MODULE", None)
         if options.screenshots:
             run.environment["SCREENSHOTS"] = "1"
         if browser:

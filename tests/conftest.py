@@ -30,8 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker is None:
         config.stash[FOLDER] = servers.start()
     else:
-        number = int(worker["workerid"].removeprefix("gw")) + 1
-        os.environ["REDIS_URL"] = urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{number}").geturl()
+        assert "config.settings" not in sys.modules, "the settings came before their environment"
+        os.environ["REDIS_URL"] = servers.valkey_of(worker["workerid"])
     sys.addaudithook(_refuse_network)
 
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
@@ -40,6 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
     settings.PASSWORD_HASHERS = ["tests.hashers.CheapArgon2PasswordHasher"]
     django.setup()
+    # pytest-django would load the settings in the workers before `pytest_configure` names their own Valkey.
+    if worker is None and config.getoption("dist", "no") != "no":
+        del os.environ["DJANGO_SETTINGS_MODULE"]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -4,11 +4,14 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
 from config import embedded
 
+# Names the run's folder to its worker processes, if the Valkey in it is ours.
+FOLDER = "KAGIBAN_TEST_SERVERS"
 PREFIX = f"kagiban-test-{os.getuid()}-"
 
 
@@ -24,13 +27,29 @@ def start() -> Path:
         os.environ["DATABASE_URL"] = embedded.start_postgres(folder, durable=False)
     if not os.environ.get("REDIS_URL"):
         os.environ["REDIS_URL"] = embedded.start_valkey(folder, durable=False)
+        os.environ[FOLDER] = str(folder)
     return folder
+
+
+def valkey_of(worker: str) -> str:
+    """The URL of the Valkey of one pytest-xdist worker (`gw1`).
+
+    A server of its own, because tests empty and restart what one server has only once (its functions, its run
+    id); where `REDIS_URL` was given, a database number of that server.
+    """
+    if FOLDER in os.environ:
+        return embedded.start_valkey(Path(os.environ[FOLDER]) / worker, durable=False)
+    number = int(worker.removeprefix("gw")) + 1
+    return urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{number}").geturl()
 
 
 def stop(folder: Path) -> None:
     """Stop what `start` started there and remove the folder."""
-    embedded.stop_valkey(folder)
+    for root in (folder, *folder.glob("gw*")):
+        embedded.stop_valkey(root)
     embedded.stop_postgres(folder)
+    if os.environ.get(FOLDER) == str(folder):
+        del os.environ[FOLDER]
     shutil.rmtree(folder, ignore_errors=True)
 
 

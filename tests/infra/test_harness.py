@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 import redis
+from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 
 from audit.actions import Action
@@ -64,3 +65,9 @@ def test_a_process_gets_the_database_of_this_worker(process_environment: dict[st
 def test_no_test_reaches_the_network(host: str) -> None:
     with pytest.raises(RuntimeError, match="over the network"):
         socket.create_connection((host, 80), timeout=1)
+
+
+def test_the_settings_know_the_servers_of_this_worker(valkey: "redis.Redis") -> None:
+    valkey.set("mine", "yes")
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        assert client.get("mine") == b"yes"
