@@ -124,11 +124,7 @@ def registry_page(keys: QuerySet[Key], *, order: str, cursor: str) -> Page[Key]:
     """One page of keys with all that their rows need. An unknown order is the default one."""
     keys = keys.select_related("partner", "owner", "plan", "workspace").prefetch_related(
         "products",
-        Prefetch(
-            "secrets",
-            queryset=Secret.objects.filter(status__in=[Secret.Status.LIVE, Secret.Status.OVERLAP]),
-            to_attr="running_secrets",
-        ),
+        "secrets",
         Prefetch(
             "deliveries",
             queryset=Delivery.objects.filter(state=Delivery.State.WAITING),
@@ -149,14 +145,14 @@ def rows_of(keys: Sequence[Key], *, now: datetime) -> list[Row]:
 
 
 def _row(key: Key, use: Use, present: Now | None, now: datetime) -> Row:
-    running: list[Secret] = key.running_secrets  # type: ignore[attr-defined]  # prefetched above
+    secrets = list(key.secrets.all())
     links: list[Delivery] = key.open_deliveries  # type: ignore[attr-defined]  # prefetched above
-    live = next((secret for secret in running if secret.status == Secret.Status.LIVE), None)
-    overlap = next((secret for secret in running if secret.status == Secret.Status.OVERLAP), None)
+    live = next((secret for secret in secrets if secret.status == Secret.Status.LIVE), None)
+    overlap = next((secret for secret in secrets if secret.status == Secret.Status.OVERLAP), None)
     waiting = links[0] if links else None
     return Row(
         key=key,
-        hint=live.hint if live else "",
+        hint=(live or secrets[0]).hint if secrets else "",
         products=list(key.products.all()),
         condition=condition_of(key, overlap=overlap, waiting=waiting, now=now),
         next_date=next_date_of(key, overlap=overlap, waiting=waiting, now=now),

@@ -17,7 +17,7 @@ from keys.models import ApiProduct, Key, Secret
 from keys.secret_format import generate
 from keys.services.search_texts import refresh_search_texts
 from tests.cast import Cast, make_contract, make_partner, sign_in
-from tests.key_stories import reveal, suspend
+from tests.key_stories import reveal, revoke, suspend
 
 LIST = reverse("keys:key-list")
 EXPORT = reverse("keys:key-export")
@@ -103,6 +103,15 @@ def test_search_by_number_finds_ended_keys_too(cast: Cast) -> None:
     assert numbers(cast, f"q={key.public_id.lower()}") == {key.public_id}
     assert numbers(cast, "ended=1") == {key.public_id}
     assert numbers(cast, "status=revoked") == {key.public_id}
+
+
+def test_an_ended_key_is_still_known_by_the_end_of_its_last_secret(cast: Cast) -> None:
+    key = cast.key()
+    secret, _text = reveal(key)
+    revoke(key, cast.ops)
+    html = sign_in(cast.pm).get(f"{LIST}?status=revoked").content.decode()
+    assert f"kb_live_…{secret.hint}" in html
+    assert "revoked: Leaked" in html
 
 
 def test_a_key_id_finds_the_key_of_its_secret(cast: Cast) -> None:
