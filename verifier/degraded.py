@@ -14,7 +14,7 @@ from verifier import checks, cold, warm
 from verifier.checks import Counters
 from verifier.codes import Code
 from verifier.question import Question
-from verifier.registry import UnavailableError, for_keys
+from verifier.registry import UnavailableError, for_outages
 from verifier.warm import Verdict
 
 _MAX_KEYS: Final = 50_000
@@ -33,7 +33,7 @@ def decide(question: Question, key_id: str, digest: bytes) -> Verdict:
     """
     family = key_id[:FAMILY_LENGTH]
     try:
-        with for_keys.reading():
+        with for_outages.reading():
             found = hotstore.read(family)
             secret = cold.match(question.secret, found.secrets) if found else None
             if found is None or secret is None:

@@ -49,6 +49,8 @@ class Places:
 # Apart from each other: a flood of false keys must not keep a gateway from being recognised.
 for_keys: Final = Places(N_INSIDE, N_WAITING)
 for_gateways: Final = Places(2, 2)
+# Without the hot store there are no warm checks to keep threads free for: everybody may wait.
+for_outages: Final = Places(N_INSIDE, 1_000)
 
 
 def _tidy() -> None:

@@ -81,7 +81,7 @@ def test_forked_process_does_not_share_the_socket() -> None:
 
 @pytest.fixture
 def slow_server(settings: Any) -> Iterator[list[bytes]]:
-    """A server that answers the greeting, and then each call 0.3 s late: after our timeout."""
+    """A server that answers the greeting, and then each call 0.5 s late: after our timeout."""
     listener = socket.create_server(("127.0.0.1", 0))
     heard: list[bytes] = []
 
@@ -100,7 +100,7 @@ def slow_server(settings: Any) -> Iterator[list[bytes]]:
                 if b"INFO" in data:
                     client.sendall(b"$9\r\nrun_id:aa\r\n")
                     continue
-                done.wait(0.3)
+                done.wait(0.5)
                 try:
                     client.sendall(b"+LATE\r\n")
                 except OSError:
