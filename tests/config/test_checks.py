@@ -24,8 +24,8 @@ GOOD: dict[str, Any] = {
 def faults(settings: Settings, **changed: Any) -> list[str]:
     for name, value in (GOOD | changed).items():
         setattr(settings, name, value)
-    found = run_checks(include_deployment_checks=True)
-    return [message.id for message in found if str(message.id).startswith("kagiban.")]
+    found = [str(message.id) for message in run_checks(include_deployment_checks=True)]
+    return [name for name in found if name.startswith("kagiban.")]
 
 
 def test_good_settings_pass(settings: Settings) -> None:
