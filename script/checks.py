@@ -136,10 +136,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _look(run: Run) -> None:
-    templates = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "templates").rglob("*.html"))]
-    run.section(
-        "Format and lint", lambda: run.commands(python("ruff", "check"), python("ruff", "format", "--check"))
+    lint = (
+        python("ruff", "check"),
+        python("ruff", "format", "--check"),
+        [str(TOOLS / "hadolint"), "Dockerfile"],
     )
+    templates = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "templates").rglob("*.html"))]
+    run.section("Format and lint", lambda: run.commands(*lint))
     run.section(
         "Templates",
         lambda: run.commands(
