@@ -48,7 +48,7 @@ def everything() -> dict[str, int]:
     return {model.__name__: model.objects.count() for model in (Decision, Event, Message, Key, IdentityCheck)}
 
 
-# --- the path (A1) --------------------------------------------------------------------------------------
+# --- the path (A1) ----------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_decision_leaves_one_event_with_what_it_was_on(cast: Cast) -> None:
     }
 
 
-# --- who may (A4) -----------------------------------------------------------------------------------------
+# --- who may (A4) ----------------------------------------
 
 
 class TestRefused:
@@ -296,7 +296,7 @@ def test_terms_that_no_longer_hold_are_not_approved_at_the_end(cast: Cast, what:
     decide(request, cast.tech, "reject", reason="The contract was changed.")
 
 
-# --- n of m, stuck steps (A2, A4) ---------------------------------------------------------------------------
+# --- n of m, stuck steps (A2, A4) ----------------------------------------
 
 
 @pytest.fixture
@@ -381,7 +381,7 @@ def test_watching_costs_no_more_for_more_steps(cast: Cast, django_assert_max_num
         assert watch_steps(now=timezone.now()) == 0
 
 
-# --- consent (A1, A3) --------------------------------------------------------------------------------------
+# --- consent (A1, A3) ----------------------------------------
 
 
 def test_consent_is_signed_and_receipted(cast: Cast) -> None:

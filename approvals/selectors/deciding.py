@@ -1,0 +1,123 @@
+"""What somebody sees who decides: the facts that matter first, then the path, then everything (A3)."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from django.utils.functional import Promise
+
+from approvals.models import Decision, Request, Step, StepRole
+from approvals.selectors.options import name_of
+from approvals.selectors.terms import Section, describe_terms, label_of
+from approvals.wording import ROLE_QUESTION, WHY
+from keys.models import Environment, PurposeCategory, Scope
+from keys.terms import KeyTerms
+from keys.terms_check import Registry, find_problems
+from partners.models import Partner
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeLine:
+    """A permission that is asked for, in words, and whether it does more than read."""
+
+    name: str
+    code: str
+    is_write: bool
+    is_admin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionPage:
+    """All of the page on which one step is decided. Money in whole yen a month; 0 is "no contract"."""
+
+    request: Request
+    step: Step
+    question: str | Promise
+    why: str | Promise
+    partner: Partner
+    partner_kind: str
+    products: list[str]
+    scopes: list[ScopeLine]
+    environment: str
+    environment_label: str
+    amount: int
+    starts_on: date | None
+    ends_on: date | None
+    purpose: str
+    purpose_category: str
+    digest: str
+    sections: list[Section]
+    problems: list[str | Promise]
+
+
+def decision_page(step: Step, *, now: datetime) -> DecisionPage:
+    """The page of a step that comes with its revision and its request with partner and requester."""
+    terms = KeyTerms.from_json(step.revision.terms)
+    registry = Registry.read(terms)
+    return DecisionPage(
+        request=step.request,
+        step=step,
+        question=ROLE_QUESTION[step.role],
+        why=WHY[step.reason],
+        partner=step.request.partner,
+        partner_kind=label_of(Partner.Kind, terms.partner_kind),
+        products=[name_of(product) for product in registry.products.values()],
+        scopes=[_scope_line(code, registry.scopes.get(code)) for code in terms.scopes],
+        environment=terms.environment,
+        environment_label=label_of(Environment, terms.environment),
+        amount=terms.monthly_amount_jpy if terms.contract else 0,
+        starts_on=_day(terms.contract_starts_on),
+        ends_on=_day(terms.contract_ends_on),
+        purpose=terms.purpose,
+        purpose_category=label_of(PurposeCategory, terms.purpose_category),
+        digest=bytes(step.revision.digest).hex(),
+        sections=describe_terms(terms),
+        problems=[sentence for _field, sentence in find_problems(terms, registry, now=now)],
+    )
+
+
+def _scope_line(code: str, scope: Scope | None) -> ScopeLine:
+    if scope is None:  # removed from the catalogue since: its code is what was asked for
+        return ScopeLine(name=code, code=code, is_write=False, is_admin=False)
+    return ScopeLine(name=name_of(scope), code=code, is_write=scope.is_write, is_admin=scope.is_admin)
+
+
+def _day(text: str) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+@dataclass(frozen=True, slots=True)
+class PathStep:
+    """One step of a request's path with what was answered on it, for staff."""
+
+    step: Step
+    label: str
+    decisions: list[Decision]
+
+
+def path_of(request: Request) -> list[PathStep]:
+    """The steps of the request's newest revision, in order, with their decisions; three queries."""
+    steps = (
+        request.steps.filter(revision__number=request.revisions.count())
+        .prefetch_related("decisions__staff")
+        .select_related("contact")
+        .order_by("position")
+    )
+    return [
+        PathStep(step=step, label=str(StepRole(step.role).label), decisions=list(step.decisions.all()))
+        for step in steps
+    ]
+
+
+def open_step_of(request: Request) -> Step | None:
+    """The step that waits for a decision, if any, with all that `decision_page` needs."""
+    return (
+        request.steps.filter(state=Step.State.OPEN)
+        .select_related("revision", "contact", "request__partner", "request__requester")
+        .first()
+    )
+
+
+def masked(address: str) -> str:
+    """`s•••@example.jp`: enough to know one's own address by, too little to learn it from."""
+    local, _at, domain = address.rpartition("@")
+    return f"{local[:1]}•••@{domain}"

@@ -1,0 +1,177 @@
+"""Staff decide a step: by the link of their mail, once signed in, or from inside the portal (A3, A4, A10)."""
+
+from datetime import datetime
+from uuid import UUID
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.access import ask_second_factor, has_recent_second_factor, require, signed_in
+from accounts.models import User
+from accounts.roles import Permission
+from approvals.access import find_request, require_may_decide, why_may_not_decide
+from approvals.decision_forms import DecisionForm
+from approvals.models import Decision, Request, Step, StepLink
+from approvals.selectors.deciding import decision_page, open_step_of, path_of
+from approvals.services.decisions import SecondFactorNeeded, decide_as_staff
+from approvals.services.links import find_link, note_opening, renew_link, state_of
+from approvals.views.mail_pages import dead_link, private, wanted_answer
+from core.actors import actor_of
+from core.errors import Conflict, Invalid, NotFound
+
+METHODS = ["GET", "HEAD", "POST"]
+KEPT_REASON = "approvals.reason"
+
+
+@private
+@require_http_methods(METHODS)
+def link_decide(request: HttpRequest, token: str) -> HttpResponse:
+    """Where a mail's Approve and Reject lead. The link only finds the step: its holder signs in to decide."""
+    now = timezone.now()
+    link = _find_staff_link(token)
+    if link is None:
+        return dead_link(request, "unknown", status=404)
+    if request.method != "POST":
+        note_opening(link, user_agent=request.headers.get("User-Agent", ""), now=now)
+    state = state_of(link, now=now)
+    is_holder = request.user.is_authenticated and request.user.pk == link.staff_id
+    if state != "open" and not (is_holder and request.method == "POST"):
+        return dead_link(request, state, renew_url=reverse("approvals:link-renew", args=[token]))
+    if not request.user.is_authenticated:
+        return _sign_in_first(request)
+    if not is_holder:
+        return dead_link(request, "foreign", status=403)
+    return _decide(request, signed_in(request), link.step, link, now)
+
+
+@private
+@require_POST
+def link_renew(request: HttpRequest, token: str) -> HttpResponse:
+    """Ask for a new link to the address of the old one. The answer never tells whether one was sent."""
+    renew_link(actor=actor_of(request), token=token, now=timezone.now())
+    return render(request, "approvals/link_renewed.html")
+
+
+@private
+@require(Permission.DECIDE)
+@require_http_methods(METHODS)
+def step_decide(request: HttpRequest, number: str) -> HttpResponse:
+    """The same page from inside the portal, for the step of a request that waits now."""
+    user = signed_in(request)
+    found = find_request(user, number)
+    step = open_step_of(found)
+    if step is None:
+        return _over(request, user, found)
+    return _decide(request, user, step, None, timezone.now())
+
+
+@private
+@require()
+@require_safe
+def step_decided(request: HttpRequest, uid: UUID) -> HttpResponse:
+    """What the person decided, and what happens next. Nobody else's decision is shown here."""
+    decision = (
+        Decision.objects.select_related("step__request__partner", "step__request__key__recipient")
+        .filter(uid=uid, staff=signed_in(request))
+        .first()
+    )
+    if decision is None:
+        raise NotFound(_("There is no such decision."))
+    asked = decision.step.request
+    context = {"decision": decision, "asked": asked, "path": path_of(asked), "next": open_step_of(asked)}
+    return render(request, "approvals/decided.html", context)
+
+
+def _find_staff_link(token: str) -> StepLink | None:
+    try:
+        link = find_link(token)
+    except NotFound:
+        return None
+    return link if link.staff_id is not None else None
+
+
+def _sign_in_first(request: HttpRequest) -> HttpResponse:
+    answer = wanted_answer(request)
+    return redirect_to_login(f"{request.path}?answer={answer}" if answer else request.path)
+
+
+def _decide(
+    request: HttpRequest, user: User, step: Step, link: StepLink | None, now: datetime
+) -> HttpResponse:
+    if step.state != Step.State.OPEN:
+        return _over(request, user, step.request)
+    if user.pk in step.decisions.values_list("staff_id", flat=True):
+        return _over(request, user, step.request)
+    require_may_decide(user, step)
+    if request.method != "POST":
+        kept = request.session.get(KEPT_REASON, {})
+        reason = kept.get("reason", "") if kept.get("step") == step.pk else ""
+        form = DecisionForm(step, initial={"answer": wanted_answer(request), "reason": reason})
+        return _page(request, step, form, now)
+    form = DecisionForm(step, request.POST)
+    if not form.is_valid():
+        return _page(request, step, form, now, status=422)
+    try:
+        decision = decide_as_staff(
+            actor=actor_of(request),
+            by=user,
+            step=step,
+            answer=form.to_answer(),
+            second_factor_at=now if has_recent_second_factor(request) else None,
+            link=link,
+            now=now,
+        )
+    except SecondFactorNeeded:
+        # What was typed waits in the session of the person who typed it.
+        request.session[KEPT_REASON] = {"step": step.pk, "reason": form.cleaned_data["reason"]}
+        return ask_second_factor(request, f"{request.path}?answer={form.cleaned_data['answer']}")
+    except Invalid as invalid:
+        form.add_error(invalid.field, str(invalid.message))
+        return _page(request, step, form, now, status=422)
+    except Conflict as conflict:
+        return _changed(request, user, step, conflict.message, now)
+    request.session.pop(KEPT_REASON, None)
+    return redirect("approvals:step-decided", decision.uid)
+
+
+def _page(
+    request: HttpRequest,
+    step: Step,
+    form: DecisionForm,
+    now: datetime,
+    *,
+    status: int = 200,
+    trouble: str | Promise = "",
+) -> HttpResponse:
+    context = {
+        "page": decision_page(step, now=now),
+        "path": path_of(step.request),
+        "form": form,
+        "trouble": trouble,
+        "asks_second_factor": step.needs_second_factor and not has_recent_second_factor(request),
+    }
+    return render(request, "approvals/decide.html", context, status=status)
+
+
+def _changed(
+    request: HttpRequest, user: User, step: Step, trouble: str | Promise, now: datetime
+) -> HttpResponse:
+    """409: the state as it is now; where the person may still decide, a fresh form with nothing chosen."""
+    fresh = Request.objects.select_related("partner", "requester").get(pk=step.request_id)
+    waiting = open_step_of(fresh)
+    if waiting is None or waiting.pk != step.pk or why_may_not_decide(user, waiting):
+        return _over(request, user, fresh, trouble)
+    return _page(request, waiting, DecisionForm(waiting), now, status=409, trouble=trouble)
+
+
+def _over(request: HttpRequest, user: User, asked: Request, trouble: str | Promise = "") -> HttpResponse:
+    """409: nothing waits for this person's answer here; says what stands instead."""
+    own = asked.decisions.filter(staff=user).select_related("step").first()
+    context = {"asked": asked, "own": own, "path": path_of(asked), "trouble": trouble}
+    return render(request, "approvals/decide_over.html", context, status=409)

@@ -1,0 +1,40 @@
+"""What all pages share that a mail's link leads to (A3)."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Concatenate, ParamSpec, cast
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+P = ParamSpec("P")
+View = Callable[Concatenate[HttpRequest, P], HttpResponse]
+
+# What a dead link's page says instead of showing the request; see approvals.services.links.state_of.
+RENEWABLE = frozenset({"expired", "replaced"})
+
+
+def private(view: View[P]) -> View[P]:
+    """No cache keeps the answer, no search engine lists it, no other site learns its address."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+        response = view(request, *args, **kwargs)
+        response["Cache-Control"] = "no-store"
+        response["Referrer-Policy"] = "same-origin"
+        response["X-Robots-Tag"] = "noindex, nofollow"
+        return response
+
+    return cast("View[P]", guarded)
+
+
+def dead_link(request: HttpRequest, state: str, *, renew_url: str = "", status: int = 410) -> HttpResponse:
+    """Why a link does not work, in plain words, never what it was about; and a new one where that helps."""
+    context = {"state": state, "renew_url": renew_url if state in RENEWABLE else ""}
+    return render(request, "approvals/link_dead.html", context, status=status)
+
+
+def wanted_answer(request: HttpRequest) -> str:
+    """The answer that was clicked in the mail: preselected on the page, never given by the link (A3)."""
+    answer = request.POST.get("answer") or request.GET.get("answer") or ""
+    return answer if answer in {"approve", "reject"} else ""
