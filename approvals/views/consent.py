@@ -31,9 +31,10 @@ from approvals.services.consent import (
 from approvals.services.links import find_link, note_opening, renew_link, state_of
 from approvals.views.mail_pages import dead_link, private, wanted_answer
 from core.actors import Actor, actor_of
-from core.errors import Conflict, Invalid, NotAllowed, NotFound
+from core.errors import Conflict, Invalid, NotFound
 
 METHODS = ["GET", "HEAD", "POST"]
+PROVE_AGAIN = _("Ask for a code first; it proves that the registered address is yours.")
 
 
 @private
@@ -98,16 +99,15 @@ def answer(request: HttpRequest, token: str) -> HttpResponse:
         return found
     if request.method != "POST":
         return redirect(_address("start", request, token))
+    now, proof = timezone.now(), request.POST.get("proof", "")
+    if not proof_holds(proof, found, now=now):  # before anything of the request is drawn, errors included
+        return _start_page(request, found, token, trouble=PROVE_AGAIN, status=403)
     form = ConsentForm(found.step, request.POST)
     if not form.is_valid():
         return _terms_page(request, found, token, form, status=422)
-    actor, proof = _contact(request, found), form.cleaned_data["proof"]
+    actor, given = _contact(request, found), form.to_answer()
     try:
-        decision = give_consent(
-            actor=actor, token=token, proof=proof, answer=form.to_answer(), now=timezone.now()
-        )
-    except NotAllowed as refusal:
-        return _start_page(request, found, token, trouble=refusal.message, status=403)
+        decision = give_consent(actor=actor, token=token, proof=proof, answer=given, now=now)
     except Invalid as invalid:
         form.add_error(invalid.field, str(invalid.message))
         return _terms_page(request, found, token, form, status=422)
