@@ -218,20 +218,7 @@ def register(place: Place, number: int, *, by: User, checker: User, now: datetim
         note=place.note,
         now=now,
     )
-    contacts = [
-        add_contact(
-            actor=actor,
-            by=by,
-            partner=partner,
-            name=name,
-            title=title,
-            email=f"{mailbox}@{place.domain}",
-            purposes=purposes,
-            language=place.language,
-            now=now,
-        )
-        for name, title, mailbox, purposes in place.people
-    ]
+    contacts = _introduce(place, partner, by=by, now=now)
     workspaces = [
         add_workspace(
             actor=actor, by=by, partner=partner, code=code, name=name, time_zone=place.time_zone, now=now
@@ -251,6 +238,23 @@ def register(place: Place, number: int, *, by: User, checker: User, now: datetim
     if technical is None:
         raise ValueError(f"{place.name} has nobody who receives keys")
     return Site(place, partner, workspaces, technical, first(BILL), first(CONSENT))
+
+
+def _introduce(place: Place, partner: Partner, *, by: User, now: datetime) -> list[Contact]:
+    return [
+        add_contact(
+            actor=actor_for(by),
+            by=by,
+            partner=partner,
+            name=name,
+            title=title,
+            email=f"{mailbox}@{place.domain}",
+            purposes=purposes,
+            language=place.language,
+            now=now,
+        )
+        for name, title, mailbox, purposes in place.people
+    ]
 
 
 def sign(site: Site, deal: Deal, *, by: User, terms_version: str, today: datetime, now: datetime) -> None:

@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from demo.calendar import in_office
 from demo.places import PLACES, Place, Site
@@ -286,10 +287,8 @@ def open_wishes(*, now: datetime) -> list[Wish]:
 
 def terms_of(wish: Wish, site: Site, *, now: datetime) -> KeyTerms | None:
     """The wish as terms that can be submitted now; None where no contract covers it any more."""
-    place, use = wish.place, wish.use
-    english = place.language == "en"
-    contract = _contract_for(site, use, now)
-    internal = place.kind == "internal"
+    contract = _contract_for(site, wish.use, now)
+    internal = wish.place.kind == "internal"
     if contract is None and not internal:
         return None
     last = office_day(now) + timedelta(days=wish.days)
@@ -297,51 +296,18 @@ def terms_of(wish: Wish, site: Site, *, now: datetime) -> KeyTerms | None:
         last = min(last, contract.ends_on)
     if last <= office_day(now) + timedelta(days=1):
         return None
-    number = len(use.scopes)
-    workspace = site.workspaces[number % len(site.workspaces)]
-    revenue = use.category == "revenue"
-    plan = "internal" if internal else "premium" if revenue else "partner"
-    rpm, rph = {"partner": (100, 1_000), "premium": (300, 10_000), "internal": (200, 5_000)}[plan]
-    suffix = (SUFFIX_EN if english else SUFFIX)[wish.environment]
     terms = KeyTerms(
-        name=(use.name_en if english else use.name) + suffix,
-        partner=site.partner.public_id,
-        partner_kind=site.partner.kind,
-        workspace=workspace.public_id,
-        recipient=site.technical.public_id,
-        consent_contact=site.consent.public_id if site.consent else "",
-        contract=contract.public_id if contract else "",
-        monthly_amount_jpy=contract.monthly_amount_jpy if contract else 0,
-        contract_starts_on=contract.starts_on.isoformat() if contract else "",
-        contract_ends_on=contract.ends_on.isoformat() if contract else "",
-        licence_level=contract.licence_level if contract else "",
-        terms_version=contract.terms_version if contract else "",
-        licence_checklist=LICENCE_CHECKLIST if contract else (),
-        plan=plan,
-        products=tuple(dict.fromkeys(scope.partition(":")[0] for scope in use.scopes)),
-        scopes=use.scopes,
-        model_names=use.models,
-        feature_names=use.features,
-        environment=wish.environment,
-        purpose_category=use.category,
-        purpose=use.purpose_en if english else use.purpose,
-        sla_latency_ms=500 if revenue else None,
-        sla_success_percent="99" if revenue else "",
-        rpm=rpm,
-        rph=rph,
-        burst=60 if revenue else 20,
-        concurrency=30 if revenue else 10,
-        monthly_budget_usd="",
-        budget_thresholds=(),
-        suspend_at_budget=False,
-        billing_contact="",
-        ip_ranges=(place.network,) if wish.environment == "live" else (),
+        **_who(wish, site),
+        **_agreed(contract),
+        **_what(wish),
+        **_how_much(wish, internal=internal),
         rotation_days=wish.rotation_days,
         expires_on=last.isoformat(),
         auto_renew=False,
         end_of_life="expire",
     )
-    if site.billing is None or wish.environment != "live" or not (revenue or use.restricted):
+    revenue = wish.use.category == "revenue"
+    if site.billing is None or wish.environment != "live" or not (revenue or wish.use.restricted):
         return terms
     return replace(
         terms,
@@ -350,6 +316,64 @@ def terms_of(wish: Wish, site: Site, *, now: datetime) -> KeyTerms | None:
         suspend_at_budget=not revenue,
         billing_contact=site.billing.public_id,
     )
+
+
+def _who(wish: Wish, site: Site) -> dict[str, Any]:
+    english = wish.place.language == "en"
+    suffix = (SUFFIX_EN if english else SUFFIX)[wish.environment]
+    return {
+        "name": (wish.use.name_en if english else wish.use.name) + suffix,
+        "partner": site.partner.public_id,
+        "partner_kind": site.partner.kind,
+        "workspace": site.workspaces[len(wish.use.scopes) % len(site.workspaces)].public_id,
+        "recipient": site.technical.public_id,
+        "consent_contact": site.consent.public_id if site.consent else "",
+        "purpose": wish.use.purpose_en if english else wish.use.purpose,
+    }
+
+
+def _agreed(contract: Contract | None) -> dict[str, Any]:
+    return {
+        "contract": contract.public_id if contract else "",
+        "monthly_amount_jpy": contract.monthly_amount_jpy if contract else 0,
+        "contract_starts_on": contract.starts_on.isoformat() if contract else "",
+        "contract_ends_on": contract.ends_on.isoformat() if contract else "",
+        "licence_level": contract.licence_level if contract else "",
+        "terms_version": contract.terms_version if contract else "",
+        "licence_checklist": LICENCE_CHECKLIST if contract else (),
+    }
+
+
+def _what(wish: Wish) -> dict[str, Any]:
+    use, live = wish.use, wish.environment == "live"
+    return {
+        "products": tuple(dict.fromkeys(scope.partition(":")[0] for scope in use.scopes)),
+        "scopes": use.scopes,
+        "model_names": use.models,
+        "feature_names": use.features,
+        "environment": wish.environment,
+        "purpose_category": use.category,
+        "ip_ranges": (wish.place.network,) if live else (),
+    }
+
+
+def _how_much(wish: Wish, *, internal: bool) -> dict[str, Any]:
+    revenue = wish.use.category == "revenue"
+    plan = "internal" if internal else "premium" if revenue else "partner"
+    rpm, rph = {"partner": (100, 1_000), "premium": (300, 10_000), "internal": (200, 5_000)}[plan]
+    return {
+        "plan": plan,
+        "sla_latency_ms": 500 if revenue else None,
+        "sla_success_percent": "99" if revenue else "",
+        "rpm": rpm,
+        "rph": rph,
+        "burst": 60 if revenue else 20,
+        "concurrency": 30 if revenue else 10,
+        "monthly_budget_usd": "",
+        "budget_thresholds": (),
+        "suspend_at_budget": False,
+        "billing_contact": "",
+    }
 
 
 def _contract_for(site: Site, use: Use, now: datetime) -> Contract | None:

@@ -87,13 +87,7 @@ def change_partner(
     partner = Partner.objects.select_for_update().get(pk=partner.pk)
     require_fresh(partner, PARTNER_FIELDS, seen)
     _check(kind, name, corporate_number, partner)
-    if kind != partner.kind and (partner.keys.exists() or partner.requests.exists()):
-        # The kind decides whose consent a key needs (A1): it can't change under keys that were approved.
-        raise Invalid(_("The kind can't be changed any more: there are keys or requests."), field="kind")
-    if partner.is_active and not is_active and partner.keys.exclude(status__in=ENDED_KEY_STATES).exists():
-        raise Invalid(
-            _("There are keys that still work. Revoke them before you end the partner."), field="is_active"
-        )
+    _check_dependants(partner, kind, is_active=is_active)
     changes: dict[str, object] = {
         "kind": kind,
         "name": name,
@@ -115,6 +109,16 @@ def change_partner(
         now=now,
     )
     return partner
+
+
+def _check_dependants(partner: Partner, kind: str, *, is_active: bool) -> None:
+    if kind != partner.kind and (partner.keys.exists() or partner.requests.exists()):
+        # The kind decides whose consent a key needs (A1): it can't change under keys that were approved.
+        raise Invalid(_("The kind can't be changed any more: there are keys or requests."), field="kind")
+    if partner.is_active and not is_active and partner.keys.exclude(status__in=ENDED_KEY_STATES).exists():
+        raise Invalid(
+            _("There are keys that still work. Revoke them before you end the partner."), field="is_active"
+        )
 
 
 def _check(kind: str, name: str, corporate_number: str, partner: Partner | None = None) -> None:
