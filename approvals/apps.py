@@ -4,12 +4,15 @@ from django.apps import AppConfig
 
 
 class ApprovalsConfig(AppConfig):
-    """Tells the outbox of the mails about requests."""
+    """Tells the outbox of the mails about requests, and the navigation of the number that waits."""
 
     name = "approvals"
 
     def ready(self) -> None:
-        """Register the builders of approvals.mails."""
+        """Register the builders of approvals.mails and the counter."""
+        from accounts.navigation import register_counter
         from approvals.mails import register_mails
+        from approvals.selectors.requests import count_waiting
 
         register_mails()
+        register_counter("approvals:request-list", count_waiting)

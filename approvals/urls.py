@@ -1,7 +1,21 @@
 """URLs of requests, approvals, and of the public pages that mail links lead to. Included at the root."""
 
-from django.urls import URLPattern
+from django.urls import include, path
+
+from approvals.views import drafts, requests
 
 app_name = "approvals"
 
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("", include("approvals.decision_urls")),
+    path("requests/", requests.request_list, name="request-list"),
+    path("requests/new/", drafts.request_new, name="request-new"),
+    path("requests/<str:number>/", requests.request_detail, name="request-detail"),
+    path("requests/<str:number>/edit/", drafts.request_edit, name="request-edit"),
+    path("requests/<str:number>/path/", drafts.request_path_panel, name="request-path-panel"),
+    path("requests/<str:number>/withdraw/", requests.request_withdraw, name="request-withdraw"),
+    path("requests/<str:number>/copy/", requests.request_copy, name="request-copy"),
+    # Panels of other apps' pages.
+    path("requests/of-key/<str:number>/", requests.key_approvals, name="key-approvals-panel"),
+    path("requests/of-partner/<str:number>/", requests.partner_requests, name="partner-requests-panel"),
+]

@@ -2,15 +2,19 @@
 
 from django.urls import include, path
 
+from approvals.views.home import home
 from core import views
 
 urlpatterns = [
+    path("", home, name="home"),
     path("healthz", views.healthz, name="healthz"),
     path("readyz", views.readyz, name="readyz"),
     path("sign-in/", include("accounts.sign_in_urls")),
     path("accounts/", include("accounts.urls")),
     path("partners/", include("partners.urls")),
     path("", include("keys.urls")),
+    path("", include("approvals.urls")),
+    path("gateways/", include("verifier.urls")),
     path("audit/", include("audit.urls")),
     path("notifications/", include("notifications.urls")),
 ]

@@ -23,7 +23,7 @@ NONE = "—"
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One term. `value` for one line, `items` for several (scopes, addresses); `field` is its name in KeyTerms."""
+    """One term: `value` for one line, `items` for several. `field` is its name in KeyTerms."""
 
     field: str
     label: str | Promise
@@ -138,7 +138,9 @@ def _limits(terms: KeyTerms, registry: Registry) -> list[Fact]:
         Fact("monthly_budget_usd", _("Monthly budget"), money_text(Decimal(terms.monthly_budget_usd), "USD")),
         Fact("budget_thresholds", _("Warned at"), thresholds or NONE),
         Fact("suspend_at_budget", _("Suspended at the budget's end"), _yes(terms.suspend_at_budget)),
-        Fact("billing_contact", _("Told about costs"), _person(registry.billing_contact, terms.billing_contact)),
+        Fact(
+            "billing_contact", _("Told about costs"), _person(registry.billing_contact, terms.billing_contact)
+        ),
     ]
 
 
@@ -175,5 +177,3 @@ def _yes(flag: bool) -> str:
 
 def _day(text: str) -> str:
     return date_text(date.fromisoformat(text)) if text else NONE
-
-

@@ -98,7 +98,14 @@ def _draft(
 
 @transaction.atomic
 def save_draft(
-    *, actor: Actor, by: User, request: Request, version: int, draft: dict[str, Any], title: str, now: datetime
+    *,
+    actor: Actor,
+    by: User,
+    request: Request,
+    version: int,
+    draft: dict[str, Any],
+    title: str,
+    now: datetime,
 ) -> Request:
     """Keep the form as it is, complete or not; nothing is checked and nobody is asked (R1).
 
@@ -110,7 +117,9 @@ def save_draft(
     request.draft = draft
     request.title = title[:120]
     _bump(request, now, "draft", "title")
-    record(Action.REQUEST_EDITED, actor=actor, objects=_objects(request), payload={"fields": changed}, now=now)
+    record(
+        Action.REQUEST_EDITED, actor=actor, objects=_objects(request), payload={"fields": changed}, now=now
+    )
     return request
 
 
@@ -240,8 +249,10 @@ def _require_may_request(by: User) -> None:
 
 
 def _lock(request: Request, *, by: User, version: int, states: list[Request.State]) -> Request:
-    locked = Request.objects.select_for_update(of=("self",)).select_related("partner", "requester").get(
-        pk=request.pk
+    locked = (
+        Request.objects.select_for_update(of=("self",))
+        .select_related("partner", "requester")
+        .get(pk=request.pk)
     )
     require_requester(by, locked)
     if locked.state not in states:

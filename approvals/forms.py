@@ -1,0 +1,457 @@
+"""The form of a request (R1). What it finds wrong is what the service would find: keys.terms_check."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.http import QueryDict
+from django.utils.datastructures import MultiValueDict
+from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import format_lazy
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from approvals.selectors.options import Options, name_of
+from approvals.wording import LICENCE_POINTS
+from core.fields import CidrListField, DateField, LineField, ParagraphField, UsdField, WholeNumberField
+from core.wording import date_text, money_text
+from keys.models import ApiProduct, EndOfLife, Environment, Plan, PurposeCategory, RotationClass, Scope
+from keys.terms import KeyTerms
+from keys.terms_check import LONGEST_LIFE_DAYS, SLA_LATENCY_MS, SLA_SUCCESS_PERCENT, Registry, find_problems
+from partners.models import Contact, Contract
+
+THRESHOLDS = (50, 80, 90, 100)
+LONGEST_TEXT = 20_000
+BELOW = ("scopes", "model_names", "feature_names")
+# The wording of a choice: what it is, and what that means.
+PURPOSES = {
+    PurposeCategory.REVENUE: _("The partner earns money with it; an SLA is agreed."),
+    PurposeCategory.INTEGRATION: _("Their system talks to ours."),
+    PurposeCategory.ANALYTICS: _("They count and compare."),
+    PurposeCategory.RIGHTS_HOLDER: _("A star or an office looks at their own data."),
+    PurposeCategory.INTERNAL: _("Our own teams' work."),
+    PurposeCategory.EVALUATION: _("To look and try, with an end."),
+}
+ENVIRONMENTS = {
+    Environment.LIVE: _("Real data, real customers."),
+    Environment.TEST: _("Checks before a release."),
+    Environment.DEV: _("While something is being built."),
+}
+ENDS = {
+    EndOfLife.EXPIRE: _("Afterwards it refuses."),
+    EndOfLife.RENEW: _("Up to the contract's end."),
+    EndOfLife.REPLACE: _("A successor is asked for in time."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One box below a product."""
+
+    value: str
+    name: str
+    is_on: bool
+    scope: Scope | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProductGroup:
+    """An API product in the form."""
+
+    product: ApiProduct
+    name: str
+    is_chosen: bool
+    scopes: list[Tick]
+    models: list[Tick]
+    features: list[Tick]
+
+
+class SlaPercentField(UsdField):
+    """A share in per cent with up to two decimals, 100 at most; cleaned to Decimal."""
+
+    def to_python(self, value: Any) -> Any:
+        """The usual, without a per cent sign."""
+        return super().to_python(
+            value.replace("%", "").replace("％", "") if isinstance(value, str) else value
+        )
+
+    def validate(self, value: Any) -> None:
+        """The usual, and the range."""
+        super().validate(value)
+        if value is not None and not 0 < value <= 100:
+            raise forms.ValidationError(_("Write a share between 0 and 100, for example 99 or 99.5."))
+
+    def prepare_value(self, value: Any) -> Any:
+        """`99` or `99.5` for the Decimal."""
+        return f"{value.normalize():f}" if isinstance(value, Decimal) else value
+
+
+class RequestForm(forms.Form):
+    """All that a key is asked to be. After `full_clean` it has `terms` and `registry`, whole or not."""
+
+    name = LineField(
+        label=_("Name of the key"),
+        max_length=120,
+        help_text=_("What it is for, in a few words. It stands in every list and mail."),
+    )
+    workspace = forms.ChoiceField(
+        label=_("Workspace"), help_text=_("The partner's project; the key works in this one only.")
+    )
+    recipient = forms.ChoiceField(
+        label=_("Receives the key"),
+        help_text=_("Gets the link by mail and sees the key once. We never see it."),
+    )
+    consent_contact = forms.ChoiceField(
+        label=_("Gives the rights-holder's consent"),
+        help_text=_("Is asked by mail, at the registered address."),
+    )
+    products = forms.MultipleChoiceField(label=_("API products"), widget=forms.CheckboxSelectMultiple)
+    scopes = forms.MultipleChoiceField(label=_("Scopes"), widget=forms.CheckboxSelectMultiple)
+    model_names = forms.MultipleChoiceField(
+        label=_("Models"), widget=forms.CheckboxSelectMultiple, required=False
+    )
+    feature_names = forms.MultipleChoiceField(
+        label=_("Features"), widget=forms.CheckboxSelectMultiple, required=False
+    )
+    purpose_category = forms.ChoiceField(label=_("Purpose"), widget=forms.RadioSelect)
+    purpose = ParagraphField(
+        label=_("What exactly for"),
+        max_length=4_000,
+        help_text=_(
+            "Who calls, from which service, to do what. The approvers, and a rights-holder, read this."
+        ),
+    )
+    sla_latency_ms = WholeNumberField(
+        label=_("Agreed response time"), required=False, min_value=1, max_value=600_000
+    )
+    sla_success_percent = SlaPercentField(label=_("Agreed success rate"), required=False)
+    environment = forms.ChoiceField(
+        label=_("Environment"),
+        widget=forms.RadioSelect,
+        help_text=_("A key has one environment. Ask for one key for each that you need."),
+    )
+    contract = forms.ChoiceField(label=_("Contract"), widget=forms.RadioSelect, required=False)
+    licence_checklist = forms.MultipleChoiceField(
+        label=_("Data-licence checklist"),
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+        help_text=_("Confirm every point; legal relies on it."),
+    )
+    plan = forms.ChoiceField(label=_("Plan"), widget=forms.RadioSelect)
+    plan_before = forms.CharField(widget=forms.HiddenInput, required=False, max_length=40)
+    rpm = WholeNumberField(label=_("Requests a minute"), min_value=1, max_value=10_000_000)
+    rph = WholeNumberField(label=_("Requests an hour"), min_value=1, max_value=100_000_000)
+    burst = WholeNumberField(
+        label=_("Burst"),
+        max_value=10_000_000,
+        help_text=_("More at once than the minute allows; 0 is no limit."),
+    )
+    concurrency = WholeNumberField(
+        label=_("At the same time"),
+        max_value=1_000_000,
+        help_text=_("Calls that run side by side; 0 is no limit."),
+    )
+    monthly_budget_usd = UsdField(
+        label=_("Monthly budget"), required=False, help_text=_("Left empty: costs are counted, not limited.")
+    )
+    billing_contact = forms.ChoiceField(label=_("Is told about costs"), required=False)
+    budget_thresholds = forms.MultipleChoiceField(
+        label=_("Warn at"),
+        choices=[(str(share), f"{share} %") for share in THRESHOLDS],
+        widget=forms.CheckboxSelectMultiple,
+        required=False,
+    )
+    suspend_at_budget = forms.BooleanField(
+        label=_("Suspend the key when the budget is used up"), required=False
+    )
+    ip_ranges = CidrListField(
+        label=_("Addresses that call"),
+        required=False,
+        max_items=100,
+        help_text=_(
+            "One a line, like 203.0.113.7 or 203.0.113.0/24. Left empty, the key works from anywhere."
+        ),
+    )
+    rotation_days = forms.TypedChoiceField(label=_("Rotation class"), widget=forms.RadioSelect, coerce=int)
+    expires_on = DateField(label=_("Last day"))
+    auto_renew = forms.BooleanField(label=_("Renew by itself while the contract covers it"), required=False)
+    end_of_life = forms.ChoiceField(label=_("At its end"), widget=forms.RadioSelect)
+
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        options: Options,
+        today: date,
+        now: datetime,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(data, **arguments)
+        self.options, self.now = options, now
+        self.contracts = {contract.public_id: contract for contract in options.contracts}
+        self._offer_people()
+        self._offer_choices()
+        last = min([today + timedelta(days=LONGEST_LIFE_DAYS), *(c.ends_on for c in options.contracts)])
+        self.fields["expires_on"].help_text = format_lazy(
+            _("The key works on this day, too. A year at most, never past the contract: {day} fits."),
+            day=last.isoformat(),
+        )
+        if self._typed("purpose_category") == PurposeCategory.REVENUE:
+            self.fields["sla_latency_ms"].required = self.fields["sla_success_percent"].required = True
+
+    # --- what can be chosen --------------------------------------------------------------------------
+
+    def _offer_people(self) -> None:
+        options = self.options
+        self._select("workspace", [(w.public_id, f"{w.name} ({w.code})") for w in options.workspaces])
+        self._select("recipient", _people(options.contacts_for(Contact.Purpose.TECHNICAL)))
+        self._select("billing_contact", _people(options.contacts_for(Contact.Purpose.BILLING)))
+        if options.partner.needs_consent:
+            self._select("consent_contact", _people(options.contacts_for(Contact.Purpose.CONSENT)))
+        else:
+            del self.fields["consent_contact"]
+
+    def _select(self, name: str, choices: list[tuple[str, Any]]) -> None:
+        # Where there is one only, it is chosen; a second one has to be chosen by a person.
+        empty = [] if len(choices) == 1 and name != "billing_contact" else [("", "---------")]
+        self._choose(name, [*empty, *choices])
+
+    def _choose(self, name: str, choices: list[tuple[Any, Any]]) -> None:
+        field = self.fields[name]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = choices
+
+    def _offer_choices(self) -> None:
+        options = self.options
+        self._choose("products", [(product.code, name_of(product)) for product in options.products])
+        self._choose("scopes", [(scope.code, name_of(scope)) for scope in options.scopes()])
+        for name in ("model_names", "feature_names"):
+            offered = {item for product in options.products for item in getattr(product, name)}
+            self._choose(name, [(item, item) for item in sorted(offered)])
+        self._choose("purpose_category", [(p.value, _card(p.label, text)) for p, text in PURPOSES.items()])
+        self._choose("environment", [(e.value, _card(e.label, text)) for e, text in ENVIRONMENTS.items()])
+        self._choose("end_of_life", [(e.value, _card(e.label, text)) for e, text in ENDS.items()])
+        self._choose("rotation_days", list(RotationClass.choices))
+        self._choose("licence_checklist", list(LICENCE_POINTS.items()))
+        self._choose("plan", [(plan.code, _plan_card(plan)) for plan in options.plans])
+        contracts: list[tuple[str, Any]] = [(c.public_id, _contract_card(c)) for c in options.contracts]
+        if any(plan.is_internal for plan in options.plans):
+            nothing = _card(_("No contract"), _("An internal team on the Internal plan needs none."))
+            contracts.append(("", nothing))
+        self._choose("contract", contracts)
+
+    def product_groups(self) -> list["ProductGroup"]:
+        """Each API product with what can be chosen below it, and what is."""
+        ticked = {name: _values(self[name].value()) for name in ("products", *BELOW)}
+        return [
+            ProductGroup(
+                product=product,
+                name=name_of(product),
+                is_chosen=product.code in ticked["products"],
+                scopes=[
+                    Tick(scope.code, name_of(scope), scope.code in ticked["scopes"], scope)
+                    for scope in product.scopes.all()
+                ],
+                models=[Tick(name, name, name in ticked["model_names"]) for name in product.model_names],
+                features=[
+                    Tick(name, name, name in ticked["feature_names"]) for name in product.feature_names
+                ],
+            )
+            for product in self.options.products
+        ]
+
+    # --- reading it ------------------------------------------------------------------------------------
+
+    def clean(self) -> dict[str, Any]:
+        """Build the terms and put each of their problems beside its field."""
+        broken = set(self.errors)
+        for field, sentence in find_problems(self.terms, self.registry, now=self.now):
+            target = field if field in self.fields else None
+            if target is None or target not in broken:
+                self.add_error(target, sentence)  # type: ignore[arg-type]  # the stubs know no lazy text
+        return self.cleaned_data
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The rows that the terms name."""
+        return Registry.read(self.terms)
+
+    @cached_property
+    def terms(self) -> KeyTerms:
+        """The terms as far as they can be read, the rest empty. The contract's figures are its own."""
+        get = self.cleaned_data.get
+        partner = self.options.partner
+        contract = self.contracts.get(get("contract") or "")
+        products = tuple(get("products") or ())
+        last_day: date | None = get("expires_on")
+        return KeyTerms(
+            name=get("name") or "",
+            partner=partner.public_id,
+            partner_kind=partner.kind,
+            workspace=get("workspace") or "",
+            recipient=get("recipient") or "",
+            consent_contact=get("consent_contact") or "",
+            plan=get("plan") or "",
+            products=products,
+            scopes=self._chosen_under("scopes", products),
+            model_names=self._chosen_under("model_names", products),
+            feature_names=self._chosen_under("feature_names", products),
+            environment=get("environment") or "",
+            purpose_category=get("purpose_category") or "",
+            purpose=get("purpose") or "",
+            rpm=get("rpm") or 0,
+            rph=get("rph") or 0,
+            burst=get("burst") or 0,
+            concurrency=get("concurrency") or 0,
+            ip_ranges=tuple(get("ip_ranges") or ()),
+            rotation_days=get("rotation_days") or 0,
+            expires_on=last_day.isoformat() if last_day else "",
+            auto_renew=bool(get("auto_renew")),
+            end_of_life=get("end_of_life") or "",
+            **self._contract_terms(contract),
+            **self._money_terms(),
+        )
+
+    def _contract_terms(self, contract: Contract | None) -> dict[str, Any]:
+        return {
+            "contract": contract.public_id if contract else "",
+            "monthly_amount_jpy": contract.monthly_amount_jpy if contract else 0,
+            "contract_starts_on": contract.starts_on.isoformat() if contract else "",
+            "contract_ends_on": contract.ends_on.isoformat() if contract else "",
+            "licence_level": contract.licence_level if contract else "",
+            "terms_version": contract.terms_version if contract else "",
+            "licence_checklist": tuple(self.cleaned_data.get("licence_checklist") or ()) if contract else (),
+        }
+
+    def _money_terms(self) -> dict[str, Any]:
+        get = self.cleaned_data.get
+        budget = get("monthly_budget_usd")
+        is_revenue = get("purpose_category") == PurposeCategory.REVENUE
+        percent = get("sla_success_percent") if is_revenue else None
+        return {
+            "monthly_budget_usd": f"{budget:.2f}" if budget else "",
+            "budget_thresholds": tuple(int(share) for share in get("budget_thresholds") or ())
+            if budget
+            else (),
+            "suspend_at_budget": bool(budget and get("suspend_at_budget")),
+            "billing_contact": get("billing_contact") or "",
+            "sla_latency_ms": get("sla_latency_ms") if is_revenue else None,
+            "sla_success_percent": f"{percent.normalize():f}" if percent else "",
+        }
+
+    def _chosen_under(self, name: str, products: tuple[str, ...]) -> tuple[str, ...]:
+        """What was ticked below a chosen product; ticks below one that was let go count no more."""
+        offered: set[str] = set()
+        for product in self.options.products:
+            if product.code in products:
+                scopes = [scope.code for scope in product.scopes.all()]
+                offered.update(scopes if name == "scopes" else getattr(product, name))
+        return tuple(item for item in self.cleaned_data.get(name) or () if item in offered)
+
+    def _typed(self, name: str) -> Any:
+        return self.data.get(name, "") if self.is_bound else self.initial.get(name, "")
+
+    # --- drafts -----------------------------------------------------------------------------------------
+
+    @classmethod
+    def draft_from(cls, data: QueryDict) -> dict[str, Any]:
+        """What was typed, as it was typed, right or wrong: texts, and lists where several can be chosen."""
+        draft: dict[str, Any] = {}
+        for name, field in cls.base_fields.items():
+            if isinstance(field, forms.MultipleChoiceField):
+                draft[name] = [_storable(item) for item in data.getlist(name)]
+            else:
+                draft[name] = _storable(data.get(name, ""))
+        return draft
+
+    @classmethod
+    def initial_from(cls, draft: Mapping[str, Any]) -> dict[str, Any]:
+        """A draft as initial values: the form shows it without judging it."""
+        return {name: draft[name] for name in cls.base_fields if name in draft}
+
+    @classmethod
+    def data_from(cls, draft: Mapping[str, Any]) -> "MultiValueDict[str, Any]":
+        """A draft as if it had been posted."""
+        values = {name: value if isinstance(value, list) else [value] for name, value in draft.items()}
+        # An empty text posted for a tick box would count as ticked.
+        return MultiValueDict({name: value for name, value in values.items() if value != [""]})
+
+    @staticmethod
+    def first_values(options: Options) -> dict[str, Any]:
+        """What a new form begins with: the first plan's defaults, small on purpose (R1)."""
+        values: dict[str, Any] = {
+            "sla_latency_ms": SLA_LATENCY_MS,
+            "sla_success_percent": SLA_SUCCESS_PERCENT,
+            "budget_thresholds": [str(share) for share in THRESHOLDS],
+            "suspend_at_budget": "on",
+            "end_of_life": EndOfLife.EXPIRE.value,
+        }
+        if len(options.contracts) == 1:
+            values["contract"] = options.contracts[0].public_id
+        plan = next(iter(options.plans), None)
+        return values | ({"plan": plan.code, **limits_of(plan)} if plan else {})
+
+
+def limits_of(plan: Plan) -> dict[str, Any]:
+    """The limits that a plan gives unasked, as the form's fields have them."""
+    return {
+        "plan_before": plan.code,
+        "rpm": plan.default_rpm,
+        "rph": plan.default_rph,
+        "burst": plan.default_burst,
+        "concurrency": plan.default_concurrency,
+        "rotation_days": plan.default_rotation_days,
+    }
+
+
+def is_too_long(draft: Mapping[str, Any]) -> bool:
+    """Whether somebody pasted what no draft should keep."""
+    return any(len(str(value)) > LONGEST_TEXT for value in draft.values())
+
+
+def _storable(text: str) -> str:
+    # PostgreSQL keeps no NUL in a text; nobody types one.
+    return text.replace("\x00", "").replace("\r\n", "\n")
+
+
+def _values(value: Any) -> set[str]:
+    return set(map(str, value)) if isinstance(value, (list, tuple)) else set()
+
+
+def _people(contacts: list[Contact]) -> list[tuple[str, Any]]:
+    return [(contact.public_id, f"{contact.name} <{contact.email}>") for contact in contacts]
+
+
+def _card(label: Any, text: Any) -> SafeString:
+    return format_html("<span>{}<small>{}</small></span>", label, text)
+
+
+def _plan_card(plan: Plan) -> SafeString:
+    usual = gettext("%(rpm)s a minute, %(rph)s an hour; at most %(most)s a minute") % {
+        "rpm": f"{plan.default_rpm:,}",
+        "rph": f"{plan.default_rph:,}",
+        "most": f"{plan.max_rpm:,}",
+    }
+    return format_html(
+        "<span>{}<small>{}</small><small>{}</small></span>", plan.name, plan.get_level_display(), usual
+    )
+
+
+def _contract_card(contract: Contract) -> SafeString:
+    amount = gettext("%(amount)s a month") % {"amount": money_text(contract.monthly_amount_jpy)}
+    period = f"{date_text(contract.starts_on)} – {date_text(contract.ends_on)}"
+    terms = gettext("Terms of use %(version)s") % {"version": contract.terms_version}
+    return format_html(
+        '<span><b>{}</b> {}<small>{}</small><small>{} · {}</small><small class="mono">{}</small></span>',
+        amount,
+        contract.title,
+        period,
+        contract.get_licence_level_display(),
+        terms,
+        contract.public_id,
+    )

@@ -1,0 +1,29 @@
+"""The words of approvals in templates: `{% load approvals %}`."""
+
+from django import template
+from django.utils.functional import Promise
+
+from approvals.models import Decision
+from approvals.wording import WHY, WHY_NOT
+
+register = template.Library()
+
+
+@register.filter
+def why_text(code: str) -> str | Promise:
+    """Why a step is asked for, from its code."""
+    return WHY.get(code, "")
+
+
+@register.filter
+def why_not_text(code: str) -> str | Promise:
+    """Why the reader may not decide, from its code."""
+    return WHY_NOT.get(code, "")
+
+
+@register.filter
+def decided_by(decision: Decision) -> str:
+    """The name of whoever decided: a member of staff or a contact."""
+    person = decision.staff or decision.contact
+    assert person is not None  # approvals_decision_one_person
+    return person.name

@@ -1,0 +1,246 @@
+"""Making a request: the partner, the form, and beside it which approvals it will need (R1, R2)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.access import require, signed_in
+from accounts.roles import Permission
+from approvals.access import find_request, require_requester
+from approvals.forms import RequestForm, is_too_long, limits_of
+from approvals.models import Request
+from approvals.selectors.options import Options
+from approvals.selectors.preview import Preview, preview_path
+from approvals.services.requests import save_draft, start_draft, submit_request
+from core.actors import actor_of
+from core.errors import Conflict, Invalid
+from keys.terms import office_day
+from partners.access import find_partner
+from partners.selectors import list_partners
+
+# What a draft may lack that stands elsewhere: kept first, then added, then back to the form.
+DETOURS = {
+    "add-contract": "partners:contract-add",
+    "add-contact": "partners:contact-add",
+    "add-workspace": "partners:workspace-add",
+}
+
+
+@require_http_methods(["GET", "POST"])
+@require(Permission.MAKE_REQUESTS)
+def request_new(request: HttpRequest) -> HttpResponse:
+    """Choose whom the key is for; the draft begins with the POST."""
+    user = signed_in(request)
+    if request.method == "POST":
+        partner = find_partner(user, request.POST.get("partner", ""))
+        draft = start_draft(actor=actor_of(request), by=user, partner=partner, now=timezone.now())
+        return redirect("approvals:request-edit", number=draft.public_id)
+    number, text = request.GET.get("partner", ""), request.GET.get("q", "")
+    context = {
+        "chosen": find_partner(user, number) if number else None,
+        "text": text,
+        "found": list_partners(text=text, cursor=request.GET.get("cursor", "")),
+    }
+    return render(request, "approvals/request_new.html", context)
+
+
+@require_http_methods(["GET", "POST"])
+@require(Permission.MAKE_REQUESTS)
+def request_edit(request: HttpRequest, number: str) -> HttpResponse:
+    """The form: saved as it is, or submitted when it is whole."""
+    draft = find_request(signed_in(request), number)
+    require_requester(signed_in(request), draft)
+    if request.method == "POST":
+        return _answer(request, draft)
+    if draft.state != Request.State.DRAFT:
+        return redirect("approvals:request-detail", number=number)
+    return _form_page(request, draft, _shown(draft, draft.draft))
+
+
+def _answer(request: HttpRequest, draft: Request) -> HttpResponse:
+    typed = RequestForm.draft_from(request.POST)
+    if draft.state != Request.State.DRAFT or str(draft.version) != request.POST.get("version"):
+        sentence = _("This draft was changed meanwhile, perhaps in another window. Nothing was overwritten.")
+        return _stale_page(request, draft, typed, sentence)
+    try:
+        if request.POST.get("action") == "submit":
+            return _submit(request, draft, typed)
+        return _save(request, draft, typed)
+    except Conflict as conflict:
+        draft.refresh_from_db()
+        return _stale_page(request, draft, typed, conflict.message)
+
+
+def _save(request: HttpRequest, draft: Request, typed: dict[str, Any]) -> HttpResponse:
+    if is_too_long(typed):
+        form = _form(draft, request.POST)
+        form.full_clean()
+        form.add_error(None, gettext("One of the texts is too long to be kept. Shorten it first."))
+        return _form_page(request, draft, form, status=422)
+    saved = save_draft(
+        actor=actor_of(request),
+        by=signed_in(request),
+        request=draft,
+        version=draft.version,
+        draft=typed,
+        title=typed["name"].strip(),
+        now=timezone.now(),
+    )
+    detour = DETOURS.get(request.POST.get("action", ""))
+    back = reverse("approvals:request-edit", args=[saved.public_id])
+    if detour:
+        target = reverse(detour, args=[draft.partner.public_id])
+        return HttpResponseRedirect(f"{target}?{urlencode({'next': back})}")
+    messages.success(request, gettext("The draft is saved. Nobody has been asked yet."))
+    return HttpResponseRedirect(back)
+
+
+def _submit(request: HttpRequest, draft: Request, typed: dict[str, Any]) -> HttpResponse:
+    form = _form(draft, request.POST)
+    if not form.is_valid():
+        return _form_page(request, draft, form, status=422)
+    try:
+        submit_request(
+            actor=actor_of(request),
+            by=signed_in(request),
+            request=draft,
+            version=draft.version,
+            terms=form.terms,
+            draft=typed,
+            now=timezone.now(),
+        )
+    except Invalid as problem:  # something that the form leans on changed between its check and the lock
+        form.add_error(problem.field if problem.field in form.fields else None, str(problem.message))
+        return _form_page(request, draft, form, status=422)
+    messages.success(request, gettext("The request is submitted; the first approver was asked by mail."))
+    return redirect("approvals:request-detail", number=draft.public_id)
+
+
+@require_POST
+@require(Permission.MAKE_REQUESTS)
+def request_path_panel(request: HttpRequest, number: str) -> HttpResponse:
+    """The panel beside the form, for what is typed now; changes nothing (R2)."""
+    draft = find_request(signed_in(request), number)
+    require_requester(signed_in(request), draft)
+    form = _form(draft, request.POST)
+    limits = _limits_of_new_plan(form)
+    if limits:
+        form = _form(draft, _replaced(request.POST, limits))
+    context = {"panel": _panel(draft, form), "record": draft, "form": form, "fresh_limits": bool(limits)}
+    return render(request, "approvals/partials/_path_answer.html", context)
+
+
+def _limits_of_new_plan(form: RequestForm) -> dict[str, Any]:
+    """The limits of a plan that was just chosen, unless somebody typed limits of their own."""
+    form.full_clean()
+    plans = {plan.code: plan for plan in form.options.plans}
+    plan, before = plans.get(form.terms.plan), plans.get(form.data.get("plan_before", ""))
+    if plan is None or plan == before:
+        return {}
+    names = ("rpm", "rph", "burst", "concurrency")
+    if before and any(limits_of(before)[name] != getattr(form.terms, name) for name in names):
+        return {}
+    return {
+        name: f"{value:,}" if isinstance(value, int) else value for name, value in limits_of(plan).items()
+    }
+
+
+def _replaced(data: QueryDict, values: Mapping[str, Any]) -> QueryDict:
+    copy = data.copy()
+    for name, value in values.items():
+        copy[name] = value
+    return copy
+
+
+# --- pieces ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """What stands beside the form: the path to come, and what is still missing (R2)."""
+
+    preview: Preview
+    missing: Sequence[tuple[str, str | Promise]]
+
+
+def _panel(draft: Request, form: RequestForm) -> Panel:
+    form.full_clean()
+    preview = preview_path(form.terms, form.registry, requester=draft.requester, now=form.now)
+    missing = [
+        (form[name].id_for_label or form[name].auto_id, form.fields[name].label or "")
+        for name in form.errors
+        if name in form.fields
+    ]
+    return Panel(preview=preview, missing=missing)
+
+
+def _form(draft: Request, data: Any = None, **arguments: Any) -> RequestForm:
+    now = timezone.now()
+    today = office_day(now)
+    options = Options.read(draft.partner, today=today)
+    return RequestForm(data, options=options, today=today, now=now, **arguments)
+
+
+def _shown(draft: Request, values: Mapping[str, Any]) -> RequestForm:
+    """The form with a draft's values, not judged; a new draft begins with the plan's small limits."""
+    form = _form(draft)
+    form.initial = RequestForm.initial_from(values) or RequestForm.first_values(form.options)
+    return form
+
+
+def _form_page(
+    request: HttpRequest, draft: Request, form: RequestForm, *, status: int = 200, **context: Any
+) -> HttpResponse:
+    judged = form if form.is_bound else _form(draft, RequestForm.data_from(form.initial))
+    context |= {"record": draft, "form": form, "panel": _panel(draft, judged)}
+    return render(request, "approvals/request_edit.html", context, status=status)
+
+
+def _stale_page(
+    request: HttpRequest, draft: Request, typed: dict[str, Any], sentence: str | Promise
+) -> HttpResponse:
+    """409: what was typed stays in the form, what is saved now stands above it, difference by difference."""
+    form = _shown(draft, typed)
+    context: dict[str, Any] = {"conflict": sentence, "differences": _differences(form, draft.draft, typed)}
+    if draft.state == Request.State.DRAFT:
+        return _form_page(request, draft, form, status=409, **context)
+    context["record"] = draft
+    return render(request, "approvals/request_stale.html", context, status=409)
+
+
+def _differences(
+    form: RequestForm, saved: Mapping[str, Any], typed: Mapping[str, Any]
+) -> list[tuple[str | Promise, str, str]]:
+    """`(label, saved, typed)` of each field that differs."""
+    return [
+        (form.fields[name].label or name, _said(form, name, saved.get(name)), _said(form, name, value))
+        for name, value in typed.items()
+        if name in form.fields and name != "plan_before" and (saved.get(name) or "") != (value or "")
+    ]
+
+
+def _said(form: RequestForm, name: str, value: Any) -> str:
+    choices = {str(code): label for code, label in getattr(form.fields[name], "choices", [])}
+    values = value if isinstance(value, list) else [value]
+    if not any(values):
+        return "—"
+    if values == ["on"]:
+        return gettext("Yes")
+    return ", ".join(_plain(choices.get(item, item)) for item in values)
+
+
+def _plain(label: Any) -> str:
+    # A choice drawn as a card has its short name in front of the first small line.
+    text = str(label).replace("<span>", "").split("<small", 1)[0]
+    return text.replace("<b>", "").replace("</b>", "")
