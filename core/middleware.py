@@ -7,12 +7,15 @@ import traceback
 import uuid
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from core.errors import DomainError
 
 logger = logging.getLogger("kagiban.request")
+# What Django itself turns into a 404, a 403 or a 400.
+FORESEEN = (Http404, PermissionDenied, SuspiciousOperation, DomainError)
 REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -54,6 +57,8 @@ class RequestIdMiddleware:
 
         A message may quote what somebody typed, or a row; Django's own request logger is off for its paths.
         """
+        if isinstance(exception, FORESEEN):
+            return
         data = {
             "request_id": getattr(request, "request_id", ""),
             "error": type(exception).__qualname__,
