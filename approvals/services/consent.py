@@ -36,7 +36,7 @@ class CodeCheck:
 
 @transaction.atomic
 def send_code(*, actor: Actor, token: str, now: datetime) -> ConsentCode:
-    """Send eight digits to the contact's registered address; older codes of the link stop working.
+    """Send eight digits to the contact's registered address; of a link's codes only the newest works.
 
     Raises Conflict when the link is not open, or after 5 codes within an hour: a flood helps nobody.
     """
@@ -44,7 +44,6 @@ def send_code(*, actor: Actor, token: str, now: datetime) -> ConsentCode:
     recent = link.codes.filter(created_at__gt=now - timedelta(hours=1)).count()
     if recent >= MAX_CODES_AN_HOUR:
         raise Conflict(_("Too many codes were sent. Try again in an hour."))
-    link.codes.filter(passed_at=None, expires_at__gt=now).update(expires_at=now)
     code = ConsentCode.objects.create(
         link=link, nonce=new_nonce(), created_at=now, expires_at=now + settings.CONSENT_CODE_LIFETIME
     )
@@ -82,9 +81,8 @@ def check_code(*, actor: Actor, token: str, given: str, now: datetime) -> CodeCh
     passed = code_matches(bytes(code.nonce), digits)
     code.n_attempts += 1
     if passed:
-        code.passed_at = now
-        code.expires_at = now  # a code opens the page once
-    code.save(update_fields=["n_attempts", "passed_at", "expires_at"])
+        code.passed_at = now  # a code opens the page once
+    code.save(update_fields=["n_attempts", "passed_at"])
     record(
         Action.CONSENT_CODE_PASSED if passed else Action.CONSENT_CODE_FAILED,
         actor=actor,
@@ -99,7 +97,10 @@ def check_code(*, actor: Actor, token: str, given: str, now: datetime) -> CodeCh
 
 def live_code(link: StepLink, *, now: datetime) -> ConsentCode | None:
     """The code that can be typed now, if any: neither too old, nor used, nor tried too often."""
-    return link.codes.filter(expires_at__gt=now, n_attempts__lt=settings.CONSENT_CODE_ATTEMPTS).first()
+    newest = link.codes.first()
+    if newest is None or newest.passed_at is not None or newest.expires_at <= now:
+        return None
+    return newest if newest.n_attempts < settings.CONSENT_CODE_ATTEMPTS else None
 
 
 def proof_holds(proof: str, link: StepLink, *, now: datetime) -> bool:
