@@ -195,7 +195,7 @@ def _form(draft: Request, data: Any = None, **arguments: Any) -> RequestForm:
 def _shown(draft: Request, values: Mapping[str, Any]) -> RequestForm:
     """The form with a draft's values, not judged; a new draft begins with the plan's small limits."""
     form = _form(draft)
-    form.initial = RequestForm.initial_from(values) or RequestForm.first_values(form.options)
+    form.initial = RequestForm.first_values(form.options) | RequestForm.initial_from(values)
     return form
 
 
