@@ -40,7 +40,7 @@ def let_loose(client: Client, start: str, *, most: int = 120) -> list[str]:
     """Fetch `start`, then every link and every form found on the way, as far as they stay on this host."""
     seen: set[str] = set()
     waiting: list[tuple[str, str, dict[str, str]]] = [("get", start, {}), ("head", start, {})]
-    visited = []
+    visited: list[str] = []
     while waiting and len(visited) < most:
         method, url, data = waiting.pop(0)
         mark = f"{method} {url} {sorted(data)}"

@@ -110,7 +110,7 @@ def test_another_contact(cast: Cast) -> None:
     request = cast.request(cast.star_contract)
     decide(request, cast.pm)
     step = open_step(request)
-    other = cast.star.contacts.exclude(pk=step.contact_id)[0]
+    other = cast.star.contacts.exclude(purposes__contains=["consent"])[0]
     signed = {"signed_name": "X", "signed_capacity": "Y"}
     assert "not ask" in refused(lambda: write_decision(request, step, contact_id=other.pk, **signed))
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from threading import Barrier
 from typing import Any
 
@@ -110,7 +111,7 @@ def test_eight_clicks_are_one_decision_one_event_one_mail(cast: Cast) -> None:
     url = reverse("approvals:link-decide", args=[token])
     data = {"answer": "approve", "digest": bytes(step.revision.digest).hex(), "reason": ""}
     clients = [sign_in(cast.pm) for _number in range(8)]
-    answers = at_once(*[lambda client=client: client.post(url, data) for client in clients])
+    answers = at_once(*[partial(client.post, url, data) for client in clients])
     assert sorted(answer.status_code for answer in answers) == [302] + [409] * 7
     assert decisions_and_events(request) == (1, 1)
     assert Message.objects.filter(kind="step_requested", recipient_ref=cast.legal.public_id).count() == 1
@@ -166,9 +167,7 @@ def test_deciding_against_expiring(cast: Cast) -> None:
         request = cast.request()
         step = open_step(request)
         later = timezone.now() + settings.REQUEST_LIFETIME + timedelta(minutes=1)
-        decided, expired = at_once(
-            answering(step, cast.pm, "reject"), lambda later=later: expire_requests(now=later)
-        )
+        decided, expired = at_once(answering(step, cast.pm, "reject"), partial(expire_requests, now=later))
         request.refresh_from_db()
         if decided == "done":
             assert (request.state, expired) == ("rejected", 0)
@@ -207,9 +206,9 @@ def test_sweeps_beside_decisions_never_stop_them(cast: Cast) -> None:
         later = timezone.now() + settings.STEP_LINK_LIFETIME + timedelta(minutes=1)
         results = at_once(
             answering(step, cast.pm),
-            lambda later=later: expire_links(now=later),
+            partial(expire_links, now=later),
             lambda: watch_steps(now=timezone.now()),
-            lambda token=token, later=later: renew_link(actor=SYSTEM("test"), token=token, now=later),
+            partial(renew_link, actor=SYSTEM("test"), token=token, now=later),
         )
         assert results[0] == "done"
         assert not step.links.filter(used_at=None, died_at=None).exists()
