@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from django.core import signing
@@ -89,11 +90,18 @@ def _read(cursor: str, order: Order) -> tuple[bool, tuple[Any, int] | None]:
     return bool(backwards), (value, int(row_id))
 
 
+class _Encoder(DjangoJSONEncoder):
+    """Django's cuts a time to milliseconds, and a page would then begin with the row that ended the last."""
+
+    def default(self, o: Any) -> Any:
+        return o.isoformat() if isinstance(o, datetime) else super().default(o)
+
+
 class _Serializer:
     """JSON that keeps datetimes, dates and decimals readable by the database."""
 
     def dumps(self, obj: Any) -> bytes:
-        return json.dumps(obj, cls=DjangoJSONEncoder, separators=(",", ":")).encode()
+        return json.dumps(obj, cls=_Encoder, separators=(",", ":")).encode()
 
     def loads(self, data: bytes) -> Any:
         return json.loads(data)
