@@ -1,0 +1,57 @@
+"""Chromium, and the product's processes, for the tests that look at pages as people do."""
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+if TYPE_CHECKING:
+    from tests.browser.people import Visitor
+    from tests.browser.product import Product
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+# pytest reads this file before Django's set-up: what imports models is imported by the fixtures.
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The system's Chromium."""
+    # Playwright runs a loop in this thread, on which Django refuses its (here harmless) blocking queries.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture(scope="module")
+def processes(
+    django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator["Product"]:
+    """Portal, verifier and worker; no longer than a module, because a worker takes the tasks of every test."""
+    from tests.browser.product import running
+
+    with running(tmp_path_factory.mktemp("product")) as product:
+        yield product
+
+
+@pytest.fixture
+def product(processes: "Product", transactional_db: None) -> Iterator["Product"]:
+    """The running product with an empty mailbox."""
+    processes.forget()
+    yield processes
+    processes.settle()
+
+
+@pytest.fixture
+def guests(chromium: Browser, product: "Product") -> Iterator["Visitor"]:
+    """Browsers that visit the running product."""
+    from tests.browser.people import Visitor
+
+    visitor = Visitor(chromium, product.base)
+    yield visitor
+    visitor.close()
+    assert not visitor.troubles
