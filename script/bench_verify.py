@@ -1,7 +1,7 @@
 """`script/bench verify`: warm checks against a fixed answer on the same server, interleaved, by wrk.
 
-One worker on one core; Valkey, PostgreSQL and wrk on the other. 1,000 rotating keys, all limits on, a gateway's
-credential, use counted. Ratios of one run count, not its absolute numbers.
+One worker on one core; Valkey, PostgreSQL and wrk on the other. 1,000 rotating keys, all limits on, a
+gateway's credential, use counted. Ratios of one run count, not its absolute numbers.
 """
 
 import argparse
@@ -92,7 +92,7 @@ _PATHS = {
 
 def _report(results: dict[str, list[Round]]) -> None:
     def middle(name: str, field: str) -> float:
-        return statistics.median(getattr(one, field) for one in results[name])
+        return float(statistics.median(getattr(one, field) for one in results[name]))
 
     floor = middle("floor", "per_second")
     print(f"{'':12}{'req/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'x floor':>9}{'errors':>8}")
@@ -191,7 +191,10 @@ def _wrk_scripts(folder: Path, seeded: dict[str, object]) -> dict[str, Path]:
     gateway, keys = str(seeded["gateway"]), [str(text) for text in seeded["keys"]]  # type: ignore[attr-defined]
     bearer = f"Bearer {gateway}"
     post = 'wrk.format("POST", nil, {["Authorization"]="%s",["Content-Type"]="application/json"}, %s)'
-    ask = 'wrk.format("GET", nil, {["Authorization"]="Bearer %s",["X-Gateway-Credential"]="%s",["X-Forwarded-For"]="203.0.113.9"})'
+    ask = (
+        'wrk.format("GET", nil, {["Authorization"]="Bearer %s",["X-Gateway-Credential"]="%s",'
+        '["X-Forwarded-For"]="203.0.113.9"})'
+    )
     lines = {
         "verify": [post % (bearer, json.dumps(json.dumps(BODY % text))[1:-1].join("''")) for text in keys],
     }

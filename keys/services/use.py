@@ -72,7 +72,7 @@ def record_use(*, batch: str, uses: Iterable[Use], now: datetime) -> bool:
     for use in known:
         if use.code == ALLOWED:
             last[use.key_id] = max(use.minute, last.get(use.key_id, 0))
-    # A minute is all that was counted; its end is nearer to the truth than its beginning, and never too early.
+    # A minute is all that was counted; its end is nearer to the truth than its beginning, never too early.
     times = {
         key_id: min(now, datetime.fromtimestamp((minute + 1) * 60, UTC)) for key_id, minute in last.items()
     }
