@@ -31,7 +31,7 @@ def chromium() -> Iterator[Browser]:
 def processes(
     django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator["Product"]:
-    """Portal, verifier and worker; no longer than a module, because a worker takes the tasks of every test."""
+    """Portal, verifier and worker; for one module only, because a worker takes the tasks of every test."""
     from tests.browser.product import running
 
     with running(tmp_path_factory.mktemp("product")) as product:

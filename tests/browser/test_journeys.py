@@ -25,7 +25,7 @@ from tests.browser.people import (
     sign_in_by_hand,
 )
 from tests.browser.product import Product
-from tests.cast import Cast
+from tests.cast import Cast, decide
 from tests.dataplane import make_gateway
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -228,3 +228,151 @@ def test_a_company_below_the_threshold_from_registration_to_revocation(
     guard.goto(f"/audit/?q={key.public_id}")
     expect(guard.locator("main")).to_contain_text(key.public_id)
     assert text not in guard.content()
+
+
+def submit_request(
+    guests: Visitor, requester: User, partner: Partner, contract: str = "", **options: Any
+) -> Request:
+    """The form, filled and submitted by the requester for a partner of the cast."""
+    page = guests.open("/", requester, **options)
+    begin_request(page, partner.public_id)
+    fill_request(page)
+    if contract:
+        tick(page, "contract", contract)
+    return submit(page)
+
+
+def test_above_the_threshold_the_coo_decides_too_with_a_fresh_second_factor(
+    cast: Cast, product: Product, guests: Visitor
+) -> None:
+    app = give_app(cast.coo)
+    page = guests.open("/", cast.requester, **DESKTOP)
+    begin_request(page, cast.company.public_id)
+    fill_request(page)
+    roles = page.locator("#path-panel ol.path .role")
+    tick(page, "contract", cast.small.public_id)
+    expect(roles).to_have_count(3)
+    tick(page, "contract", cast.edge.public_id)
+    expect(page.locator("#path-panel")).to_contain_text("Ready to submit")
+    expect(roles).to_have_count(3)
+    tick(page, "contract", cast.big.public_id)
+    expect(roles).to_have_count(4)
+    expect(roles.last).to_contain_text("COO")
+    asked = submit(page)
+    approve_by_mail(guests, product, cast.pm)
+    decide(asked, cast.legal)
+    decide(asked, cast.tech)
+
+    url = product.mail_to(cast.coo.email).link("/decide/", "answer=approve")
+    phone = guests.browser(**PHONE)
+    guests.give_session(phone.context, cast.coo, minutes_ago=10)
+    phone.goto(url)
+    answer(phone)
+    phone.wait_for_url("**/second-factor/again/**")
+    assert not asked.decisions.filter(staff=cast.coo).exists()
+    phone.fill("#id_code", code_of(app))
+    phone.click("main form .btn.pri")
+    phone.wait_for_url(url)
+    expect(phone.locator("[name=answer][value=approve]")).to_be_checked()
+    answer(phone)
+    phone.wait_for_url("**/decisions/*")
+    expect(phone.get_by_role("status")).to_contain_text(Key.objects.get().public_id)
+    assert product.mail_to(cast.company.contacts.get().email).link("/collect/")
+
+
+def test_a_rights_holder_consents_on_a_phone_in_japanese(
+    cast: Cast, product: Product, guests: Visitor
+) -> None:
+    star = cast.star.contacts.get(purposes__contains=["consent"])
+    star.language = "ja"
+    star.save(update_fields=["language"])
+    asked = submit_request(guests, cast.requester, cast.star, **DESKTOP)
+    approve_by_mail(guests, product, cast.pm)
+
+    url = product.mail_to(star.email).link("/consent/", "answer=approve")
+    page = guests.open(url, language="ja", **PHONE)
+    assert page.get_attribute("html", "lang") == "ja"
+    assert asked.title not in page.content(), "the terms are for who has the code"
+    assert_fits(page)
+    assert_accessible(page)
+    page.click("main form .btn.pri")
+    code = re.search(r"\b\d{4} ?\d{4}\b", product.mail_to(star.email).text)
+    assert code
+    assert_fits(page)
+    assert_accessible(page)
+    page.fill("#id_code", code[0])
+    page.click("main form .btn.pri")
+    expect(page.locator("main")).to_contain_text(asked.title)
+    assert_fits(page)
+    assert_accessible(page)
+    page.fill("#id_signed_name", "星野 光")
+    page.fill("#id_signed_capacity", "本人")
+    expect(page.locator("[name=answer][value=approve]")).to_be_checked()
+    page.click("#consent .btn.pri")
+    page.wait_for_url("**/receipt/**")
+    expect(page.locator("main")).to_contain_text(asked.public_id)
+    assert_fits(page)
+    assert_accessible(page)
+    decision = asked.decisions.get(contact=star)
+    assert (decision.signed_name, decision.signed_capacity) == ("星野 光", "本人")
+    receipt = guests.open(product.mail_to(star.email).link("/receipt/"), language="ja", **PHONE)
+    expect(receipt.locator("main")).to_contain_text(str(decision.uid))
+    assert "星野" not in receipt.inner_text("main"), "whoever has the address sees no names"
+
+    again = guests.open(url, language="ja", **PHONE)
+    expect(again.locator("[name=answer]")).to_have_count(0)
+    approve_by_mail(guests, product, cast.legal)
+
+
+def test_a_rejection_reaches_the_requester_with_its_reason_and_makes_no_key(
+    cast: Cast, product: Product, guests: Visitor
+) -> None:
+    asked = submit_request(guests, cast.requester, cast.company, cast.small.public_id, **DESKTOP)
+    approve_by_mail(guests, product, cast.pm)
+    url = product.mail_to(cast.legal.email).link("/decide/", "answer=reject")
+    page = guests.open(url, **PHONE)
+    sign_in_by_hand(page, cast.legal)
+    page.wait_for_url(url)
+    expect(page.locator("[name=answer][value=reject]")).to_be_checked()
+    answer(page, "reject")
+    expect(page.locator("#id_reason")).to_have_attribute("aria-invalid", "true")
+    assert asked.decisions.count() == 1, "a rejection needs its reason"
+    answer(page, "reject", "The contract names another licence level.")
+    page.wait_for_url("**/decisions/*")
+    mail = product.mail_to(cast.requester.email)
+    assert "The contract names another licence level." in mail.text
+    asked.refresh_from_db()
+    assert asked.state == Request.State.REJECTED
+    assert not Key.objects.exists()
+    late = guests.open(f"/requests/{asked.public_id}/", cast.requester, **PHONE)
+    expect(late.locator("main")).to_contain_text("The contract names another licence level.")
+    assert_fits(late)
+
+
+def test_a_request_is_made_and_decided_without_javascript(
+    cast: Cast, product: Product, guests: Visitor
+) -> None:
+    plain: dict[str, Any] = {"java_script_enabled": False}
+    page = guests.open("/", cast.requester, **plain)
+    begin_request(page, cast.company.public_id)
+    expect(page.locator("#path-panel")).to_contain_text("fields to look at")
+    page.fill("#id_name", "Delivery status")
+    page.press("#id_name", "Enter")
+    expect(page.locator(".messages")).to_contain_text("The draft is saved")
+    assert product.sink.mails == []
+    page.click("[name=action][value=submit]")
+    expect(page.locator("#id_purpose")).to_have_attribute("aria-invalid", "true")
+    assert page.input_value("#id_name") == "Delivery status"
+    fill_request(page)
+    tick(page, "contract", cast.big.public_id)
+    page.locator(".form-bar [value=save]").click()
+    expect(page.locator("#path-panel ol.path .role").last).to_contain_text("COO")
+    asked = submit(page)
+
+    url = product.mail_to(cast.pm.email).link("/decide/", "answer=approve")
+    decider = guests.open(url, **PHONE, **plain)
+    sign_in_by_hand(decider, cast.pm)
+    answer(decider)
+    decider.wait_for_url("**/decisions/*")
+    assert asked.decisions.get().staff == cast.pm
+    assert product.mail_to(cast.legal.email).link("/decide/")
