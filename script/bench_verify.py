@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from config import embedded
 
@@ -30,6 +31,13 @@ N_KEYS = 1_000
 CONNECTIONS = 32
 THREADS = 16
 BODY = '{"key":"%s","ip":"203.0.113.9","scope":"catalog:read","environment":"live","lease_seconds":1}'
+
+
+class Seeded(TypedDict):
+    """What `script.bench_seed` made."""
+
+    gateway: str
+    keys: list[str]
 
 
 @dataclass(slots=True)
@@ -66,7 +74,7 @@ def _measure(folder: Path, rounds: int, seconds: int) -> dict[str, list[Round]]:
     results: dict[str, list[Round]] = {}
     with _servers(folder) as variables:
         _run(["manage.py", "migrate", "--skip-checks", "--verbosity", "0"], variables)
-        seeded = json.loads(_run(["-m", "script.bench_seed", str(N_KEYS)], variables))
+        seeded: Seeded = json.loads(_run(["-m", "script.bench_seed", str(N_KEYS)], variables))
         port, floor_port = _free_port(), _free_port()
         scripts = _wrk_scripts(folder, seeded)
         with (
@@ -186,9 +194,9 @@ def _ms(text: str, quantile: str) -> float:
     return float(found[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[found[2]] if found else 0.0
 
 
-def _wrk_scripts(folder: Path, seeded: dict[str, object]) -> dict[str, Path]:
+def _wrk_scripts(folder: Path, seeded: Seeded) -> dict[str, Path]:
     """One Lua file each: requests are made beforehand, so that wrk has nothing to compute."""
-    gateway, keys = str(seeded["gateway"]), [str(text) for text in seeded["keys"]]  # type: ignore[attr-defined]
+    gateway, keys = seeded["gateway"], seeded["keys"]
     bearer = f"Bearer {gateway}"
     post = 'wrk.format("POST", nil, {["Authorization"]="%s",["Content-Type"]="application/json"}, %s)'
     ask = (
@@ -196,12 +204,11 @@ def _wrk_scripts(folder: Path, seeded: dict[str, object]) -> dict[str, Path]:
         '["X-Forwarded-For"]="203.0.113.9"})'
     )
     lines = {
-        "verify": [post % (bearer, json.dumps(json.dumps(BODY % text))[1:-1].join("''")) for text in keys],
+        "verify": [post % (bearer, f"'{BODY % text}'") for text in keys],
+        "malformed": [post % (bearer, f"'{BODY % (text[:-1] + '!')}'") for text in keys],
+        "authorize": [ask % (text, gateway) for text in keys],
     }
-    lines["verify"] = [post % (bearer, f"'{BODY % text}'") for text in keys]
     lines["floor"] = lines["verify"]
-    lines["malformed"] = [post % (bearer, f"'{BODY % (text[:-1] + '!')}'") for text in keys]
-    lines["authorize"] = [ask % (text, gateway) for text in keys]
     scripts = {}
     for name, requests in lines.items():
         scripts[name] = folder / f"{name}.lua"
