@@ -391,8 +391,13 @@ class RequestForm(forms.Form):
             "suspend_at_budget": "on",
             "end_of_life": EndOfLife.EXPIRE.value,
         }
-        if len(options.contracts) == 1:
-            values["contract"] = options.contracts[0].public_id
+        only_ones = {
+            "workspace": options.workspaces,
+            "recipient": options.contacts_for(Contact.Purpose.TECHNICAL),
+            "consent_contact": options.contacts_for(Contact.Purpose.CONSENT),
+            "contract": options.contracts,
+        }
+        values |= {name: rows[0].public_id for name, rows in only_ones.items() if len(rows) == 1}
         plan = next(iter(options.plans), None)
         return values | ({"plan": plan.code, **limits_of(plan)} if plan else {})
 
