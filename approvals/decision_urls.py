@@ -11,6 +11,7 @@ urlpatterns = [
     path("decide/<str:token>", decide.link_decide, name="link-decide"),
     path("decide/<str:token>/renew", decide.link_renew, name="link-renew"),
     path("requests/<str:number>/decide/", decide.step_decide, name="step-decide"),
+    path("requests/<str:number>/ask-again/", decide.step_ask_again, name="step-ask-again"),
     path("decisions/<uuid:uid>", decide.step_decided, name="step-decided"),
     path("consent/<str:token>", consent.start, name="consent-start"),
     path("consent/<str:token>/code", consent.code, name="consent-code"),

@@ -3,12 +3,14 @@
 from datetime import datetime
 from uuid import UUID
 
+from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -21,6 +23,7 @@ from approvals.models import Decision, Request, Step, StepLink
 from approvals.selectors.deciding import decision_page, open_step_of, path_of
 from approvals.services.decisions import SecondFactorNeeded, decide_as_staff
 from approvals.services.links import find_link, note_opening, renew_link, state_of
+from approvals.services.undeliverable import ask_again
 from approvals.views.mail_pages import dead_link, private, wanted_answer
 from core.actors import actor_of
 from core.errors import Conflict, Invalid, NotFound
@@ -86,6 +89,17 @@ def step_decided(request: HttpRequest, uid: UUID) -> HttpResponse:
     asked = decision.step.request
     context = {"decision": decision, "asked": asked, "path": path_of(asked), "next": open_step_of(asked)}
     return render(request, "approvals/decided.html", context)
+
+
+@require(Permission.EDIT_PARTNERS)
+@require_POST
+def step_ask_again(request: HttpRequest, number: str) -> HttpResponse:
+    """Send the mail that came back once more, after its address was mended."""
+    found = find_request(signed_in(request), number)
+    links = ask_again(actor=actor_of(request), request=found, now=timezone.now())
+    names = ", ".join(link.recipient.name for link in links)
+    messages.success(request, gettext("A new mail is on its way to %(names)s.") % {"names": names})
+    return redirect("approvals:request-detail", number)
 
 
 def _find_staff_link(token: str) -> StepLink | None:

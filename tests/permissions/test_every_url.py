@@ -145,6 +145,7 @@ ROWS: dict[str, Row] = {
     "approvals:key-approvals-panel": Row(P.SEE_KEYS, "GET", key),
     "approvals:partner-requests-panel": Row(SEERS, "GET", partner),
     "approvals:step-decide": Row(frozenset({Role.PM}), "POST", request),
+    "approvals:step-ask-again": Row(P.EDIT_PARTNERS, "POST", request),
     "approvals:step-decided": Row(frozenset({Role.PM}), "GET", lambda w: {"uid": w.decision.uid}),
     "approvals:link-decide": Row(frozenset({Role.PM}), "GET", staff_link),
     "approvals:link-renew": Row(PUBLIC, "POST", staff_link),
