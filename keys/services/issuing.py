@@ -16,6 +16,7 @@ from keys.selectors import search_text_of
 from keys.services.delivery import send_delivery
 from keys.terms import KeyTerms, end_of_day
 from keys.terms_check import Registry, find_problems
+from partners.models import Contact, Contract, Partner, Workspace
 
 
 def issue_key(
@@ -33,6 +34,7 @@ def issue_key(
     and go into the event. Raises Conflict when the terms no longer hold (contract changed, partner inactive,
     day passed): then the approval is not recorded either.
     """
+    _hold(terms)
     registry = Registry.read(terms)
     problems = find_problems(terms, registry, now=now)
     if problems:
@@ -78,6 +80,22 @@ def issue_key(
     )
     send_delivery(actor=actor, key=key, now=now)
     return key
+
+
+def _hold(terms: KeyTerms) -> None:
+    """Lock what the terms lean on: who raises a contract or closes a workspace looks for running keys.
+
+    Unlocked, such a change could commit between our look and our key, and neither would see the other. In the
+    order of partners.services: partner, contact, contract, workspace.
+    """
+    people = [terms.recipient, terms.consent_contact, terms.billing_contact]
+    for rows in (
+        Partner.objects.filter(public_id=terms.partner),
+        Contact.objects.filter(public_id__in=people),
+        Contract.objects.filter(public_id=terms.contract),
+        Workspace.objects.filter(public_id=terms.workspace),
+    ):
+        list(rows.select_for_update(no_key=True).order_by("pk").values_list("pk"))
 
 
 def _plain_fields(terms: KeyTerms) -> dict[str, object]:
