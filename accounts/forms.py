@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.roles import Role
+from core.fields import EmailField, LineField
 
 # Each language by its own name: who looks for theirs may not read the other.
 LANGUAGE_CHOICES = [(code, get_language_info(code)["name_local"]) for code, _name in settings.LANGUAGES]
@@ -31,8 +32,8 @@ COMMON_ZONES = (
 class ProfileForm(forms.Form):
     """What a person decides about their own account: words and clocks, never roles."""
 
-    name = forms.CharField(label=_("Name"), max_length=120)
-    department = forms.CharField(label=_("Department"), max_length=120, required=False)
+    name = LineField(label=_("Name"), max_length=120)
+    department = LineField(label=_("Department"), max_length=120, required=False)
     language = forms.ChoiceField(
         label=_("Language"),
         help_text=_("Of the pages and of the mails that you get."),
@@ -55,13 +56,12 @@ class ProfileForm(forms.Form):
 class InviteForm(forms.Form):
     """Whom to invite, and as what."""
 
-    name = forms.CharField(label=_("Name"), max_length=120)
-    email = forms.EmailField(
+    name = LineField(label=_("Name"), max_length=120)
+    email = EmailField(
         label=_("E-mail address"),
-        max_length=254,
         help_text=_("The link to set a password goes there, and later every approval mail."),
     )
-    department = forms.CharField(label=_("Department"), max_length=120, required=False)
+    department = LineField(label=_("Department"), max_length=120, required=False)
     language = forms.ChoiceField(
         label=_("Language"), choices=LANGUAGE_CHOICES, initial="ja", widget=forms.RadioSelect
     )

@@ -31,7 +31,10 @@ OPEN_VIEWS = frozenset(
 
 
 class PersonMiddleware:
-    """Speaks the person's language and shows their clock (O4). A language chosen in this browser wins."""
+    """Speaks the person's language and shows their clock (O4). A language chosen in this browser wins.
+
+    What it shows is for this person alone.
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -44,7 +47,10 @@ class PersonMiddleware:
             translation.activate(request.user.language)
             request.LANGUAGE_CODE = translation.get_language()
         with timezone.override(ZoneInfo(request.user.time_zone)):
-            return self.get_response(request)
+            response = self.get_response(request)
+        # What was shown to a person stays in no cache, and not behind "back" once they have signed out.
+        response.headers.setdefault("Cache-Control", "private, no-store")
+        return response
 
 
 class SecondFactorMiddleware:

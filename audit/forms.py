@@ -1,8 +1,10 @@
 """The explorer's filters, as they stand in the URL."""
 
+from datetime import date
 from typing import Any
 
 from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext_lazy as _
 
 from audit.selectors import Filters
@@ -18,6 +20,10 @@ def action_choices() -> list[tuple[Words, Any]]:
     return [("", _("Everything")), *groups]
 
 
+# Days beyond these are typing errors, and beyond the calendar's own ends no midnight can be reckoned.
+DAYS = (MinValueValidator(date(1970, 1, 2)), MaxValueValidator(date(9998, 12, 31)))
+
+
 class FilterForm(forms.Form):
     """All fields are optional; what can't be read is shown as an error and filters nothing."""
 
@@ -25,10 +31,16 @@ class FilterForm(forms.Form):
     actor = forms.CharField(label=_("Who"), required=False, max_length=60)
     thing = forms.CharField(label=_("Number"), required=False, max_length=60)
     since = forms.DateField(
-        label=_("From"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+        label=_("From"),
+        required=False,
+        validators=DAYS,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     until = forms.DateField(
-        label=_("Until"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
+        label=_("Until"),
+        required=False,
+        validators=DAYS,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     q = forms.CharField(label=_("Text"), required=False, max_length=120)
 

@@ -5,6 +5,8 @@ from django.urls import include, path
 from approvals.views.home import home
 from core import views
 
+handler500 = "core.views.server_error"
+
 urlpatterns = [
     path("", home, name="home"),
     path("healthz", views.healthz, name="healthz"),

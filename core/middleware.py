@@ -7,7 +7,7 @@ import traceback
 import uuid
 from collections.abc import Callable
 
-from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -65,6 +65,19 @@ class RequestIdMiddleware:
             "frames": "".join(traceback.format_tb(exception.__traceback__)),
         }
         logger.error("unforeseen error", extra={"data": data})
+
+
+class NulMiddleware:
+    """Refuses addresses with a NUL (400): PostgreSQL has no such text, so a look-up by it would be a 500."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Look at path and query; forms clean their own fields."""
+        if "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+            raise BadRequest
+        return self.get_response(request)
 
 
 class DomainErrorMiddleware:

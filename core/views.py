@@ -1,10 +1,14 @@
 """Pages that belong to no app: health, and the answer to a failed CSRF check."""
 
-from django.db import DatabaseError, connection
+import sys
+
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.views.decorators.http import require_safe
 from django_redis import get_redis_connection
+from django_redis.exceptions import ConnectionInterrupted
 from redis.exceptions import RedisError
 
 
@@ -41,3 +45,14 @@ def _valkey_answers() -> bool:
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 - Django's signature
     """403 with words: the form was too old, or came from elsewhere; nothing was done."""
     return render(request, "errors/csrf.html", status=403)
+
+
+# PostgreSQL is away, or Valkey, without which tries to sign in can't be counted (S1): then nobody may guess.
+AWAY = (OperationalError, InterfaceError, RedisError, ConnectionInterrupted)
+
+
+def server_error(_request: HttpRequest) -> HttpResponse:
+    """500 for a mistake of ours; 503, to be tried again, while a server that the page needs is away."""
+    if isinstance(sys.exception(), AWAY):
+        return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": "10"})
+    return HttpResponse(render_to_string("500.html"), status=500)

@@ -43,7 +43,7 @@ def request_new(request: HttpRequest) -> HttpResponse:
     """Choose whom the key is for; the draft begins with the POST."""
     user = signed_in(request)
     if request.method == "POST":
-        partner = find_partner(user, request.POST.get("partner", ""))
+        partner = find_partner(user, request.POST.get("partner", "").replace("\0", ""))
         draft = start_draft(actor=actor_of(request), by=user, partner=partner, now=timezone.now())
         return redirect("approvals:request-edit", number=draft.public_id)
     number, text = request.GET.get("partner", ""), request.GET.get("q", "")
