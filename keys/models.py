@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
@@ -66,6 +67,11 @@ class Scope(models.Model):
         return self.code
 
 
+def default_rate_limit() -> int:
+    """Requests a minute of a plan that names none: API_KEY_DEFAULT_RATE_LIMIT (S4)."""
+    return int(settings.API_KEY_DEFAULT_RATE_LIMIT)
+
+
 class Plan(models.Model):
     """An authorization level with default and maximum limits."""
 
@@ -78,7 +84,7 @@ class Plan(models.Model):
     code = models.SlugField(_("code"), max_length=40, unique=True)
     name = models.CharField(_("name"), max_length=80)
     level = models.CharField(_("level"), max_length=20, choices=Level.choices)
-    default_rpm = models.PositiveIntegerField(_("requests a minute"), default=100)
+    default_rpm = models.PositiveIntegerField(_("requests a minute"), default=default_rate_limit)
     default_rph = models.PositiveIntegerField(_("requests an hour"), default=1000)
     default_burst = models.PositiveIntegerField(_("burst"), default=20)
     default_concurrency = models.PositiveIntegerField(_("concurrent requests"), default=10)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from importlib import import_module
 
 import pytest
+from django.conf import settings
 
 from approvals.policy import Facts, Person, deciders, plan_path, why_not
 
@@ -105,3 +106,10 @@ def test_four_eyes(person: Person, role: str, requester: str, decided: tuple[str
 def test_deciders_are_those_who_may() -> None:
     found = deciders([PM, BOTH, GONE], role="pm", requester="ST-2", decided=set())
     assert [person.ref for person in found] == ["ST-1"]
+
+
+def test_the_pages_and_the_policy_know_one_threshold() -> None:
+    rule = next(step for step in RULES["steps"] if step["role"] == "coo")
+    assert rule["when"] == [
+        {"fact": "monthly_amount_jpy", "op": "more_than", "value": settings.COO_THRESHOLD_JPY}
+    ]
