@@ -29,7 +29,7 @@ from approvals.services.consent import (
     send_code,
 )
 from approvals.services.links import find_link, note_opening, renew_link, state_of
-from approvals.views.mail_pages import dead_link, private, wanted_answer
+from approvals.views.mail_pages import activate, dead_link, private, speak_as, wanted_answer
 from core.actors import Actor, actor_of
 from core.errors import Conflict, Invalid, NotFound
 
@@ -126,7 +126,7 @@ def language(request: HttpRequest, token: str) -> HttpResponse:
     if request.method != "POST" or not proof_holds(request.POST.get("proof", ""), found, now=timezone.now()):
         return redirect(_address("start", request, token))
     if request.POST.get("language") in dict(settings.LANGUAGES):
-        _activate(request, request.POST["language"])
+        activate(request, request.POST["language"])
     typed = {name: request.POST.get(name, "") for name in ConsentForm.base_fields if name != "digest"}
     response = _terms_page(request, found, token, ConsentForm(found.step, initial=typed))
     response.set_cookie(
@@ -163,7 +163,7 @@ def receipt(request: HttpRequest, token: str) -> HttpResponse:
     if decision is None:
         raise NotFound(_("This receipt is not known here. It may have been cut off: copy the whole address."))
     if decision.contact is not None:
-        _speak_as(request, decision.contact.language)
+        speak_as(request, decision.contact.language)
     context = {
         "decision": decision,
         "digest": bytes(decision.digest).hex(),
@@ -251,7 +251,7 @@ def _find_contact_link(request: HttpRequest, token: str) -> StepLink | None:
         return None
     if link.contact is None:
         return None
-    _speak_as(request, link.contact.language)
+    speak_as(request, link.contact.language)
     return link
 
 
@@ -269,17 +269,6 @@ def _open_link(request: HttpRequest, token: str) -> StepLink | HttpResponse:
 
 def _contact(request: HttpRequest, link: StepLink) -> Actor:
     return actor_of(request, contact_ref=link.recipient.public_id)
-
-
-def _speak_as(request: HttpRequest, language: str) -> None:
-    """The page speaks the language of the mail, unless another one was chosen in this browser."""
-    if settings.LANGUAGE_COOKIE_NAME not in request.COOKIES:
-        _activate(request, language)
-
-
-def _activate(request: HttpRequest, language: str) -> None:
-    translation.activate(language)
-    request.LANGUAGE_CODE = translation.get_language()
 
 
 def _address(name: str, request: HttpRequest, token: str) -> str:

@@ -24,7 +24,7 @@ from approvals.selectors.deciding import decision_page, open_step_of, path_of
 from approvals.services.decisions import SecondFactorNeeded, decide_as_staff
 from approvals.services.links import find_link, note_opening, renew_link, state_of
 from approvals.services.undeliverable import ask_again
-from approvals.views.mail_pages import dead_link, private, wanted_answer
+from approvals.views.mail_pages import dead_link, private, speak_as, wanted_answer
 from core.actors import actor_of
 from core.errors import Conflict, Invalid, NotFound
 
@@ -42,6 +42,8 @@ def link_decide(request: HttpRequest, token: str) -> HttpResponse:
         return dead_link(request, "unknown", status=404)
     if request.method != "POST":
         note_opening(link, user_agent=request.headers.get("User-Agent", ""), now=now)
+    if not request.user.is_authenticated:
+        speak_as(request, link.recipient.language)
     state = state_of(link, now=now)
     is_holder = request.user.is_authenticated and request.user.pk == link.staff_id
     if state != "open" and not (is_holder and request.method == "POST"):

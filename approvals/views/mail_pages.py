@@ -4,8 +4,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate, ParamSpec, cast
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import translation
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -38,3 +40,15 @@ def wanted_answer(request: HttpRequest) -> str:
     """The answer that was clicked in the mail: preselected on the page, never given by the link (A3)."""
     answer = request.POST.get("answer") or request.GET.get("answer") or ""
     return answer if answer in {"approve", "reject"} else ""
+
+
+def speak_as(request: HttpRequest, language: str) -> None:
+    """The page speaks the language of the mail, unless another one was chosen in this browser."""
+    if settings.LANGUAGE_COOKIE_NAME not in request.COOKIES:
+        activate(request, language)
+
+
+def activate(request: HttpRequest, language: str) -> None:
+    """Draw what follows in this language."""
+    translation.activate(language)
+    request.LANGUAGE_CODE = translation.get_language()
