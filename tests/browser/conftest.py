@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 if TYPE_CHECKING:
     from tests.browser.people import Visitor
-    from tests.browser.product import Product
+    from tests.product import Product
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 # pytest reads this file before Django's set-up: what imports models is imported by the fixtures.
@@ -32,7 +32,7 @@ def processes(
     django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator["Product"]:
     """Portal, verifier and worker; for one module only, because a worker takes the tasks of every test."""
-    from tests.browser.product import running
+    from tests.product import running
 
     with running(tmp_path_factory.mktemp("product")) as product:
         yield product

@@ -24,9 +24,9 @@ from tests.browser.people import (
     give_app,
     sign_in_by_hand,
 )
-from tests.browser.product import Product
 from tests.cast import Cast, decide
 from tests.dataplane import make_gateway
+from tests.product import Product
 
 pytestmark = pytest.mark.django_db(transaction=True)
 RECIPIENT = "mio@minato-logi.example.jp"

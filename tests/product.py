@@ -23,7 +23,7 @@ from django.utils import timezone
 from notifications.services.delivery import sweep_outbox
 from tests import smtp_sink
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parent.parent
 FIRST_PORT, LAST_PORT = 8500, 8599
 STARTS_WITHIN_S = 60.0
 MAIL_WITHIN_S = 30.0
@@ -71,14 +71,16 @@ class Product:
     read: set[int] = field(default_factory=set)
 
     def mail_to(self, address: str, words: str = "") -> Mail:
-        """The next unread mail to this address with these words in its subject; waits for it."""
+        """The next unread mail to this address with these words in it; waits for it."""
         end = time.monotonic() + MAIL_WITHIN_S
         while time.monotonic() < end:
             for number, message in enumerate(list(self.sink.mails)):
-                subject = str(message["Subject"])
-                if number not in self.read and address in str(message["To"]) and words in subject:
+                if number in self.read or address not in str(message["To"]):
+                    continue
+                subject, text = str(message["Subject"]), _part(message, "plain")
+                if words in subject or words in text:
                     self.read.add(number)
-                    return Mail(address, subject, *(_part(message, kind) for kind in ("plain", "html")))
+                    return Mail(address, subject, text, _part(message, "html"))
             time.sleep(0.05)
         have = [(str(mail["To"]), str(mail["Subject"])) for mail in self.sink.mails]
         raise AssertionError(f"no mail to {address} about {words!r}; there are {have}")
