@@ -70,7 +70,8 @@ def _people(terms: KeyTerms, registry: Registry) -> list[Fact]:
 def _person(contact: Contact | None, number: str) -> str:
     if contact is None:
         return number or NONE
-    return f"{contact.name} ({contact.title})" if contact.title else contact.name
+    name = f"{contact.name} ({contact.title})" if contact.title else contact.name
+    return f"{name}, {contact.email}"
 
 
 def _api(terms: KeyTerms, registry: Registry) -> list[Fact]:

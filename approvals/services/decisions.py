@@ -16,6 +16,7 @@ from approvals.access import require_may_decide
 from approvals.models import Decision, Request, Step, StepLink, StepRole
 from approvals.services.path import close_request, open_next_step
 from audit.actions import Action
+from audit.models import Event
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict, Invalid, NotAllowed
@@ -150,7 +151,9 @@ def _check_answer(step: Step, answer: Answer) -> None:
         raise Invalid(_("Choose an answer."), field="outcome")
     if answer.digest != bytes(step.revision.digest):
         raise Conflict(_("The request was changed after you opened it. Look at it again before you decide."))
-    if answer.outcome == Decision.Outcome.REJECT and not answer.reason.strip():
+    if answer.outcome == Decision.Outcome.APPROVE:
+        _require_own_addresses(step)
+    elif not answer.reason.strip():
         raise Invalid(_("A rejection needs a reason: the requester will read it."), field="reason")
     if _checks_identity(step, answer):
         points = set(IdentityCheck.points_for(step.request.partner.kind))
@@ -158,6 +161,29 @@ def _check_answer(step: Step, answer: Answer) -> None:
             raise Invalid(
                 _("Every point of the identity check must be confirmed before approval."), field="checklist"
             )
+
+
+def _require_own_addresses(step: Step) -> None:
+    """Nobody sends the consent, or the key, that they asked for to an address of their own choice (A4).
+
+    The addresses that stood when the request was submitted are those that its approvers saw. Somebody else
+    may mend one; if the requester does, the request has to be made again.
+    """
+    terms = KeyTerms.from_json(step.revision.terms)
+    changed = Event.objects.filter(
+        action=Action.CONTACT_CHANGED,
+        actor_ref=step.request.requester.public_id,
+        occurred_at__gt=step.revision.created_at,
+        objects_touched__overlap=[f"contact:{terms.recipient}", f"contact:{terms.consent_contact}"],
+        payload__fields__contains=["email"],
+    )
+    if changed.exists():
+        raise Conflict(
+            _(
+                "The requester changed a contact's address after submitting this, so it can't be approved. "
+                "Withdraw it and submit it again, so that everybody sees the new address."
+            )
+        )
 
 
 def _checks_identity(step: Step, answer: Answer) -> bool:
@@ -275,6 +301,7 @@ def _issue(actor: Actor, step: Step, now: datetime) -> None:
         decisions=[str(decision.uid) for decision in decisions],
         now=now,
     )
+    _require_own_addresses(step)  # once more: the contacts are locked now
     request.key = key
     record(
         Action.REQUEST_APPROVED,

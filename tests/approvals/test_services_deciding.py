@@ -18,7 +18,8 @@ from core.actors import staff_actor
 from core.errors import Conflict, DomainError, Invalid, NotAllowed
 from keys.models import ApiProduct, Delivery, Key
 from notifications.models import Message
-from partners.models import IdentityCheck
+from partners.models import Contact, IdentityCheck
+from partners.services import change_contact
 from tests.cast import Cast, consent, decide, make_request, make_staff, open_step
 
 pytestmark = pytest.mark.django_db
@@ -382,6 +383,31 @@ def test_watching_costs_no_more_for_more_steps(cast: Cast, django_assert_max_num
 
 
 # --- consent (A1, A3) ----------------------------------------
+
+
+def redirect_mails(contact: Contact, by: User) -> None:
+    names = ("name", "purposes", "title", "phone", "language", "is_active")
+    same: dict[str, Any] = {name: getattr(contact, name) for name in names}
+    change_contact(
+        actor=staff_actor(by), by=by, contact=contact, email="mine@example.jp", now=timezone.now(), **same
+    )
+
+
+@pytest.mark.parametrize("purpose", ["consent", "technical"])
+def test_a_requester_does_not_redirect_consent_or_key(cast: Cast, purpose: str) -> None:
+    request = cast.request(cast.star_contract)
+    decide(request, cast.pm)
+    redirect_mails(cast.star.contacts.get(purposes__contains=[purpose]), cast.requester)
+    with pytest.raises(Conflict, match="address"):
+        consent(request)
+    consent(request, "reject")
+
+
+def test_a_wrong_address_can_be_mended_by_somebody_else(cast: Cast) -> None:
+    request = cast.request(cast.star_contract)
+    decide(request, cast.pm)
+    redirect_mails(cast.star.contacts.get(purposes__contains=["consent"]), cast.pm2)
+    assert consent(request).outcome == "approve"
 
 
 def test_consent_is_signed_and_receipted(cast: Cast) -> None:
