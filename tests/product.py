@@ -55,7 +55,7 @@ class Mail:
     def link(self, path: str, ending: str = "") -> str:
         """The first address below `path` (`/decide/`) in the text, which the HTML must have, too."""
         found = re.findall(rf"https?://[^\s/]+{re.escape(path)}\S+", self.text)
-        url = next(url for url in found if url.endswith(ending))
+        url: str = next(url for url in found if url.endswith(ending))
         assert url.replace("&", "&amp;") in self.html or url in self.html
         return url
 
@@ -145,7 +145,7 @@ def running(logs: Path) -> Iterator[Product]:
         for name, command in commands.items():
             stack.enter_context(_process([sys.executable, *command], environment, logs / f"{name}.log"))
         _await(logs, bases)  # the worker comes when it comes: its tasks wait
-        yield Product(*bases, sink, logs)
+        yield Product(bases[0], bases[1], sink, logs)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
@@ -26,6 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 world = urls.world
 PICTURES = Path(__file__).resolve().parents[2] / "var" / "screenshots"
 WIDTHS = {1440: 900, 390: 844}
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 # What axe looks at: the rest differs in words or in colours that one of these shows, too.
 EXAMINED = {("en", "light", 1440), ("ja", "dark", 390)}
 
@@ -128,9 +129,9 @@ def test_every_page(language: str, world: World, chromium: Browser, live_server:
             findings[sight.name] = f"answers {response.status} at {page.url}"
             continue
         assert page.get_attribute("html", "lang") == language, sight.name
-        for theme in ("light", "dark"):
+        for theme in THEMES:
             for width, height in WIDTHS.items():
-                page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]  # both are what it takes
+                page.emulate_media(color_scheme=theme)
                 page.set_viewport_size({"width": width, "height": height})
                 try:
                     look(page, sight.name, language, theme, width)

@@ -97,6 +97,10 @@ def tables() -> Iterator[tuple[str, bytes]]:
             yield "a session", json.dumps(store.decode(data), default=str).encode()
 
 
+def as_bytes(text: bytes | str) -> bytes:
+    return text if isinstance(text, bytes) else text.encode()
+
+
 def valkey_values(client: "redis.Redis") -> Iterator[tuple[str, bytes]]:
     """Every key of Valkey with its whole value, whatever its type."""
     readers: dict[bytes, Any] = {
@@ -108,7 +112,7 @@ def valkey_values(client: "redis.Redis") -> Iterator[tuple[str, bytes]]:
         b"stream": client.xrange,
     }
     for name in client.scan_iter(count=1_000):
-        value = readers[client.type(name)](name)
+        value = readers[as_bytes(client.type(name))](name)
         text = value if isinstance(value, bytes) else repr(value).encode()
         yield f"Valkey {name!r}", bytes(name) + b"\n" + text
 
