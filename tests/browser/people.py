@@ -109,4 +109,5 @@ def assert_fits(page: Page) -> None:
 def assert_accessible(page: Page) -> None:
     """axe finds nothing (WCAG 2.2 AA)."""
     found = Axe().run(page, options=WCAG).response["violations"]
-    assert [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found] == []
+    findings = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found]
+    assert not findings, findings
