@@ -1,7 +1,6 @@
 """The form of a request (R1). What it finds wrong is what the service would find: keys.terms_check."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,65 +9,31 @@ from django import forms
 from django.http import QueryDict
 from django.utils.datastructures import MultiValueDict
 from django.utils.functional import cached_property
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from django.utils.text import format_lazy
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from approvals.form_choices import (
+    ENDS,
+    ENVIRONMENTS,
+    PURPOSES,
+    ProductGroup,
+    Tick,
+    card,
+    contract_card,
+    people,
+    plan_card,
+)
 from approvals.selectors.options import Options, name_of
 from approvals.wording import LICENCE_POINTS
 from core.fields import CidrListField, DateField, LineField, ParagraphField, UsdField, WholeNumberField
-from core.wording import date_text, money_text
-from keys.models import ApiProduct, EndOfLife, Environment, Plan, PurposeCategory, RotationClass, Scope
+from keys.models import EndOfLife, Plan, PurposeCategory, RotationClass
 from keys.terms import KeyTerms
 from keys.terms_check import LONGEST_LIFE_DAYS, SLA_LATENCY_MS, SLA_SUCCESS_PERCENT, Registry, find_problems
-from partners.models import Contact, Contract
+from partners.models import Contact, Contract, Workspace
 
 THRESHOLDS = (50, 80, 90, 100)
 LONGEST_TEXT = 20_000
 BELOW = ("scopes", "model_names", "feature_names")
-# The wording of a choice: what it is, and what that means.
-PURPOSES = {
-    PurposeCategory.REVENUE: _("The partner earns money with it; an SLA is agreed."),
-    PurposeCategory.INTEGRATION: _("Their system talks to ours."),
-    PurposeCategory.ANALYTICS: _("They count and compare."),
-    PurposeCategory.RIGHTS_HOLDER: _("A star or an office looks at their own data."),
-    PurposeCategory.INTERNAL: _("Our own teams' work."),
-    PurposeCategory.EVALUATION: _("To look and try, with an end."),
-}
-ENVIRONMENTS = {
-    Environment.LIVE: _("Real data, real customers."),
-    Environment.TEST: _("Checks before a release."),
-    Environment.DEV: _("While something is being built."),
-}
-ENDS = {
-    EndOfLife.EXPIRE: _("Afterwards it refuses."),
-    EndOfLife.RENEW: _("Up to the contract's end."),
-    EndOfLife.REPLACE: _("A successor is asked for in time."),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """One box below a product."""
-
-    value: str
-    name: str
-    is_on: bool
-    scope: Scope | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ProductGroup:
-    """An API product in the form."""
-
-    product: ApiProduct
-    name: str
-    is_chosen: bool
-    scopes: list[Tick]
-    models: list[Tick]
-    features: list[Tick]
 
 
 class SlaPercentField(UsdField):
@@ -209,10 +174,10 @@ class RequestForm(forms.Form):
     def _offer_people(self) -> None:
         options = self.options
         self._select("workspace", [(w.public_id, f"{w.name} ({w.code})") for w in options.workspaces])
-        self._select("recipient", _people(options.contacts_for(Contact.Purpose.TECHNICAL)))
-        self._select("billing_contact", _people(options.contacts_for(Contact.Purpose.BILLING)))
+        self._select("recipient", people(options.contacts_for(Contact.Purpose.TECHNICAL)))
+        self._select("billing_contact", people(options.contacts_for(Contact.Purpose.BILLING)))
         if options.partner.needs_consent:
-            self._select("consent_contact", _people(options.contacts_for(Contact.Purpose.CONSENT)))
+            self._select("consent_contact", people(options.contacts_for(Contact.Purpose.CONSENT)))
         else:
             del self.fields["consent_contact"]
 
@@ -233,15 +198,15 @@ class RequestForm(forms.Form):
         for name in ("model_names", "feature_names"):
             offered = {item for product in options.products for item in getattr(product, name)}
             self._choose(name, [(item, item) for item in sorted(offered)])
-        self._choose("purpose_category", [(p.value, _card(p.label, text)) for p, text in PURPOSES.items()])
-        self._choose("environment", [(e.value, _card(e.label, text)) for e, text in ENVIRONMENTS.items()])
-        self._choose("end_of_life", [(e.value, _card(e.label, text)) for e, text in ENDS.items()])
+        self._choose("purpose_category", [(p.value, card(p.label, text)) for p, text in PURPOSES.items()])
+        self._choose("environment", [(e.value, card(e.label, text)) for e, text in ENVIRONMENTS.items()])
+        self._choose("end_of_life", [(e.value, card(e.label, text)) for e, text in ENDS.items()])
         self._choose("rotation_days", list(RotationClass.choices))
         self._choose("licence_checklist", list(LICENCE_POINTS.items()))
-        self._choose("plan", [(plan.code, _plan_card(plan)) for plan in options.plans])
-        contracts: list[tuple[str, Any]] = [(c.public_id, _contract_card(c)) for c in options.contracts]
+        self._choose("plan", [(plan.code, plan_card(plan)) for plan in options.plans])
+        contracts: list[tuple[str, Any]] = [(c.public_id, contract_card(c)) for c in options.contracts]
         if any(plan.is_internal for plan in options.plans):
-            nothing = _card(_("No contract"), _("An internal team on the Internal plan needs none."))
+            nothing = card(_("No contract"), _("An internal team on the Internal plan needs none."))
             contracts.append(("", nothing))
         self._choose("contract", contracts)
 
@@ -391,7 +356,7 @@ class RequestForm(forms.Form):
             "suspend_at_budget": "on",
             "end_of_life": EndOfLife.EXPIRE.value,
         }
-        only_ones = {
+        only_ones: dict[str, Sequence[Workspace | Contact | Contract]] = {
             "workspace": options.workspaces,
             "recipient": options.contacts_for(Contact.Purpose.TECHNICAL),
             "consent_contact": options.contacts_for(Contact.Purpose.CONSENT),
@@ -426,37 +391,3 @@ def _storable(text: str) -> str:
 
 def _values(value: Any) -> set[str]:
     return set(map(str, value)) if isinstance(value, (list, tuple)) else set()
-
-
-def _people(contacts: list[Contact]) -> list[tuple[str, Any]]:
-    return [(contact.public_id, f"{contact.name} <{contact.email}>") for contact in contacts]
-
-
-def _card(label: Any, text: Any) -> SafeString:
-    return format_html("<span>{}<small>{}</small></span>", label, text)
-
-
-def _plan_card(plan: Plan) -> SafeString:
-    usual = gettext("%(rpm)s a minute, %(rph)s an hour; at most %(most)s a minute") % {
-        "rpm": f"{plan.default_rpm:,}",
-        "rph": f"{plan.default_rph:,}",
-        "most": f"{plan.max_rpm:,}",
-    }
-    return format_html(
-        "<span>{}<small>{}</small><small>{}</small></span>", plan.name, plan.get_level_display(), usual
-    )
-
-
-def _contract_card(contract: Contract) -> SafeString:
-    amount = gettext("%(amount)s a month") % {"amount": money_text(contract.monthly_amount_jpy)}
-    period = f"{date_text(contract.starts_on)} – {date_text(contract.ends_on)}"
-    terms = gettext("Terms of use %(version)s") % {"version": contract.terms_version}
-    return format_html(
-        '<span><b>{}</b> {}<small>{}</small><small>{} · {}</small><small class="mono">{}</small></span>',
-        amount,
-        contract.title,
-        period,
-        contract.get_licence_level_display(),
-        terms,
-        contract.public_id,
-    )
