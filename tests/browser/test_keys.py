@@ -1,81 +1,31 @@
 """The registry, a key's danger zone and the collect page, in a real browser: with and without JavaScript."""
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Error, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, expect
 
-from accounts.models import User
 from audit.models import Event
 from keys.models import Key, Secret
-from tests.cast import Cast, make_contract, make_partner, sign_in
+from tests.browser.people import PHONE, Visitor, assert_accessible, assert_fits
+from tests.cast import Cast, make_contract, make_partner
 from tests.key_stories import link_of, reveal
 
 pytestmark = pytest.mark.django_db(transaction=True)
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
-PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    # Playwright runs a loop in this thread, on which Django refuses its (here harmless) blocking queries.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
-
-
-class Visitor:
-    """Opens pages on which any script error or breach of the CSP is kept in `troubles`."""
-
-    def __init__(self, chromium: Browser, base: str) -> None:
-        self.chromium, self.base = chromium, base
-        self.troubles: list[str] = []
-        self.contexts: list[BrowserContext] = []
-
-    def open(self, path: str, person: User | None = None, **options: Any) -> Page:
-        """A page of a fresh browser, signed in as `person`."""
-        context = self.chromium.new_context(
-            base_url=self.base,
-            locale="en-GB",
-            permissions=["clipboard-read", "clipboard-write"],
-            **options,
-        )
-        self.contexts.append(context)
-        if person is not None:
-            cookies = sign_in(person).cookies
-            context.add_cookies(
-                [{"name": name, "value": cookie.value, "url": self.base} for name, cookie in cookies.items()]
-            )
-        page = context.new_page()
-        page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        page.on(
-            "console",
-            lambda said: self.troubles.append(said.text) if "Content Security Policy" in said.text else None,
-        )
-        page.goto(path)
-        return page
 
 
 @pytest.fixture
 def visitor(chromium: Browser, live_server: Any) -> Iterator[Visitor]:
     visitor = Visitor(chromium, live_server.url)
     yield visitor
-    for context in visitor.contexts:
-        context.close()
+    visitor.close()
     assert not visitor.troubles
 
 
 def assert_fits_and_is_accessible(page: Page) -> None:
-    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-    result = Axe().run(page, options=WCAG)
-    assert result.violations_count == 0, result.generate_report()
+    assert_fits(page)
+    assert_accessible(page)
 
 
 def numbers(page: Page) -> list[str]:
