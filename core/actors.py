@@ -1,7 +1,8 @@
 """Who acts: the one value that every state-changing service takes and every audit event keeps (L1)."""
 
 from dataclasses import dataclass
-from ipaddress import ip_address
+from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -9,6 +10,8 @@ from django.http import HttpRequest
 
 if TYPE_CHECKING:
     from accounts.models import User
+
+Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +35,40 @@ def SYSTEM(name: str) -> Actor:  # noqa: N802 - reads as the constant actor that
 
 
 def client_ip(request: HttpRequest) -> str:
-    """The caller's address: X-Forwarded-For counts only when the peer is in TRUSTED_PROXIES.
+    """The caller's address (see `address_behind_proxies`)."""
+    return address_behind_proxies(
+        str(request.META.get("REMOTE_ADDR", "")), request.headers.get("X-Forwarded-For", "")
+    )
 
-    The rightmost entry that is no trusted proxy wins, because everything left of it is the caller's word.
+
+def address_behind_proxies(peer: str, forwarded_for: str) -> str:
+    """Who really called: X-Forwarded-For counts only when the peer is in TRUSTED_PROXIES.
+
+    TRUSTED_PROXIES are addresses or networks. The rightmost entry that is no trusted proxy wins, because
+    everything left of it is the caller's word; an entry that is no address ends the search at the peer.
     """
-    peer = str(request.META.get("REMOTE_ADDR", ""))
-    if peer not in settings.TRUSTED_PROXIES:
+    if not settings.TRUSTED_PROXIES:
         return peer
-    hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",")]
-    for hop in reversed(hops):
-        try:
-            ip_address(hop)
-        except ValueError:
-            break
-        if hop not in settings.TRUSTED_PROXIES:
-            return hop
+    proxies = _networks(tuple(settings.TRUSTED_PROXIES))
+    try:
+        if not _is_proxy(peer, proxies):
+            return peer
+        for hop in reversed([hop.strip() for hop in forwarded_for.split(",")]):
+            if not _is_proxy(hop, proxies):
+                return hop
+    except ValueError:
+        return peer
     return peer
+
+
+@cache
+def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
+    return tuple(ip_network(text) for text in texts)
+
+
+def _is_proxy(address: str, proxies: tuple[Network, ...]) -> bool:
+    parsed = ip_address(address)
+    return any(parsed.version == network.version and parsed in network for network in proxies)
 
 
 def actor_of(request: HttpRequest, *, contact_ref: str | None = None) -> Actor:

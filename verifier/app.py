@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
+from core.actors import address_behind_proxies
 from keys.hotwire import StoreUnavailableError
 from keys.secret_format import contains_secret, key_id_of
 from verifier import answers, cold, degraded, gateways, question, warm
@@ -49,6 +50,10 @@ def _nowhere(_environ: "WSGIEnvironment") -> Response:
     return answers.problem(404, "NO_SUCH_ENDPOINT", "There is no such endpoint")
 
 
+def _address(environ: "WSGIEnvironment") -> str:
+    return address_behind_proxies(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", ""))
+
+
 def verify(environ: "WSGIEnvironment") -> Response:
     """`POST /v1/keys/verify`: the gateway in Authorization, the question as JSON (V1, V8)."""
     if environ["REQUEST_METHOD"] != "POST":
@@ -57,7 +62,7 @@ def verify(environ: "WSGIEnvironment") -> Response:
     if scheme.lower() != "bearer":
         credential = ""
     try:
-        return _verify(environ, gateways.caller_of(credential, environ.get("REMOTE_ADDR", "")))
+        return _verify(environ, gateways.caller_of(credential, _address(environ)))
     except question.BadQuestionError as error:
         return answers.problem(400, "BAD_REQUEST", "The question is wrong", detail=str(error))
     except gateways.UnknownGatewayError:
@@ -80,7 +85,7 @@ def authorize(environ: "WSGIEnvironment") -> Response:
     nginx = False
     try:
         credential = environ.get("HTTP_X_GATEWAY_CREDENTIAL", "")
-        caller = gateways.caller_of(credential, environ.get("REMOTE_ADDR", ""))
+        caller = gateways.caller_of(credential, _address(environ))
         nginx = caller.nginx
         if question.key_stands_in_url(environ):
             return answers.refused(Code.KEY_IN_URL)
