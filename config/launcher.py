@@ -290,10 +290,20 @@ def _greeting(addresses: Addresses, variables: dict[str, str], facts: Facts) -> 
         signins = subprocess.run(
             command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False
         )
-        lines += ["", signins.stdout.rstrip()]
+        lines += ["", signins.stdout.rstrip(), *_curl(addresses.url(addresses.verifier))]
         if addresses.host in local.ANY_ADDRESS:
             lines += ["", "  Everybody who reaches this machine can sign in with these accounts."]
     return "\n".join([*lines, "", "Ctrl+C stops everything.", ""])
+
+
+def _curl(verifier: str) -> list[str]:
+    """The rest of the command whose credential `demo_signins` printed; the key comes into no argument."""
+    return [
+        "    read -rs KEY   # paste a key; the address below must be one that it may be used from",
+        """    printf '{"key": "%s", "ip": "203.0.113.7"}' "$KEY" |""",
+        f"""      curl -s {verifier}/v1/keys/verify -d @- -H "Content-Type: application/json" \\""",
+        """        -H "Authorization: Bearer $GATEWAY_CREDENTIAL\"""",
+    ]
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

@@ -46,7 +46,9 @@ class Command(BaseCommand):
         )
         gateway = credentials.read().gateway
         if gateway:
-            self.stdout.write(f"  Gateway credential for curl: {gateway}\n")
+            self.stdout.write(
+                f"\n  To ask the verifier as a gateway would:\n    export GATEWAY_CREDENTIAL={gateway}\n"
+            )
 
     def _totp_secret(self, user: User) -> str:
         found = Authenticator.objects.filter(user_id=user.pk, type=Authenticator.Type.TOTP).first()
