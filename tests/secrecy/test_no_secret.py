@@ -164,7 +164,9 @@ def listening(url: str) -> Iterator[bytearray]:
 
         thread = threading.Thread(target=listen)
         thread.start()
-        while not heard.endswith(b"+OK\r\n"):
+        n_answers = 2 if login else 1
+        while heard.count(b"+OK\r\n") < n_answers:
+            assert thread.is_alive(), bytes(heard)
             time.sleep(0.01)
         try:
             yield heard
