@@ -217,7 +217,9 @@ def problem(
     if detail:
         facts["detail"] = detail
     body = json.dumps(facts, separators=(",", ":")).encode()
-    return Response(status, [PROBLEM, NO_STORE, ("Content-Length", str(len(body))), *(headers or [])], body)
+    # A proxy that drops our body (nginx) can still tell the partner why.
+    fields = [PROBLEM, NO_STORE, ("Content-Length", str(len(body))), ("X-Authz-Code", code)]
+    return Response(status, [*fields, *(headers or [])], body)
 
 
 def _number(value: int) -> bytes:

@@ -128,5 +128,6 @@ def problem(answer: Answer) -> tuple[int, str]:
     """Status and code of a problem+json answer; the status stands in it, too."""
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.json["status"] == answer.status
+    assert answer.headers["X-Authz-Code"] == answer.code
     assert answer.json["type"].startswith("urn:kagiban:problem:")
     return answer.status, answer.code
