@@ -19,6 +19,16 @@ def test_missing_browser_is_loud_and_in_ci_a_failure(
     assert "THE BROWSER TESTS DID NOT RUN" in capsys.readouterr().out
 
 
+def test_missing_nginx_is_loud_and_in_ci_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    assert checks._without_nginx() is True
+    monkeypatch.setenv("CI", "true")
+    assert checks._without_nginx() is False
+    assert "THE TESTS OF NGINX DID NOT RUN" in capsys.readouterr().out
+
+
 def test_every_section_runs_and_one_bad_one_fails_the_run(capsys: pytest.CaptureFixture[str]) -> None:
     run = checks.Run([], {})
     run.section("First", lambda: False)
