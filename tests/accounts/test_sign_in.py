@@ -12,6 +12,7 @@ import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP
 from django.test import Client
+from django.urls import reverse
 
 from accounts.links import password_link
 from accounts.models import User
@@ -31,6 +32,11 @@ def pm() -> User:
 @pytest.fixture
 def tech() -> User:
     return make_staff("Naoto", "tech", address="naoto@kagiban.example")
+
+
+@pytest.fixture
+def admin() -> User:
+    return make_staff("Taro", "admin", address="taro@kagiban.example")
 
 
 def code_of(secret: str, steps: int = 0) -> str:
@@ -145,6 +151,34 @@ def test_the_second_factor_is_asked_at_sign_in(client: Client, tech: User) -> No
     client.post("/sign-in/second-factor/code/", {"code": code_of(SECRET)})
     assert client.get("/accounts/profile/").status_code == 200
     assert Event.objects.get(action=Action.SIGNED_IN).payload == {"methods": ["password", "totp"]}
+
+
+def test_a_password_is_no_second_factor_again(admin: User) -> None:
+    """Where the second factor is demanded again, a password is neither offered nor enough (S2)."""
+    TOTP.activate(admin, SECRET)
+    client = sign_in(admin, second_factor=False)
+    act = "/accounts/staff/invite/"
+    asked = client.get(act)["Location"]
+    assert asked.startswith("/sign-in/second-factor/")
+    page = client.get(asked).content.decode()
+    assert 'name="code"' in page
+    assert "Use your password" not in page
+    assert reverse("account_reauthenticate") not in page
+    url = reverse("account_reauthenticate")
+    given = client.post(f"{url}?next={act}", {"password": PASSWORD, "next": act})
+    assert given["Location"] == act
+    assert client.get(act)["Location"] == asked, "the password was right, and is still no second factor"
+    client.post(asked, {"code": code_of(SECRET), "next": act})
+    assert client.get(act).status_code == 200
+
+
+def test_a_passkey_is_offered_beside_the_code(admin: User) -> None:
+    TOTP.activate(admin, SECRET)
+    Authenticator.objects.create(user=admin, type=Authenticator.Type.WEBAUTHN, data={"name": "Laptop"})
+    page = sign_in(admin).get(reverse("mfa_reauthenticate")).content.decode()
+    assert "Another way" in page
+    assert reverse("mfa_reauthenticate_webauthn") in page
+    assert "Use your password" not in page
 
 
 def test_a_code_works_once(client: Client, tech: User) -> None:
