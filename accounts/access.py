@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from allauth.account.authentication import get_authentication_records
 from allauth.mfa.models import Authenticator
@@ -84,9 +84,17 @@ def has_recent_sign_in(request: HttpRequest) -> bool:
 def ask_second_factor(request: HttpRequest, back_to: str = "") -> HttpResponse:
     """To the page that asks for the second factor, and from there back (to this page, if GET can show it)."""
     assert request.user.is_authenticated
-    target = back_to or (request.get_full_path() if request.method == "GET" else request.path)
+    target = back_to or (request.get_full_path() if request.method == "GET" else _page_of_form(request))
     page = "mfa_reauthenticate" if has_second_factor(request.user) else "accounts:second-factor"
     return HttpResponseRedirect(f"{reverse(page)}?{urlencode({'next': target})}")
+
+
+def _page_of_form(request: HttpRequest) -> str:
+    """Where the form of a POST stood: its own address often answers no GET. The path itself if unknown."""
+    page = urlsplit(request.headers.get("Referer", ""))
+    if page.netloc != request.get_host() or not page.path.startswith("/"):
+        return request.path
+    return f"{page.path}?{page.query}" if page.query else page.path
 
 
 def has_second_factor(user: User) -> bool:

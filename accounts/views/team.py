@@ -76,6 +76,7 @@ def staff_invite(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @require(Permission.MANAGE_STAFF)
+@require_recent_second_factor
 def staff_renew_invitation(request: HttpRequest, public_id: str) -> HttpResponse:
     """Mail the link again to someone who has not used it."""
     person = services.renew_invitation(actor=actor_of(request), user=_person(public_id), now=timezone.now())

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import pytest
 from django.db import connection
@@ -88,15 +89,25 @@ def test_a_stranger_s_number_is_404(admin: User) -> None:
     assert sign_in(admin).get("/accounts/staff/ST-9999/").status_code == 404
 
 
-def test_changing_the_team_needs_a_second_factor_given_lately(admin: User, pm: User) -> None:
+@pytest.mark.parametrize("path", ["roles/", "invitation/", "deactivate/"])
+@pytest.mark.parametrize("referer", ["", "http://testserver{page}", "https://elsewhere.example{page}"])
+def test_changing_the_team_needs_a_second_factor_given_lately(
+    admin: User, pm: User, path: str, referer: str
+) -> None:
     client = sign_in(admin, second_factor=False)
     session = client.session
     session["account_authentication_methods"] = [{"method": "mfa", "type": "totp", "at": 0}]
     session.save()
-    answer = client.post(f"/accounts/staff/{pm.public_id}/roles/", {"roles": ["pm", "legal"]})
+    page = f"/accounts/staff/{pm.public_id}/"
+    User.objects.filter(pk=pm.pk).update(last_login=None, password="!")
+    form = {"roles": ["pm", "legal"], "reason": "x", "confirm": pm.public_id}
+    answer = client.post(f"{page}{path}", form, headers={"Referer": referer.format(page=page)})
     assert answer.status_code == 302
+    back = page if referer.startswith("http://testserver") else f"{page}{path}"
+    assert answer["Location"].endswith(urlencode({"next": back})), "back to the page that has the form"
     pm.refresh_from_db()
-    assert pm.roles == ["pm"]
+    assert (pm.roles, pm.is_active) == (["pm"], True)
+    assert not Event.objects.exists()
 
 
 def test_roles_change_at_once_and_the_event_says_which(admin: User, pm: User) -> None:
