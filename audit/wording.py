@@ -155,7 +155,7 @@ FIELD_WORDS: dict[str, Words] = {
     "methods": _("Methods"),
     "mode": _("Mode"),
     "monthly_amount_jpy": _("Monthly amount (JPY)"),
-    "note": _("Note"),
+    "note": _("Remark"),
     "number": _("Number"),
     "partner": _("Partner"),
     "people": _("Asked"),

@@ -6,6 +6,8 @@ from django.utils.translation import gettext_lazy as _
 from keys.models import Key
 from keys.services.status import MAX_NOTE
 
+# That a key was not collected in time is for the clock to say.
+PERSONS_REASONS = [choice for choice in Key.RevokeReason.choices if choice[0] != Key.RevokeReason.UNCLAIMED]
 REASON = forms.Textarea(attrs={"rows": 2, "maxlength": MAX_NOTE})
 
 
@@ -36,10 +38,10 @@ class RevokeForm(forms.Form):
 
     reason = forms.ChoiceField(
         label=_("Reason"),
-        choices=[("", _("Choose a reason")), *Key.RevokeReason.choices],
+        choices=[("", _("Choose a reason")), *PERSONS_REASONS],
     )
     note = forms.CharField(
-        label=_("Note"),
+        label=_("Remark"),
         help_text=_("Required for “Other”. Stays in the audit log; the partner is told the reason only."),
         max_length=MAX_NOTE,
         required=False,

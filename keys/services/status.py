@@ -78,11 +78,12 @@ def revoke_key(
 ) -> Key:
     """End a key for ever; the very next check is refused (K6, V4).
 
-    `reason` is a `Key.RevokeReason`, `note` is required for "other", and `typed_number` must be the key's
-    number: the server believes only what it was sent. Raises NotAllowed, Invalid, Conflict.
+    `reason` is a `Key.RevokeReason`, but not "unclaimed", which is for the clock to say; `note` is required
+    for "other", and `typed_number` must be the key's number: the server believes only what it was sent.
+    Raises NotAllowed, Invalid, Conflict.
     """
     require_may_revoke(by)
-    if reason not in Key.RevokeReason.values:
+    if reason not in Key.RevokeReason.values or reason == Key.RevokeReason.UNCLAIMED:
         raise Invalid(_("Choose a reason."), field="reason")
     if reason == Key.RevokeReason.OTHER and not note.strip():
         raise Invalid(_("Say what the reason is."), field="note")

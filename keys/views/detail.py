@@ -64,11 +64,20 @@ def render_key(
         "request_url": _url("approvals:request-detail", key.request_ref),
         "approvals_url": _url("approvals:key-approvals-panel", key.public_id) if key.request_ref else "",
         "partner_url": _url("partners:partner-detail", key.partner.public_id),
+        "new_request_url": _new_request_url(user, key),
         "suspend_form": SuspendForm(auto_id="suspend_%s"),
         "reactivate_form": ReactivateForm(auto_id="reactivate_%s"),
         "revoke_form": RevokeForm(auto_id="revoke_%s"),
     }
     return render(request, "keys/key_detail.html", context, status=409 if conflict else 200)
+
+
+def _new_request_url(user: User, key: Key) -> str:
+    """Where this person asks for another key once this one ended; `""` where that can't be."""
+    if not (key.has_ended and key.partner.is_active and user.may(Permission.MAKE_REQUESTS)):
+        return ""
+    url = _url("approvals:request-new")
+    return f"{url}?partner={key.partner.public_id}" if url else ""
 
 
 def _url(name: str, *args: str) -> str:
