@@ -76,17 +76,27 @@
 
   // --- typed confirmation: <input data-confirm="KB-0412"> enables the [data-danger] of its form -----
   // The server checks the typed text again. Without JavaScript the button is simply enabled.
-  const checkConfirmation = (input) => {
+  // Why it stays disabled stands beside the field: at once for a wrong letter, on leaving it for a missing one.
+  const checkConfirmation = (input, isLeft) => {
+    const wanted = input.dataset.confirm.toUpperCase();
     const typed = input.value.normalize('NFKC').trim().toUpperCase();
+    const wrong = typed !== '' && (isLeft ? typed !== wanted : !wanted.startsWith(typed));
+    const reason = document.getElementById(`${input.id}_mismatch`);
+    if (reason) reason.textContent = wrong ? input.dataset.mismatch : '';
+    if (wrong) input.setAttribute('aria-invalid', 'true'); else input.removeAttribute('aria-invalid');
     input.form?.querySelectorAll('[data-danger]').forEach((button) => {
-      button.disabled = typed !== input.dataset.confirm.toUpperCase();
+      button.disabled = typed !== wanted;
     });
   };
+
+  document.addEventListener('change', (event) => {
+    if (event.target.matches('[data-confirm]')) checkConfirmation(event.target, true);
+  });
 
   // --- rows: <input class="rowcheck">, [data-all], [data-count]; <input data-needs> -----------------
   document.addEventListener('input', (event) => {
     const input = event.target;
-    if (input.matches('[data-confirm]')) checkConfirmation(input);
+    if (input.matches('[data-confirm]')) checkConfirmation(input, false);
     if (!input.matches('.rowcheck, [data-all]')) return;
     const scope = input.form || document;
     const rows = [...scope.querySelectorAll('.rowcheck')];
@@ -163,7 +173,7 @@
   const prepare = () => {
     openAskedDialogs();
     followTicks();
-    document.querySelectorAll('input[data-confirm]').forEach(checkConfirmation);
+    document.querySelectorAll('input[data-confirm]').forEach((input) => checkConfirmation(input, false));
     tick();
   };
   document.addEventListener('htmx:after:swap', prepare);
