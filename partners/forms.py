@@ -1,10 +1,12 @@
 """Forms of partners and what belongs to them. A hidden `seen` tells whether a form is stale (409)."""
 
+import re
 from collections.abc import Iterable
 from typing import Any, cast
 
 from django import forms
 from django.conf import settings
+from django.core.validators import RegexValidator
 from django.db.models import Model
 from django.utils.text import format_lazy
 from django.utils.translation import get_language_info
@@ -201,7 +203,13 @@ class WorkspaceForm(_ZoneForm):
     code = _NarrowField(
         label=_("Code"),
         max_length=60,
-        validators=[forms.SlugField.default_validators[0]],
+        validators=[
+            RegexValidator(
+                r"^[-\w]+\Z",
+                _("Write letters, digits and hyphens only, for example campaign-2026."),
+                flags=re.ASCII,
+            )
+        ],
         help_text=_(
             "What a gateway sends, for example minato-logi. Letters, digits and hyphens; never changes."
         ),

@@ -95,7 +95,8 @@ def change_contract(
     contract = Contract.objects.select_for_update().get(pk=contract.pk)
     require_fresh(contract, CONTRACT_FIELDS, seen)
     _check(monthly_amount_jpy, starts_on, ends_on, licence_level)
-    if ends_on != contract.ends_on:
+    # One that has ended may be put right; one in force is not ended by a date that is past.
+    if contract.ends_on >= now.astimezone(OFFICE_ZONE).date():
         _check_not_past(ends_on, now)
     _check_running_keys(contract, monthly_amount_jpy, ends_on, licence_level)
     changes = {

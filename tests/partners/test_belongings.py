@@ -183,6 +183,23 @@ def test_a_contract_that_has_ended_already_is_refused(cast: Cast) -> None:
     assert "past" in answer.context["form"].errors["ends_on"][0]
 
 
+def test_a_contract_that_has_ended_may_be_put_right_and_one_in_force_not_ended_in_the_past(
+    cast: Cast,
+) -> None:
+    ended = make_contract(cast.company, 500_000)
+    Contract.objects.filter(pk=ended.pk).update(starts_on="2020-01-01", ends_on="2020-12-31")
+    client = sign_in(cast.pm)
+    url = change("contract", ended)
+    for field, value in (("title", "旧契約"), ("ends_on", "2021-01-31")):
+        form = typed(client.get(url).context["form"])
+        assert client.post(url, form | {field: value}).status_code == 302
+    url = change("contract", make_contract(cast.company, 500_000))
+    form = typed(client.get(url).context["form"])
+    answer = client.post(url, form | {"starts_on": "2020-01-01", "ends_on": "2021-01-31"})
+    assert answer.status_code == 422
+    assert answer.context["form"].errors["ends_on"]
+
+
 def test_under_running_keys_a_contract_neither_rises_above_the_threshold_nor_ends_early(cast: Cast) -> None:
     cast.key(cast.edge)
     client = sign_in(cast.pm)
@@ -240,6 +257,13 @@ def test_bad_input_of_a_workspace(cast: Cast, field: str, value: str) -> None:
     answer = sign_in(cast.pm).post(add(cast.company, "workspace-add"), WORKSPACE | {field: value})
     assert answer.status_code == 422
     assert answer.context["form"].errors[field]
+
+
+def test_a_code_that_will_not_do_is_refused_with_an_example(cast: Cast) -> None:
+    answer = sign_in(cast.pm).post(add(cast.company, "workspace-add"), WORKSPACE | {"code": "two words"})
+    assert answer.context["form"].errors["code"] == [
+        "Write letters, digits and hyphens only, for example campaign-2026."
+    ]
 
 
 def test_a_workspace_with_working_keys_stays_open_and_keeps_its_zone(cast: Cast) -> None:
