@@ -225,6 +225,8 @@ def _withdraw_secret(actor: Actor, key: Key, secret: Secret, now: datetime) -> N
         raise Conflict(_("This key has been used already, so it was received. Ask its owner to rotate it."))
     if secret.status != Secret.Status.LIVE:
         raise Conflict(_("This key can't be delivered now."))
+    if counted is None:
+        raise Conflict(_("We can't tell now whether the key is in use. Try again in a minute."))
     secret.status = Secret.Status.REVOKED
     secret.ends_at = now
     secret.save(update_fields=["status", "ends_at"])

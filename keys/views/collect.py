@@ -19,6 +19,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from core.actors import Actor, actor_of
 from core.errors import Conflict, DomainError, NotFound
+from core.views import AWAY
 from keys.models import Delivery
 from keys.selectors.collecting import link_state
 from keys.selectors.conditions import last_day
@@ -111,6 +112,10 @@ def self_test(request: HttpRequest, token: str) -> HttpResponse:
         result = run_self_test(actor=actor, delivery=delivery, text=text.strip(), now=timezone.now())
     except NotFound:
         return JsonResponse({"ok": False, "error": "unknown_link"}, status=404)
+    except AWAY:
+        # Tries can't be counted, so none is allowed; a page in HTML would be of no use to curl.
+        answer = {"ok": False, "error": "unavailable", "detail": "Try again in a minute."}
+        return JsonResponse(answer, status=503, headers={"Retry-After": "10"})
     return JsonResponse(result.to_json(), status=200 if result.ok else 422, json_dumps_params={"indent": 2})
 
 

@@ -319,6 +319,20 @@ def test_the_self_test_is_no_oracle(token: str, client: Client, key: Key) -> Non
     assert answers == [200] * 10 + [422] * 2
 
 
+def test_the_self_test_answers_curl_in_json_while_the_store_is_away(
+    token: str, client: Client, settings: Any
+) -> None:
+    text = revealed_text(client.post(url(token)))
+    settings.CACHES = {"default": settings.CACHES["default"] | {"LOCATION": "redis://127.0.0.1:1/0"}}
+    answer = ask(token, text)
+    assert answer.status_code == 503
+    assert answer["Retry-After"] == "10"
+    assert answer["Cache-Control"] == "no-store"
+    body = answer.json()
+    assert (body["ok"], body["error"]) == (False, "unavailable")
+    assert text not in answer.text
+
+
 def failing(answer: Any) -> list[str]:
     return [name for name, check in answer.json()["checks"].items() if not check["ok"]]
 

@@ -1,5 +1,7 @@
 """One key's page and its danger zone, through HTTP: who may, what happens, what is refused and how."""
 
+import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from django.utils import timezone
 from accounts.models import User
 from audit.models import Event
 from keys.models import Delivery, Key, Secret
+from keys.services.status import expire_keys
 from notifications.models import Message, OpsMetric
 from tests.cast import Cast, sign_in
 from tests.key_stories import link_of, reveal, revoke, suspend
@@ -95,8 +98,35 @@ def test_an_ended_key_has_no_buttons_and_says_why(cast: Cast, key: Key) -> None:
     revoke(key, cast.ops)
     html = sign_in(cast.ops).get(page(key)).content.decode()
     assert "Leaked" in html
-    assert "never comes back" in html
+    assert "A revoked key never comes back; ask for a new one." in html
     assert "Danger zone" not in html
+
+
+@pytest.mark.parametrize("ending", ["revoked", "expired"])
+def test_an_ended_key_leads_whoever_may_ask_to_a_new_request(cast: Cast, key: Key, ending: str) -> None:
+    link = f"{reverse('approvals:request-new')}?partner={key.partner.public_id}"
+    assert link not in sign_in(cast.requester).get(page(key)).text, "the key still runs"
+    if ending == "revoked":
+        revoke(key, cast.ops)
+    else:
+        now = timezone.now()
+        Key.objects.filter(pk=key.pk).update(issued_at=now - timedelta(days=2), expires_at=now)
+        expire_keys(now=now)
+    for person in cast.everyone.values():
+        if person.may("see_keys"):
+            assert (link in sign_in(person).get(page(key)).text) == person.may("make_requests")
+    key.partner.is_active = False
+    key.partner.save(update_fields=["is_active"])
+    assert link not in sign_in(cast.requester).get(page(key)).text, "an ended partner gets no keys"
+
+
+def test_all_reasons_that_a_person_may_have_are_offered(cast: Cast, key: Key) -> None:
+    html = sign_in(cast.ops).get(url(key, "revoke")).text
+    offered = re.findall(r'<option value="(\w+)"', html)
+    assert offered == [
+        "terms_violated", "person_left", "leaked", "contract_ended", "replaced", "anomaly", "other",
+    ]  # fmt: skip
+    assert "Remark" in html
 
 
 # --- suspend, reactivate, revoke ------------------------------------------------------------------------
@@ -179,6 +209,7 @@ def test_nobody_signed_in_is_led_to_the_sign_in(cast: Cast, key: Key, act: str, 
         ("reactivate", {"reason": " "}),
         ("revoke", {"reason": ""}),
         ("revoke", {"reason": "because"}),
+        ("revoke", {"reason": "unclaimed"}),
         ("revoke", {"reason": "other", "note": " "}),
         ("revoke", {"typed_number": ""}),
         ("revoke", {"typed_number": "KB-9999"}),
@@ -273,6 +304,21 @@ def test_a_key_that_was_used_is_not_delivered_again(cast: Cast, key: Key) -> Non
     answer = sign_in(cast.pm).post(url(key, "redeliver"))
     assert answer.status_code == 409
     assert Secret.objects.get(key=key).status == "live"
+
+
+def test_a_secret_is_not_withdrawn_while_nobody_can_tell_whether_it_is_used(
+    cast: Cast, key: Key, settings: Any
+) -> None:
+    """A use is in the hot store at once and in the database some seconds later (K3, V4)."""
+    settings.CACHES = {"default": settings.CACHES["default"] | {"LOCATION": "redis://127.0.0.1:1/0"}}
+    answer = sign_in(cast.pm).post(url(key, "redeliver"))
+    assert answer.status_code == 409
+    assert "tell now whether the key is in use" in answer.text
+    key.refresh_from_db()
+    assert key.status == "active"
+    assert Secret.objects.get(key=key).status == "live"
+    assert Delivery.objects.filter(key=key).count() == 1
+    assert not Event.objects.filter(action="secret.revoked").exists()
 
 
 def test_links_are_sent_by_post_by_those_who_may_and_twenty_times_at_most(cast: Cast) -> None:
