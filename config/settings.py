@@ -44,7 +44,7 @@ ARGON2_MEMORY_KIB = env.int("ARGON2_MEMORY_KIB", default=19_456)
 ARGON2_TIME_COST = env.int("ARGON2_TIME_COST", default=2)
 
 # --- approvals (A1, A3, A5): numbers that a company changes ------------------------------------------------
-# The first approval policy has the same number (A1): a test holds them together until policies have an editor.
+# The first approval policy has the same number (A1): a test holds them together.
 COO_THRESHOLD_JPY = 500_000
 STEP_LINK_LIFETIME = timedelta(hours=env.int("STEP_LINK_HOURS", default=72))
 REQUEST_LIFETIME = timedelta(days=env.int("REQUEST_LIFETIME_DAYS", default=30))
