@@ -1,6 +1,7 @@
 """The verifier's WSGI entry, `/v1/…`: a raw callable, called before Django's handler is (ARCHITECTURE)."""
 
 import logging
+import traceback
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -30,12 +31,19 @@ def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> 
     handle = _route(environ["PATH_INFO"])
     try:
         response = handle(environ)
-    except Exception:
+    except Exception as error:  # noqa: BLE001 - whatever it is, a proxy waits for an answer
         # A key must never be let through, nor a proxy be left without an answer, because of our mistake.
-        logger.exception("verifier failed")
+        _log(error)
         response = answers.problem(500, "INTERNAL_ERROR", "The verifier failed")
     start_response(answers.REASONS[response.status], response.headers)
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+
+
+def _log(error: Exception) -> None:
+    """Log an error's kind and frames, never its message: that may quote the key that was asked about."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    data = {"error": type(error).__qualname__, "frames": frames}
+    logger.error("verifier failed", extra={"data": data})
 
 
 def _route(path: str) -> "Callable[[WSGIEnvironment], Response]":

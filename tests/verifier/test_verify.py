@@ -1,5 +1,6 @@
 """`POST /v1/keys/verify`: V1's contract, V2's order and codes."""
 
+import io
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from core.logs import JsonFormatter
 from keys import hotstore, secret_format
 from keys.models import Key, Secret
 from tests.dataplane import LiveKey, add_secret, call, change, make_live_key, verify
@@ -314,3 +316,28 @@ def test_key_written_under_an_old_pepper_is_renewed(gateway: str) -> None:
 
 def _stranger(family: str | None = None) -> str:
     return secret_format.generate("kb", "live", family).text
+
+
+class HungUp(io.BytesIO):
+    """A body whose sender goes away, with an error that quotes what had come."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise ConnectionResetError(self.getvalue().decode())
+
+
+def test_what_goes_wrong_here_is_logged_without_its_message(
+    gateway: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    given: dict[str, Any] = {
+        "HTTP_AUTHORIZATION": f"Bearer {gateway}",
+        "wsgi.input": HungUp(b"kb_live_abcdefgh"),
+    }
+    answer = call("/v1/keys/verify", "POST", **given)
+    assert answer.status == 500
+    assert answer.json["code"] == "INTERNAL_ERROR"
+    [line] = [record for record in caplog.records if record.name == "verifier.app"]
+    written = JsonFormatter().format(line)
+    assert "ConnectionResetError" in written
+    assert "in _body" in written
+    assert "kb_live" not in written
+    assert "kb_live" not in caplog.text
