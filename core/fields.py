@@ -110,7 +110,6 @@ class DateField(_ParsedField):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.widget.attrs.setdefault("placeholder", "2026-11-21")
         self.widget.attrs.setdefault("autocomplete", "off")
 
     def prepare_value(self, value: Any) -> Any:
@@ -196,7 +195,15 @@ class TextListField(_ListField):
 # --- text ------------------------------------------------------------------------------------------
 
 
-class LineField(forms.CharField):
+class _UncutField(forms.CharField):
+    """Text whose length the server judges: a browser would cut off what is pasted, and say nothing."""
+
+    def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
+        """The usual, without `maxlength`."""
+        return {name: value for name, value in super().widget_attrs(widget).items() if name != "maxlength"}
+
+
+class LineField(_UncutField):
     """One line of text for people, cleaned by `clean_text`."""
 
     def to_python(self, value: Any) -> str:
@@ -204,7 +211,7 @@ class LineField(forms.CharField):
         return clean_text(super().to_python(value) or "")
 
 
-class ParagraphField(forms.CharField):
+class ParagraphField(_UncutField):
     """Text of several lines, cleaned by `clean_text`."""
 
     widget = forms.Textarea(attrs={"rows": 4})
@@ -214,7 +221,7 @@ class ParagraphField(forms.CharField):
         return clean_text(super().to_python(value) or "", lines=True)
 
 
-class EmailField(forms.EmailField):
+class EmailField(_UncutField, forms.EmailField):
     """An e-mail address in lower case, ASCII only: safe in a header, and equal when it is the same."""
 
     def __init__(self, **options: Any) -> None:
