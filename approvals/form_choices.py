@@ -65,15 +65,17 @@ def card(label: Any, text: Any) -> SafeString:
 
 
 def plan_card(plan: Plan) -> SafeString:
-    """A plan with its level and limits."""
+    """A plan with its limits, and its level unless the name says it already."""
     usual = gettext("%(rpm)s a minute, %(rph)s an hour; at most %(most)s a minute") % {
         "rpm": f"{plan.default_rpm:,}",
         "rph": f"{plan.default_rph:,}",
         "most": f"{plan.max_rpm:,}",
     }
-    return format_html(
-        "<span>{}<small>{}</small><small>{}</small></span>", plan.name, plan.get_level_display(), usual
-    )
+    level = str(plan.get_level_display())
+    spoken = {plan.level, level.casefold()}
+    if spoken & {plan.name.casefold(), plan.name.casefold().replace("-", "_").replace(" ", "_")}:
+        return card(plan.name, usual)
+    return format_html("<span>{}<small>{}</small><small>{}</small></span>", plan.name, level, usual)
 
 
 def contract_card(contract: Contract) -> SafeString:

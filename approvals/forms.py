@@ -1,6 +1,6 @@
 """The form of a request (R1). What it finds wrong is what the service would find: keys.terms_check."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -23,16 +23,17 @@ from approvals.form_choices import (
     people,
     plan_card,
 )
+from approvals.form_drafts import limits_of, storable
 from approvals.selectors.options import Options, name_of
 from approvals.wording import LICENCE_POINTS
 from core.fields import CidrListField, DateField, LineField, ParagraphField, UsdField, WholeNumberField
-from keys.models import EndOfLife, Plan, PurposeCategory, RotationClass
+from keys.models import EndOfLife, PurposeCategory, RotationClass
 from keys.terms import KeyTerms
 from keys.terms_check import LONGEST_LIFE_DAYS, SLA_LATENCY_MS, SLA_SUCCESS_PERCENT, Registry, find_problems
-from partners.models import Contact, Contract, Workspace
+from partners.models import Contact, Contract
 
 THRESHOLDS = (50, 80, 90, 100)
-LONGEST_TEXT = 20_000
+LONE = ("workspace", "recipient", "consent_contact", "contract")
 BELOW = ("scopes", "model_names", "feature_names")
 
 
@@ -144,7 +145,6 @@ class RequestForm(forms.Form):
     )
     rotation_days = forms.TypedChoiceField(label=_("Rotation class"), widget=forms.RadioSelect, coerce=int)
     expires_on = DateField(label=_("Last day"))
-    auto_renew = forms.BooleanField(label=_("Renew by itself while the contract covers it"), required=False)
     end_of_life = forms.ChoiceField(label=_("At its end"), widget=forms.RadioSelect)
 
     def __init__(
@@ -208,7 +208,15 @@ class RequestForm(forms.Form):
         if any(plan.is_internal for plan in options.plans):
             nothing = card(_("No contract"), _("An internal team on the Internal plan needs none."))
             contracts.append(("", nothing))
+            self.fields["contract"].help_text = _("Needed unless the plan is for internal teams.")
+        else:
+            self._demand("contract", _("Choose the contract that this key belongs to."))
+            self._demand("licence_checklist", _("Confirm every point of the data-licence checklist."))
         self._choose("contract", contracts)
+
+    def _demand(self, name: str, sentence: Any) -> None:
+        self.fields[name].required = True
+        self.fields[name].error_messages["required"] = sentence
 
     def product_groups(self) -> list["ProductGroup"]:
         """Each API product with what can be chosen below it, and what is."""
@@ -276,7 +284,7 @@ class RequestForm(forms.Form):
             ip_ranges=tuple(get("ip_ranges") or ()),
             rotation_days=get("rotation_days") or 0,
             expires_on=last_day.isoformat() if last_day else "",
-            auto_renew=bool(get("auto_renew")),
+            auto_renew=get("end_of_life") == EndOfLife.RENEW,
             end_of_life=get("end_of_life") or "",
             **self._contract_terms(contract),
             **self._money_terms(),
@@ -329,10 +337,19 @@ class RequestForm(forms.Form):
         draft: dict[str, Any] = {}
         for name, field in cls.base_fields.items():
             if isinstance(field, forms.MultipleChoiceField):
-                draft[name] = [_storable(item) for item in data.getlist(name)]
+                draft[name] = [storable(item) for item in data.getlist(name)]
             else:
-                draft[name] = _storable(data.get(name, ""))
+                draft[name] = storable(data.get(name, ""))
         return draft
+
+    def show(self, draft: Mapping[str, Any]) -> None:
+        """Show a draft without judging it; a new one begins small, and an only choice is chosen."""
+        self.initial = self.first_values(self.options) | self.initial_from(draft)
+        for name in LONE:
+            offered = [code for code, _label in getattr(self.fields.get(name), "choices", [])]
+            if len(offered) == 1:
+                # A browser shows it as chosen, whatever the draft says.
+                self.initial[name] = offered[0]
 
     @classmethod
     def initial_from(cls, draft: Mapping[str, Any]) -> dict[str, Any]:
@@ -356,37 +373,10 @@ class RequestForm(forms.Form):
             "suspend_at_budget": "on",
             "end_of_life": EndOfLife.EXPIRE.value,
         }
-        only_ones: dict[str, Sequence[Workspace | Contact | Contract]] = {
-            "workspace": options.workspaces,
-            "recipient": options.contacts_for(Contact.Purpose.TECHNICAL),
-            "consent_contact": options.contacts_for(Contact.Purpose.CONSENT),
-            "contract": options.contracts,
-        }
-        values |= {name: rows[0].public_id for name, rows in only_ones.items() if len(rows) == 1}
+        if len(options.contracts) == 1:
+            values["contract"] = options.contracts[0].public_id
         plan = next(iter(options.plans), None)
         return values | ({"plan": plan.code, **limits_of(plan)} if plan else {})
-
-
-def limits_of(plan: Plan) -> dict[str, Any]:
-    """The limits that a plan gives unasked, as the form's fields have them."""
-    return {
-        "plan_before": plan.code,
-        "rpm": plan.default_rpm,
-        "rph": plan.default_rph,
-        "burst": plan.default_burst,
-        "concurrency": plan.default_concurrency,
-        "rotation_days": plan.default_rotation_days,
-    }
-
-
-def is_too_long(draft: Mapping[str, Any]) -> bool:
-    """Whether somebody pasted what no draft should keep."""
-    return any(len(str(value)) > LONGEST_TEXT for value in draft.values())
-
-
-def _storable(text: str) -> str:
-    # PostgreSQL keeps no NUL in a text; nobody types one.
-    return text.replace("\x00", "").replace("\r\n", "\n")
 
 
 def _values(value: Any) -> set[str]:

@@ -18,7 +18,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts.access import require, signed_in
 from accounts.roles import Permission
 from approvals.access import find_request, require_requester
-from approvals.forms import RequestForm, is_too_long, limits_of
+from approvals.form_drafts import is_same, is_too_long, limits_of, marks_of, posted_by, touched
+from approvals.forms import RequestForm
 from approvals.models import Request
 from approvals.selectors.options import Options
 from approvals.selectors.preview import Preview, preview_path
@@ -86,17 +87,8 @@ def _save(request: HttpRequest, draft: Request, typed: dict[str, Any]) -> HttpRe
     if is_too_long(typed):
         form = _form(draft, request.POST)
         form.full_clean()
-        form.add_error(None, gettext("One of the texts is too long to be kept. Shorten it first."))
-        return _form_page(request, draft, form, status=422)
-    saved = save_draft(
-        actor=actor_of(request),
-        by=signed_in(request),
-        request=draft,
-        version=draft.version,
-        draft=typed,
-        title=typed["name"].strip(),
-        now=timezone.now(),
-    )
+        return _refused(request, draft, form, typed)
+    saved = _keep(request, draft, typed)
     detour = DETOURS.get(request.POST.get("action", ""))
     back = reverse("approvals:request-edit", args=[saved.public_id])
     if detour:
@@ -106,10 +98,32 @@ def _save(request: HttpRequest, draft: Request, typed: dict[str, Any]) -> HttpRe
     return HttpResponseRedirect(back)
 
 
+def _keep(request: HttpRequest, draft: Request, typed: dict[str, Any]) -> Request:
+    return save_draft(
+        actor=actor_of(request),
+        by=signed_in(request),
+        request=draft,
+        version=draft.version,
+        draft=typed,
+        title=typed["name"].strip(),
+        now=timezone.now(),
+    )
+
+
+def _refused(request: HttpRequest, draft: Request, form: RequestForm, typed: dict[str, Any]) -> HttpResponse:
+    """422 with what is wrong. What was typed is kept as the draft first, so that nothing is lost."""
+    if is_too_long(typed):
+        form.add_error(None, gettext("One of the texts is too long to be kept. Shorten it first."))
+    else:
+        draft = _keep(request, draft, typed) if typed != draft.draft else draft
+        messages.info(request, gettext("It is not submitted yet. What you typed is kept as the draft."))
+    return _form_page(request, draft, form, status=422)
+
+
 def _submit(request: HttpRequest, draft: Request, typed: dict[str, Any]) -> HttpResponse:
     form = _form(draft, request.POST)
     if not form.is_valid():
-        return _form_page(request, draft, form, status=422)
+        return _refused(request, draft, form, typed)
     try:
         submit_request(
             actor=actor_of(request),
@@ -122,7 +136,7 @@ def _submit(request: HttpRequest, draft: Request, typed: dict[str, Any]) -> Http
         )
     except Invalid as problem:  # something that the form leans on changed between its check and the lock
         form.add_error(problem.field if problem.field in form.fields else None, str(problem.message))
-        return _form_page(request, draft, form, status=422)
+        return _refused(request, draft, form, typed)
     messages.success(request, gettext("The request is submitted; the first approver was asked by mail."))
     return redirect("approvals:request-detail", number=draft.public_id)
 
@@ -175,44 +189,49 @@ class Panel:
 
 
 def _panel(draft: Request, form: RequestForm) -> Panel:
-    form.full_clean()
+    errors = form.errors  # judged once only: judging again would drop what was added since
     preview = preview_path(form.terms, form.registry, requester=draft.requester, now=form.now)
     missing = [
         (form[name].id_for_label or form[name].auto_id, form.fields[name].label or "")
-        for name in form.errors
+        for name in errors
         if name in form.fields
     ]
     return Panel(preview=preview, missing=missing)
 
 
-def _form(draft: Request, data: Any = None, **arguments: Any) -> RequestForm:
+def _form(draft: Request, data: Any = None, options: Options | None = None) -> RequestForm:
     now = timezone.now()
     today = office_day(now)
-    options = Options.read(draft.partner, today=today)
-    return RequestForm(data, options=options, today=today, now=now, **arguments)
+    options = options or Options.read(draft.partner, today=today)
+    return RequestForm(data, options=options, today=today, now=now)
 
 
-def _shown(draft: Request, values: Mapping[str, Any]) -> RequestForm:
-    """The form with a draft's values, not judged; a new draft begins with the plan's small limits."""
-    form = _form(draft)
-    form.initial = RequestForm.first_values(form.options) | RequestForm.initial_from(values)
+def _shown(draft: Request, values: Mapping[str, Any], options: Options | None = None) -> RequestForm:
+    """The form with a draft's values, not judged."""
+    form = _form(draft, options=options)
+    form.show(values)
     return form
 
 
 def _form_page(
     request: HttpRequest, draft: Request, form: RequestForm, *, status: int = 200, **context: Any
 ) -> HttpResponse:
-    judged = form if form.is_bound else _form(draft, RequestForm.data_from(form.initial))
-    context |= {"record": draft, "form": form, "panel": _panel(draft, judged)}
+    judged = form if form.is_bound else _form(draft, RequestForm.data_from(form.initial), form.options)
+    marks = marks_of(posted_by(_shown(draft, draft.draft, form.options)))
+    context |= {"record": draft, "form": form, "panel": _panel(draft, judged), "marks": marks}
     return render(request, "approvals/request_edit.html", context, status=status)
 
 
 def _stale_page(
     request: HttpRequest, draft: Request, typed: dict[str, Any], sentence: str | Promise
 ) -> HttpResponse:
-    """409: what was typed stays in the form, what is saved now stands above it, difference by difference."""
-    form = _shown(draft, typed)
-    context: dict[str, Any] = {"conflict": sentence, "differences": _differences(form, draft.draft, typed)}
+    """409: what was changed here stays in the form and beside what is saved; the rest is what is saved."""
+    shown = _shown(draft, draft.draft)
+    saved = posted_by(shown)
+    names = touched(typed, request.POST.get("opened", ""))
+    changed = {name: value for name, value in typed.items() if name in names}
+    form = _shown(draft, saved | changed, shown.options)
+    context: dict[str, Any] = {"conflict": sentence, "differences": _differences(form, saved, changed)}
     if draft.state == Request.State.DRAFT:
         return _form_page(request, draft, form, status=409, **context)
     context["record"] = draft
@@ -222,11 +241,11 @@ def _stale_page(
 def _differences(
     form: RequestForm, saved: Mapping[str, Any], typed: Mapping[str, Any]
 ) -> list[tuple[str | Promise, str, str]]:
-    """`(label, saved, typed)` of each field that differs."""
+    """`(label, saved, typed)` of each field that differs; the text is empty where nothing is said."""
     return [
-        (form.fields[name].label or name, _said(form, name, saved.get(name)), _said(form, name, value))
+        (form.fields[name].label or name, _said(form, name, saved[name]), _said(form, name, value))
         for name, value in typed.items()
-        if name in form.fields and name != "plan_before" and (saved.get(name) or "") != (value or "")
+        if name in form.fields and name != "plan_before" and not is_same(saved[name], value)
     ]
 
 
@@ -234,7 +253,7 @@ def _said(form: RequestForm, name: str, value: Any) -> str:
     choices = {str(code): label for code, label in getattr(form.fields[name], "choices", [])}
     values = value if isinstance(value, list) else [value]
     if not any(values):
-        return "—"
+        return ""
     if values == ["on"]:
         return gettext("Yes")
     return ", ".join(_plain(choices.get(item, item)) for item in values)

@@ -8,6 +8,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from approvals.form_choices import plan_card
+from approvals.form_drafts import posted_by
 from approvals.models import Request, Step
 from approvals.selectors.preview import preview_path
 from approvals.services.requests import draft_of
@@ -16,7 +18,16 @@ from keys.terms import KeyTerms, office_day
 from keys.terms_check import Registry
 from notifications.models import Message
 from partners.models import Contract
-from tests.cast import Cast, make_contract, make_draft, make_staff, sign_in
+from tests.cast import (
+    Cast,
+    make_contract,
+    make_draft,
+    make_partner,
+    make_plan,
+    make_staff,
+    make_terms,
+    sign_in,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -253,7 +264,7 @@ def test_bad_input_is_told_beside_its_field(
     errors = response.context["form"].errors
     assert words in " ".join(map(str, errors[field]))
     draft.refresh_from_db()
-    assert (draft.state, draft.version) == ("draft", 1)
+    assert draft.state == "draft"
     assert not Message.objects.exists()
     page = response.content.decode()
     assert 'role="alert"' in page
@@ -271,6 +282,46 @@ def test_all_errors_at_once_and_the_typed_stays(cast: Cast, draft: Request) -> N
     assert "あいう" in response.content.decode()
 
 
+def test_a_failed_submit_loses_nothing(cast: Cast, draft: Request) -> None:
+    client = sign_in(cast.requester)
+    typed = {"action": "submit", "name": "途中", "purpose": "あいう", "scopes": ["catalog:read"], "rpm": "x"}
+    response = post(client, draft, typed | {"version": "1"})
+    assert response.status_code == 422
+    page = response.content.decode()
+    assert 'name="version" value="2"' in page
+    assert "What you typed is kept as the draft" in page
+    draft.refresh_from_db()
+    assert (draft.state, draft.version, draft.title) == ("draft", 2, "途中")
+    assert actions()[-1] == "request.edited"
+    # The same once more: nothing to keep. Then more was typed, with the version that the page had.
+    assert post(client, draft, typed | {"version": "2"}).status_code == 422
+    assert post(client, draft, typed | {"version": "2", "rph": "y"}).status_code == 422
+    page = client.get(reverse("approvals:request-edit", args=[draft.public_id])).content.decode()
+    for words in ("途中", "あいう", 'value="x"', 'value="y"', 'value="catalog:read" checked'):
+        assert words in page
+    response = post(client, draft, form_of(cast, version="3"))
+    assert response.status_code == 302
+    draft.refresh_from_db()
+    assert draft.state == "in_review"
+
+
+def test_a_failed_submit_of_a_stale_form_overwrites_nothing(cast: Cast, draft: Request) -> None:
+    client = sign_in(cast.requester)
+    post(client, draft, {"name": "First window", "version": "1", "action": "save"})
+    response = post(client, draft, {"name": "Second window", "version": "1", "action": "submit"})
+    assert response.status_code == 409
+    draft.refresh_from_db()
+    assert draft.draft["name"] == "First window"
+
+
+def test_a_failed_submit_keeps_no_novel(cast: Cast, draft: Request) -> None:
+    response = post(sign_in(cast.requester), draft, form_of(cast, purpose="x" * 20_001))
+    assert response.status_code == 422
+    assert "too long to be kept" in response.content.decode()
+    draft.refresh_from_db()
+    assert (draft.draft, draft.version) == ({}, 1)
+
+
 def test_an_unclaimed_budget_names_the_missing_contact(cast: Cast, draft: Request) -> None:
     response = post(sign_in(cast.requester), draft, form_of(cast, monthly_budget_usd="100"))
     assert response.status_code == 422
@@ -280,6 +331,58 @@ def test_an_unclaimed_budget_names_the_missing_contact(cast: Cast, draft: Reques
 def test_a_contract_of_somebody_else_is_no_choice(cast: Cast, draft: Request) -> None:
     data = form_of(cast, contract=cast.star_contract.public_id)
     assert post(sign_in(cast.requester), draft, data).status_code == 422
+
+
+# --- what the fields say ----------------------------------------------------------------------------------
+
+
+def test_an_only_choice_is_chosen_for_the_panel_too(cast: Cast) -> None:
+    partner = make_partner("Only one of each")
+    contract = make_contract(partner)
+    # Saved when there was nobody to choose, or somebody who has left since.
+    old = draft_of(make_terms(partner, contract)) | {"workspace": "", "recipient": "CO-9999", "contract": ""}
+    draft = make_draft(partner, cast.requester, old)
+    page = sign_in(cast.requester).get(reverse("approvals:request-edit", args=[draft.public_id]))
+    form = page.context["form"]
+    assert form["workspace"].value() == partner.workspaces.get().public_id
+    assert form["recipient"].value() == partner.contacts.get().public_id
+    assert form["contract"].value() == contract.public_id
+    assert page.context["panel"].missing == []
+
+
+def test_a_contract_is_marked_as_required_unless_a_plan_may_do_without(cast: Cast, draft: Request) -> None:
+    client = sign_in(cast.requester)
+    page = client.get(reverse("approvals:request-edit", args=[draft.public_id]))
+    assert page.context["form"].fields["contract"].required
+    inside = make_draft(cast.team, cast.requester)
+    page = client.get(reverse("approvals:request-edit", args=[inside.public_id]))
+    assert not page.context["form"].fields["contract"].required
+    assert "Needed unless the plan is for internal teams." in page.content.decode()
+
+
+def test_no_field_looks_filled_or_cuts_what_is_pasted(cast: Cast, draft: Request) -> None:
+    page = sign_in(cast.requester).get(reverse("approvals:request-edit", args=[draft.public_id]))
+    fields = str(page.context["form"])
+    assert "placeholder" not in fields
+    assert "maxlength" not in str(page.context["form"]["name"]) + str(page.context["form"]["purpose"])
+
+
+@pytest.mark.parametrize(("end", "renews"), [("renew", True), ("expire", False), ("replace", False)])
+def test_the_end_alone_says_whether_a_key_renews_itself(
+    cast: Cast, draft: Request, end: str, renews: bool
+) -> None:
+    data = form_of(cast, end_of_life=end, auto_renew="on")
+    assert post(sign_in(cast.requester), draft, data).status_code == 302
+    assert draft.revisions.get().terms["auto_renew"] is renews
+
+
+def test_a_plans_card_says_its_level_once() -> None:
+    plan = make_plan("premium", "premium", name="Premium")
+    assert str(plan_card(plan)).count("Premium") == 1
+    plan.name = "Gold"
+    assert "<small>Premium</small>" in plan_card(plan)
+    plan.name, plan.level = "Read-only", "read_only"
+    assert str(plan_card(plan)).count("Read-only") == 1
 
 
 # --- stale ----------------------------------------------------------------------------------------------
@@ -297,6 +400,60 @@ def test_a_stale_form_shows_both_and_overwrites_nothing(cast: Cast, draft: Reque
     draft.refresh_from_db()
     assert draft.draft["name"] == "First window"
     assert post(client, draft, {"name": "Second window", "version": "2", "action": "save"}).status_code == 302
+
+
+def browser_form(page: Any) -> dict[str, Any]:
+    """What a browser would post if the page's form were sent as it is shown."""
+    values = {name: value for name, value in posted_by(page.context["form"]).items() if value not in ("", [])}
+    return values | {"version": str(page.context["record"].version), "opened": page.context["marks"]}
+
+
+def test_two_windows_compare_only_what_each_changed(cast: Cast) -> None:
+    draft = make_draft(cast.company, cast.requester, draft_of(cast.terms()) | {"environment": ""})
+    client = sign_in(cast.requester)
+    opened = browser_form(client.get(reverse("approvals:request-edit", args=[draft.public_id])))
+    # One window changes the purpose and one scope; the other, the name, the scopes and the environment.
+    first = opened | {"purpose": "Typed in the first window", "action": "save"}
+    assert post(client, draft, first | {"scopes": ["catalog:read", "orders:read"]}).status_code == 302
+    second = opened | {"name": "Second", "scopes": ["catalog:write"], "environment": "test", "action": "save"}
+    response = post(client, draft, second)
+    assert response.status_code == 409
+    differences = {str(label): (saved, typed) for label, saved, typed in response.context["differences"]}
+    assert differences == {
+        "Name of the key": ("Delivery status", "Second"),
+        "Scopes": ("catalog read, orders read", "catalog write"),
+        "Environment": ("", "Test"),
+    }
+    page = response.content.decode()
+    assert "<del></del>" not in page
+    assert "<del>—</del>" not in page
+    assert "Discard mine and use what is saved" in page
+    # What was left alone here is what is saved; saving the form loses neither window's work.
+    assert response.context["form"]["purpose"].value() == "Typed in the first window"
+    again = browser_form(response) | {"action": "save"}
+    assert post(client, draft, again).status_code == 302
+    draft.refresh_from_db()
+    assert (draft.draft["name"], draft.draft["purpose"]) == ("Second", "Typed in the first window")
+    assert draft.draft["scopes"] == ["catalog:write"]
+
+
+def test_a_window_that_changed_nothing_differs_in_nothing(cast: Cast, draft: Request) -> None:
+    client = sign_in(cast.requester)
+    opened = browser_form(client.get(reverse("approvals:request-edit", args=[draft.public_id])))
+    post(client, draft, opened | {"name": "First window", "rpm": "7", "action": "save"})
+    response = post(client, draft, opened | {"action": "save"})
+    assert response.status_code == 409
+    assert response.context["differences"] == []
+
+
+@pytest.mark.parametrize("marks", ["", "name", "name=", "=", "name=x rpm", "\x00", "x" * 5_000])
+def test_marks_that_no_page_had_break_nothing(cast: Cast, draft: Request, marks: str) -> None:
+    client = sign_in(cast.requester)
+    post(client, draft, {"name": "First window", "purpose": "Kept", "version": "1", "action": "save"})
+    response = post(client, draft, {"name": "x", "version": "1", "action": "save", "opened": marks})
+    assert response.status_code == 409
+    assert [typed for _label, _saved, typed in response.context["differences"]] == ["x"]
+    assert response.context["form"]["purpose"].value() == "Kept"
 
 
 def test_a_form_that_was_submitted_elsewhere_is_stale(cast: Cast, draft: Request) -> None:
