@@ -23,6 +23,7 @@ from approvals.forms import RequestForm
 from approvals.models import Request
 from approvals.selectors.options import Options
 from approvals.selectors.preview import Preview, preview_path
+from approvals.selectors.warnings import Warnings, find_warnings
 from approvals.services.requests import save_draft, start_draft, submit_request
 from core.actors import actor_of
 from core.errors import Conflict, Invalid
@@ -186,6 +187,7 @@ class Panel:
 
     preview: Preview
     missing: Sequence[tuple[str, str | Promise]]
+    warnings: Warnings
 
 
 def _panel(draft: Request, form: RequestForm) -> Panel:
@@ -196,7 +198,8 @@ def _panel(draft: Request, form: RequestForm) -> Panel:
         for name in errors
         if name in form.fields
     ]
-    return Panel(preview=preview, missing=missing)
+    warnings = find_warnings(form.terms, form.registry, reader=draft.requester)
+    return Panel(preview=preview, missing=missing, warnings=warnings)
 
 
 def _form(draft: Request, data: Any = None, options: Options | None = None) -> RequestForm:

@@ -22,6 +22,7 @@ from tests.cast import (
     Cast,
     make_contract,
     make_draft,
+    make_key,
     make_partner,
     make_plan,
     make_staff,
@@ -504,6 +505,37 @@ def test_the_panel_stands_on_the_page_without_javascript(cast: Cast) -> None:
     draft = make_draft(cast.company, cast.requester, draft_of(cast.terms(cast.big)))
     page = sign_in(cast.requester).get(reverse("approvals:request-edit", args=[draft.public_id]))
     assert cast.coo.name in page.content.decode()
+
+
+def test_the_panel_links_a_running_twin(cast: Cast, draft: Request) -> None:
+    key = make_key(cast.terms(), cast.requester)
+    make_key(cast.terms(environment="test"), cast.requester)
+    make_key(cast.terms(products=("orders",), scopes=("orders:read",)), cast.requester)
+    client = sign_in(cast.requester)
+    response = post(client, draft, form_of(cast), "request-path-panel")
+    assert response.context["panel"].warnings.twins == [key]
+    assert reverse("keys:key-detail", args=[key.public_id]) in response.content.decode()
+    key.status, key.ended_at = "expired", timezone.now()
+    key.save(update_fields=["status", "ended_at"])
+    response = post(client, draft, form_of(cast), "request-path-panel")
+    assert response.context["panel"].warnings.twins == []
+    assert post(client, draft, form_of(cast)).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("amount", "days", "together"),
+    [(200_000, 90, 0), (200_001, 90, 500_001), (200_001, 91, 0), (500_001, 0, 0)],
+)
+def test_the_panel_tells_of_contracts_that_cross_the_threshold_together(
+    cast: Cast, amount: int, days: int, together: int
+) -> None:
+    partner = make_partner("Two contracts")
+    first = make_contract(partner, 300_000)
+    make_contract(partner, amount, starts_on=first.starts_on + timedelta(days=days))
+    draft = make_draft(partner, cast.requester, draft_of(make_terms(partner, first)))
+    page = sign_in(cast.requester).get(reverse("approvals:request-edit", args=[draft.public_id]))
+    assert page.context["panel"].warnings.split_jpy == together
+    assert ("come to" in page.content.decode()) is bool(together)
 
 
 def test_the_panel_warns_when_nobody_could_decide(cast: Cast, draft: Request) -> None:

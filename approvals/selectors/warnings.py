@@ -1,0 +1,59 @@
+"""What deserves a second look before a request is submitted; it never stops one (R6)."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+
+from accounts.models import User
+from accounts.roles import Permission
+from keys.models import Key
+from keys.terms import KeyTerms
+from keys.terms_check import Registry
+from partners.models import ENDED_KEY_STATES, Contract
+
+N_TWINS_SHOWN = 3
+SPLIT_WITHIN = timedelta(days=90)
+
+
+@dataclass(frozen=True, slots=True)
+class Warnings:
+    """`twins`: running keys of the partner for one of these products in this environment, newest first.
+
+    `split_jpy`: what the contracts come to a month together, where only together they cross the COO's
+    threshold; else 0.
+    """
+
+    twins: list[Key]
+    split_jpy: int
+
+
+def find_warnings(terms: KeyTerms, registry: Registry, *, reader: User) -> Warnings:
+    """Both warnings for the terms as far as they are typed, in two queries at most."""
+    return Warnings(
+        twins=_twins(terms) if reader.may(Permission.SEE_KEYS) else [],
+        split_jpy=_split_jpy(registry.contract) if registry.contract else 0,
+    )
+
+
+def _twins(terms: KeyTerms) -> list[Key]:
+    if not terms.products or not terms.environment:
+        return []
+    found = Key.objects.filter(
+        partner__public_id=terms.partner, environment=terms.environment, products__code__in=terms.products
+    )
+    return list(found.exclude(status__in=ENDED_KEY_STATES).distinct().order_by("-id")[:N_TWINS_SHOWN])
+
+
+def _split_jpy(contract: Contract) -> int:
+    """The sum of the contracts that begin within 90 days of this one, none above the threshold itself."""
+    limit = settings.COO_THRESHOLD_JPY
+    if contract.monthly_amount_jpy > limit:
+        return 0
+    near = Contract.objects.filter(
+        partner_id=contract.partner_id,
+        monthly_amount_jpy__lte=limit,
+        starts_on__range=(contract.starts_on - SPLIT_WITHIN, contract.starts_on + SPLIT_WITHIN),
+    )
+    total = sum(near.values_list("monthly_amount_jpy", flat=True))
+    return total if total > limit else 0
