@@ -1,6 +1,7 @@
 """Staff decide a step: by the link of their mail, once signed in, or from inside the portal (A3, A4, A10)."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -29,7 +30,7 @@ from core.actors import actor_of
 from core.errors import Conflict, Invalid, NotFound
 
 METHODS = ["GET", "HEAD", "POST"]
-KEPT_REASON = "approvals.reason"
+KEPT_ANSWER = "approvals.answer"
 
 
 @private
@@ -126,10 +127,9 @@ def _decide(
         return _over(request, user, step.request)
     require_may_decide(user, step)
     if request.method != "POST":
-        kept = request.session.get(KEPT_REASON, {})
-        reason = kept.get("reason", "") if kept.get("step") == step.pk else ""
-        form = DecisionForm(step, initial={"answer": wanted_answer(request), "reason": reason})
-        return _page(request, step, form, now)
+        kept = _kept_answer(request, step)
+        chosen = {"answer": wanted_answer(request) or kept.get("answer", "")}
+        return _page(request, step, DecisionForm(step, initial=kept | chosen), now, came_back=bool(kept))
     form = DecisionForm(step, request.POST)
     if not form.is_valid():
         return _page(request, step, form, now, status=422)
@@ -145,15 +145,22 @@ def _decide(
         )
     except SecondFactorNeeded:
         # What was typed waits in the session of the person who typed it.
-        request.session[KEPT_REASON] = {"step": step.pk, "reason": form.cleaned_data["reason"]}
-        return ask_second_factor(request, f"{request.path}?answer={form.cleaned_data['answer']}")
+        typed = {name: form.cleaned_data.get(name) for name in ("answer", "reason", "checklist")}
+        request.session[KEPT_ANSWER] = typed | {"step": step.pk}
+        return ask_second_factor(request, f"{request.path}?answer={typed['answer']}#answer")
     except Invalid as invalid:
         form.add_error(invalid.field, str(invalid.message))
         return _page(request, step, form, now, status=422)
     except Conflict as conflict:
         return _changed(request, user, step, conflict.message, now)
-    request.session.pop(KEPT_REASON, None)
+    request.session.pop(KEPT_ANSWER, None)
     return redirect("approvals:step-decided", decision.uid)
+
+
+def _kept_answer(request: HttpRequest, step: Step) -> dict[str, Any]:
+    """What was typed for this step before the second factor was asked for; empty if nothing was."""
+    kept: dict[str, Any] = request.session.get(KEPT_ANSWER, {})
+    return kept if kept.get("step") == step.pk else {}
 
 
 def _page(
@@ -164,13 +171,16 @@ def _page(
     *,
     status: int = 200,
     trouble: str | Promise = "",
+    came_back: bool = False,
 ) -> HttpResponse:
+    trusted = has_recent_second_factor(request)
     context = {
         "page": decision_page(step, now=now),
         "path": path_of(step.request),
         "form": form,
         "trouble": trouble,
-        "asks_second_factor": step.needs_second_factor and not has_recent_second_factor(request),
+        "asks_second_factor": step.needs_second_factor and not trusted,
+        "confirmed_second_factor": step.needs_second_factor and trusted and came_back,
     }
     return render(request, "approvals/decide.html", context, status=status)
 

@@ -1,7 +1,9 @@
 """The pages on which staff decide: by the link of a mail, and from inside the portal (A3, A4, A10)."""
 
+import time
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from allauth.mfa.models import Authenticator
@@ -307,21 +309,47 @@ def test_tech_confirms_every_point_of_the_identity_check(cast: Cast) -> None:
     assert client.post(url, filled(step)).status_code == 302
 
 
-def test_the_coo_proves_the_second_factor_again_and_comes_back(cast: Cast) -> None:
+NOW_SEND = "Your second factor is confirmed. Now send your answer."
+
+
+@pytest.mark.parametrize("answer", ["approve", "reject"])
+def test_the_coo_proves_the_second_factor_again_and_comes_back(cast: Cast, answer: str) -> None:
     step = advance(cast.request(cast.big), cast.pm, cast.legal, cast.tech)
     client, url = sign_in(cast.coo, second_factor=False), link_to(step, cast.coo)
     Authenticator.objects.create(user=cast.coo, type=Authenticator.Type.TOTP, data={"secret": "x"})
-    response = client.post(url, filled(step, "reject", reason="Too dear."))
+    response = client.post(url, filled(step, answer, reason="Looked at twice."))
     assert response.status_code == 302
     assert response["Location"].startswith(reverse("mfa_reauthenticate"))
-    assert "answer%3Dreject" in response["Location"]
+    assert response["Location"].endswith(urlencode({"next": f"{url}?answer={answer}#answer"}))
     assert not Decision.objects.filter(staff=cast.coo).exists()
-    page = client.get(f"{url}?answer=reject").content.decode()
-    assert 'value="reject" required checked' in page
-    assert "Too dear." in page
-    trusted = sign_in(cast.coo)
-    assert trusted.post(url, filled(step)).status_code == 302
-    assert Decision.objects.filter(staff=cast.coo).count() == 1
+    assert NOW_SEND not in client.get(url).content.decode(), "not given yet"
+
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "mfa", "type": "totp", "at": time.time()}]
+    session.save()
+    for back in (f"{url}?answer={answer}", url):
+        page = client.get(back).content.decode()
+        assert page.index(NOW_SEND) < page.index('id="answer"') < page.rindex(NOW_SEND), "where one looks"
+        assert f'value="{answer}" required checked' in page
+        assert "Looked at twice." in page
+    assert not Decision.objects.filter(staff=cast.coo).exists()
+    assert client.post(url, filled(step, answer)).status_code == 302
+    assert Decision.objects.get(staff=cast.coo).outcome == answer
+
+
+def test_who_gave_the_second_factor_before_is_not_told_that_they_came_back(cast: Cast) -> None:
+    step = advance(cast.request(cast.big), cast.pm, cast.legal, cast.tech)
+    assert NOW_SEND not in sign_in(cast.coo).get(link_to(step, cast.coo)).content.decode()
+
+
+def test_what_is_wrong_is_said_at_the_top_and_brought_into_sight(cast: Cast) -> None:
+    step = open_step(cast.request())
+    response = sign_in(cast.pm).post(link_to(step, cast.pm), filled(step, "reject", reason=""))
+    page = response.content.decode()
+    summary = page.index('role="alert" tabindex="-1" autofocus')
+    assert summary < page.index('href="#id_reason"') < page.index('class="facts big"')
+    assert page.count("autofocus") == 1
+    assert 'id="id_reason"' in page
 
 
 def test_a_double_click_says_that_the_first_answer_stands(cast: Cast) -> None:
