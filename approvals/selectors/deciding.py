@@ -47,6 +47,7 @@ class DecisionPage:
     digest: str
     sections: list[Section]
     problems: list[str | Promise]
+    addresses: list[str]
 
 
 def decision_page(step: Step, *, now: datetime) -> DecisionPage:
@@ -72,6 +73,7 @@ def decision_page(step: Step, *, now: datetime) -> DecisionPage:
         digest=bytes(step.revision.digest).hex(),
         sections=describe_terms(terms),
         problems=[sentence for _field, sentence in find_problems(terms, registry, now=now)],
+        addresses=[contact.email for contact in (registry.recipient, registry.consent_contact) if contact],
     )
 
 

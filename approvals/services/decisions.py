@@ -227,26 +227,32 @@ def _decide(
     # Where the step goes on (n of m), the person's other links to it have nothing left to ask.
     step.links.filter(staff=staff, contact=contact, used_at=None, died_at=None).update(died_at=now)
     approved = answer.outcome == Decision.Outcome.APPROVE
-    payload: dict[str, object] = {
-        "step": step.role,
-        "revision": step.revision.number,
-        "digest": answer.digest,
-        "via": "link" if link else "portal",
-    }
-    if contact is not None:
-        payload["capacity"] = decision.signed_capacity
-    if decision.checklist:
-        payload["checklist"] = decision.checklist
-    if decision.reason:
-        payload["reason"] = decision.reason
     record(
         Action.STEP_APPROVED if approved else Action.STEP_REJECTED,
         actor=actor,
         objects=[f"request:{step.request.public_id}"],
-        payload=payload,
+        payload=_payload_of(decision, step),
         now=now,
     )
     return decision
+
+
+def _payload_of(decision: Decision, step: Step) -> dict[str, object]:
+    payload: dict[str, object] = {
+        "step": step.role,
+        "revision": step.revision.number,
+        "digest": bytes(decision.digest),
+        "via": "portal" if decision.via_link is None else "link",
+    }
+    if decision.contact is not None:
+        payload["capacity"] = decision.signed_capacity
+    if decision.checklist:
+        payload["checklist"] = decision.checklist
+        if not step.request.partner.corporate_number:
+            payload["note"] = "no corporate number was registered"
+    if decision.reason:
+        payload["reason"] = decision.reason
+    return payload
 
 
 def _constraint_of(error: IntegrityError) -> str | None:

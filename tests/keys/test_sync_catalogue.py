@@ -1,10 +1,12 @@
 """The catalogue from a file: all or nothing, and again without harm."""
 
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import translation
 
 from audit.models import Event
 from keys.models import ApiProduct, Plan, Scope
@@ -13,6 +15,12 @@ GOOD = "[products.good]\nname = 'G'\nname_en = 'G'\nlicence_level = 'public'\n"
 EXAMPLE = Path(__file__).parents[2] / "docs" / "catalogue.example.toml"
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    with translation.override("en"):
+        yield
 
 
 def sync(path: Path) -> str:

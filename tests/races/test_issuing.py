@@ -37,6 +37,8 @@ def await_somebody_who_waits() -> None:
     end = time.monotonic() + 10
     while time.monotonic() < end:
         with connection.cursor() as cursor:
+            # Within a transaction PostgreSQL shows the activity as it was when first asked.
+            cursor.execute("SELECT pg_stat_clear_snapshot()")
             cursor.execute(
                 "SELECT count(*) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND wait_event_type = 'Lock'"
