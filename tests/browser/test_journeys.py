@@ -218,7 +218,7 @@ def test_a_company_below_the_threshold_from_registration_to_revocation(
     dialog.locator("select").select_option("leaked")
     dialog.locator("[data-confirm]").fill(key.public_id)
     dialog.locator("[data-danger]").click()
-    expect(guard.get_by_text("It never comes back")).to_be_visible()
+    expect(guard.get_by_text("A revoked key never comes back")).to_be_visible()
     assert product.verify(gateway, text, **question)["code"] == "REVOKED"
 
     guard.goto("/audit/")
