@@ -29,9 +29,10 @@ from approvals.services.consent import (
     send_code,
 )
 from approvals.services.links import find_link, note_opening, renew_link, state_of
-from approvals.views.mail_pages import activate, dead_link, private, speak_as, wanted_answer
+from approvals.views.mail_pages import activate, dead_link, speak_as, wanted_answer
 from core.actors import Actor, actor_of
 from core.errors import Conflict, Invalid, NotFound
+from core.private import private
 
 METHODS = ["GET", "HEAD", "POST"]
 PROVE_AGAIN = _("Ask for a code first; it proves that the registered address is yours.")

@@ -25,9 +25,10 @@ from approvals.selectors.deciding import decision_page, open_step_of, path_of
 from approvals.services.decisions import SecondFactorNeeded, decide_as_staff
 from approvals.services.links import find_link, note_opening, renew_link, state_of
 from approvals.services.undeliverable import ask_again
-from approvals.views.mail_pages import dead_link, private, speak_as, wanted_answer
+from approvals.views.mail_pages import dead_link, speak_as, wanted_answer
 from core.actors import actor_of
 from core.errors import Conflict, Invalid, NotFound
+from core.private import private
 
 METHODS = ["GET", "HEAD", "POST"]
 KEPT_ANSWER = "approvals.answer"

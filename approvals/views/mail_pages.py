@@ -1,33 +1,12 @@
 """What all pages share that a mail's link leads to (A3)."""
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Concatenate, ParamSpec, cast
-
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import translation
 
-P = ParamSpec("P")
-View = Callable[Concatenate[HttpRequest, P], HttpResponse]
-
 # What a dead link's page says instead of showing the request; see approvals.services.links.state_of.
 RENEWABLE = frozenset({"expired", "replaced"})
-
-
-def private(view: View[P]) -> View[P]:
-    """No cache keeps the answer, no search engine lists it, no other site learns its address."""
-
-    @wraps(view)
-    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
-        response = view(request, *args, **kwargs)
-        response["Cache-Control"] = "no-store"
-        response["Referrer-Policy"] = "same-origin"
-        response["X-Robots-Tag"] = "noindex, nofollow"
-        return response
-
-    return cast("View[P]", guarded)
 
 
 def dead_link(request: HttpRequest, state: str, *, renew_url: str = "", status: int = 410) -> HttpResponse:

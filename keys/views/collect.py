@@ -3,8 +3,6 @@
 No page here says anything about a key to a foreign, used or dead link, and none may be kept by a cache.
 """
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from core.actors import Actor, actor_of
 from core.errors import Conflict, DomainError, NotFound
+from core.private import private
 from core.views import AWAY
 from keys.models import Delivery
 from keys.selectors.collecting import link_state
@@ -31,22 +30,6 @@ from keys.services.delivery import (
     reveal_secret,
 )
 from keys.services.self_test import run_self_test
-
-View = Callable[[HttpRequest, str], HttpResponse]
-
-
-def private(view: View) -> View:
-    """No cache keeps the answer, no search engine lists it, no other site learns its address."""
-
-    @wraps(view)
-    def guarded(request: HttpRequest, token: str) -> HttpResponse:
-        response = view(request, token)
-        response["Cache-Control"] = "no-store"
-        response["Referrer-Policy"] = "same-origin"
-        response["X-Robots-Tag"] = "noindex, nofollow"
-        return response
-
-    return guarded
 
 
 @private
