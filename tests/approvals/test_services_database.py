@@ -44,6 +44,7 @@ def refused(act: Callable[[], None]) -> str:
 def test_the_helper_writes_what_is_allowed(cast: Cast) -> None:
     request = cast.request()
     write_decision(request, open_step(request), staff_id=cast.pm.pk)
+    assert request.decisions.get().staff == cast.pm
 
 
 def test_ones_own_request(cast: Cast) -> None:
