@@ -22,9 +22,9 @@ class UserManager(BaseUserManager["User"]):
         user.save(using=self._db)
         return user
 
-    def with_role(self, role: str) -> "models.QuerySet[User]":
-        """Active people who have this role, by number."""
-        return self.filter(is_active=True, roles__contains=[role]).order_by("public_id")
+    def with_role(self, *roles: str) -> "models.QuerySet[User]":
+        """Active people who have any of these roles, by number."""
+        return self.filter(is_active=True, roles__overlap=[str(role) for role in roles]).order_by("public_id")
 
 
 class User(AbstractBaseUser):

@@ -19,6 +19,8 @@ class StepRole(models.TextChoices):
     LEGAL = "legal", _("Legal")
     TECH = "tech", _("Tech")
     COO = "coo", _("COO")
+    # A change that only tightens: one approval, by whichever of the two comes first (R3).
+    PM_OR_SECURITY = "pm_or_security", _("PM or security")
 
 
 class PolicyVersion(models.Model):

@@ -21,17 +21,22 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "none_of": lambda fact, value: fact not in value,
 }
 
-STAFF_ROLE = {
-    StepRole.PM: Role.PM,
-    StepRole.LEGAL: Role.LEGAL,
-    StepRole.TECH: Role.TECH,
-    StepRole.COO: Role.COO,
+# Any of these roles may decide such a step; a step that is not here is decided by an outsider.
+STAFF_ROLES: dict[StepRole, frozenset[Role]] = {
+    StepRole.PM: frozenset({Role.PM}),
+    StepRole.LEGAL: frozenset({Role.LEGAL}),
+    StepRole.TECH: frozenset({Role.TECH}),
+    StepRole.COO: frozenset({Role.COO}),
+    StepRole.PM_OR_SECURITY: frozenset({Role.PM, Role.SECURITY}),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What conditions may look at. The amount is the contract's, in yen a month; 0 without a contract."""
+    """What conditions may look at. The amount is the contract's, in yen a month; 0 without a contract.
+
+    `change`: `none` for a new key; for a change of one `tightens` (only) or `loosens` (something) (R3).
+    """
 
     partner_kind: str
     monthly_amount_jpy: int
@@ -40,6 +45,7 @@ class Facts:
     environment: str
     licence_level: str
     purpose_category: str
+    change: str = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +87,8 @@ def why_not(person: Person, *, role: str, requester: str, decided: Collection[st
 
     `decided` are the refs of those who decided another step of the request already.
     """
-    staff_role = STAFF_ROLE.get(StepRole(role))
-    if staff_role is None or not person.is_active or staff_role not in person.roles:
+    wanted = STAFF_ROLES.get(StepRole(role), frozenset())
+    if not person.is_active or wanted.isdisjoint(person.roles):
         return "not_your_role"
     if person.ref == requester:
         return "own_request"

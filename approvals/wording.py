@@ -8,6 +8,7 @@ WHY: dict[str, str | Promise] = {
     "partner_is_rights_holder": _("The partner is a rights-holder: the star or the office must consent."),
     "contract_reviewed": _("Legal checks the contract and the data licence."),
     "identity_checked": _("Tech checks the settings, security's identity check included."),
+    "change_tightens": _("The change only takes away: one look by a PM or security is enough."),
     "amount_over_threshold": _("The contract is worth more than 500,000 JPY a month."),
 }
 
@@ -23,6 +24,7 @@ ROLE_QUESTION: dict[str, str | Promise] = {
     "legal": _("Do the contract and the data licence allow this?"),
     "tech": _("Are the settings as small as they can be, and is the partner who they say they are?"),
     "coo": _("Is this contract to go ahead?"),
+    "pm_or_security": _("Can the partner work with less?"),
 }
 
 LICENCE_POINTS: dict[str, str | Promise] = {

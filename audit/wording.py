@@ -87,6 +87,7 @@ STEPS: dict[str, Words] = {
     "legal": _("Legal"),
     "tech": _("Tech"),
     "coo": _("COO"),
+    "pm_or_security": _("PM or security"),
 }
 
 REASONS: dict[str, Words] = {

@@ -127,8 +127,8 @@ def make_plan(code: str, level: str, **fields: Any) -> Plan:
 
 
 def ensure_policy() -> PolicyVersion:
-    """The approval path that every installation begins with (migration 0003 made it)."""
-    return PolicyVersion.objects.get(number=1)
+    """The approval path that every installation begins with (the migrations made it)."""
+    return PolicyVersion.objects.filter(in_force_from__isnull=False).latest("number")
 
 
 # --- requests and keys ----------------------------------------------------------------------------------

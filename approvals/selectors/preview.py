@@ -7,10 +7,9 @@ from datetime import datetime
 from django.utils.functional import Promise
 
 from accounts.models import User
-from accounts.roles import Role
 from approvals.access import person_of
 from approvals.models import PolicyVersion, StepRole
-from approvals.policy import STAFF_ROLE, Facts, Person, PlannedStep, deciders, plan_path
+from approvals.policy import STAFF_ROLES, Facts, Person, PlannedStep, deciders, plan_path
 from approvals.wording import WHY
 from keys.models import Plan
 from keys.terms import KeyTerms
@@ -48,7 +47,7 @@ def preview_path(terms: KeyTerms, registry: Registry, *, requester: User, now: d
     people = [person_of(user) for user in staff.values()]
     able = [
         deciders(people, role=step.role, requester=requester.public_id, decided=set())
-        if step.role in STAFF_ROLE
+        if step.role in STAFF_ROLES
         else []
         for step in planned
     ]
@@ -102,13 +101,13 @@ def _unstaffed(planned: Sequence[PlannedStep], able: Sequence[Sequence[Person]])
     return {
         place
         for place, step in enumerate(planned)
-        if step.role in STAFF_ROLE and not all(seat(place, set()) for _n in range(step.n_needed))
+        if step.role in STAFF_ROLES and not all(seat(place, set()) for _n in range(step.n_needed))
     }
 
 
 def staff_who_decide() -> dict[str, User]:
     """Active staff with a role that decides steps, by number."""
-    roles = [Role(role).value for role in STAFF_ROLE.values()]
+    roles = sorted({role.value for roles in STAFF_ROLES.values() for role in roles})
     found = User.objects.filter(is_active=True, roles__overlap=roles).order_by("public_id")
     return {user.public_id: user for user in found}
 

@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Subquery
 from accounts.models import User
 from approvals.access import person_of, visible_requests
 from approvals.models import Decision, Request, Step, StepRole
-from approvals.policy import STAFF_ROLE, deciders, why_not
+from approvals.policy import STAFF_ROLES, deciders, why_not
 from approvals.selectors.preview import staff_who_decide
 from core.paging import Order, Page, keyset_page
 from core.parsing import clean_text
@@ -47,7 +47,7 @@ class RequestList:
 
 def steps_for(user: User) -> QuerySet[Step]:
     """The open steps that this person may decide now, oldest first (A1, A4)."""
-    roles = [step_role for step_role, role in STAFF_ROLE.items() if user.has_role(role)]
+    roles = [step_role for step_role, roles in STAFF_ROLES.items() if not roles.isdisjoint(user.roles)]
     if not roles:
         return Step.objects.none()
     decided = Decision.objects.filter(request=OuterRef("request"), staff=user)
@@ -132,7 +132,7 @@ def _asked(user: User, request: Request, staff: dict[str, User]) -> Asked | None
 
 def _able(step: Step, request: Request, staff: dict[str, User], decided: set[str]) -> list[User]:
     """Those of `staff` who may decide the step in its turn, four eyes considered (A4)."""
-    if StepRole(step.role) not in STAFF_ROLE:
+    if StepRole(step.role) not in STAFF_ROLES:
         return []
     people = [person_of(user) for user in staff.values()]
     able = deciders(people, role=step.role, requester=request.requester.public_id, decided=decided)

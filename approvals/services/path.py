@@ -9,7 +9,7 @@ from accounts.models import User
 from accounts.roles import Role
 from approvals.access import person_of
 from approvals.models import Request, Step, StepLink, StepRole
-from approvals.policy import STAFF_ROLE, deciders
+from approvals.policy import STAFF_ROLES, deciders
 from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
@@ -53,8 +53,8 @@ def open_next_step(*, actor: Actor, request: Request, now: datetime) -> Step | N
 
 def staff_who_may_decide(step: Step) -> list[User]:
     """Active staff who may decide this step now, four eyes considered (A4)."""
-    role = STAFF_ROLE[StepRole(step.role)]
-    staff = {user.public_id: user for user in User.objects.with_role(role)}
+    roles = STAFF_ROLES[StepRole(step.role)]
+    staff = {user.public_id: user for user in User.objects.with_role(*roles)}
     decided = set(step.request.decisions.exclude(staff=None).values_list("staff__public_id", flat=True))
     able = deciders(
         [person_of(user) for user in staff.values()],

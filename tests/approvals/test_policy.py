@@ -8,7 +8,8 @@ from django.conf import settings
 
 from approvals.policy import Facts, Person, deciders, plan_path, why_not
 
-RULES = import_module("approvals.migrations.0003_first_policy").RULES
+FIRST = import_module("approvals.migrations.0003_first_policy").RULES
+RULES = import_module("approvals.migrations.0006_changes_take_a_short_path").with_changes(FIRST)
 COMPANY = Facts(
     partner_kind="company",
     monthly_amount_jpy=300_000,
@@ -50,6 +51,23 @@ def test_legal_is_skipped_for_an_internal_team_without_contract() -> None:
     assert roles(partner_kind="internal", is_internal_without_contract=True) == ["pm", "tech"]
 
 
+@pytest.mark.parametrize("amount", [0, 600_000])
+@pytest.mark.parametrize("kind", ["company", "rights_holder", "internal"])
+def test_a_change_that_only_tightens_takes_one_look(kind: str, amount: int) -> None:
+    found = roles(partner_kind=kind, monthly_amount_jpy=amount, change="tightens")
+    assert found == ["pm_or_security"]
+
+
+def test_a_change_that_loosens_goes_the_whole_way() -> None:
+    loosens = roles(partner_kind="rights_holder", monthly_amount_jpy=600_000, change="loosens")
+    assert loosens == ["pm", "rights_holder", "legal", "tech", "coo"]
+
+
+def test_rules_from_before_changes_send_them_the_whole_way() -> None:
+    steps = plan_path(FIRST, replace(COMPANY, change="tightens"))
+    assert [str(step.role) for step in steps] == ["pm", "legal", "tech"]
+
+
 def test_only_the_coo_proves_the_second_factor_again() -> None:
     steps = plan_path(RULES, replace(COMPANY, monthly_amount_jpy=500_001))
     assert [str(step.role) for step in steps if step.needs_second_factor] == ["coo"]
@@ -84,6 +102,8 @@ def test_each_operator(op: str, value: object, holds: bool) -> None:
 
 PM = Person(ref="ST-1", roles=["pm"], is_active=True)
 BOTH = Person(ref="ST-2", roles=["pm", "legal"], is_active=True)
+SECURITY = Person(ref="ST-4", roles=["security"], is_active=True)
+LEGAL = Person(ref="ST-5", roles=["legal"], is_active=True)
 GONE = Person(ref="ST-3", roles=["pm"], is_active=False)
 
 
@@ -97,6 +117,11 @@ GONE = Person(ref="ST-3", roles=["pm"], is_active=False)
         (BOTH, "legal", "ST-9", ("ST-2",), "decided_another_step"),
         (BOTH, "legal", "ST-9", ("ST-1",), ""),
         (GONE, "pm", "ST-9", (), "not_your_role"),
+        (PM, "pm_or_security", "ST-9", (), ""),
+        (SECURITY, "pm_or_security", "ST-9", (), ""),
+        (SECURITY, "pm", "ST-9", (), "not_your_role"),
+        (LEGAL, "pm_or_security", "ST-9", (), "not_your_role"),
+        (SECURITY, "pm_or_security", "ST-4", (), "own_request"),
     ],
 )
 def test_four_eyes(person: Person, role: str, requester: str, decided: tuple[str, ...], code: str) -> None:
@@ -110,6 +135,8 @@ def test_deciders_are_those_who_may() -> None:
 
 def test_the_pages_and_the_policy_know_one_threshold() -> None:
     rule = next(step for step in RULES["steps"] if step["role"] == "coo")
-    assert rule["when"] == [
-        {"fact": "monthly_amount_jpy", "op": "more_than", "value": settings.COO_THRESHOLD_JPY}
-    ]
+    assert {
+        "fact": "monthly_amount_jpy",
+        "op": "more_than",
+        "value": settings.COO_THRESHOLD_JPY,
+    } in rule["when"]
