@@ -47,6 +47,17 @@ ARGON2_TIME_COST = env.int("ARGON2_TIME_COST", default=2)
 # The first approval policy has the same number (A1): a test holds them together.
 COO_THRESHOLD_JPY = 500_000
 STEP_LINK_LIFETIME = timedelta(hours=env.int("STEP_LINK_HOURS", default=72))
+# Business hours (core.business_time). A business day counts as so many hours, however long it is.
+BUSINESS_OPENS = env.str("BUSINESS_OPENS", default="09:00")
+BUSINESS_CLOSES = env.str("BUSINESS_CLOSES", default="18:00")
+BUSINESS_WEEKDAYS = env.list("BUSINESS_WEEKDAYS", default=["mon", "tue", "wed", "thu", "fri"])
+BUSINESS_HOLIDAYS = env.str("BUSINESS_HOLIDAYS", default="JP")
+BUSINESS_CLOSED_DAYS = env.list(
+    "BUSINESS_CLOSED_DAYS", default=["12-29", "12-30", "12-31", "01-01", "01-02", "01-03"]
+)
+BUSINESS_DAY_HOURS = env.int("BUSINESS_DAY_HOURS", default=24)
+REMINDER_HOURS = sorted(env.list("REMINDER_HOURS", cast=int, default=[24, 48]))
+ESCALATION_HOURS = env.int("ESCALATION_HOURS", default=72)
 REQUEST_LIFETIME = timedelta(days=env.int("REQUEST_LIFETIME_DAYS", default=30))
 CONSENT_CODE_LIFETIME = timedelta(minutes=env.int("CONSENT_CODE_MINUTES", default=10))
 CONSENT_CODE_ATTEMPTS = env.int("CONSENT_CODE_ATTEMPTS", default=5)

@@ -7,6 +7,7 @@ from django.utils import timezone
 from django.utils.translation import get_language, gettext, ngettext
 
 WEEKDAYS_JA = "月火水木金土日"
+WEEKDAYS_EN = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS_EN = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -39,6 +40,17 @@ def short_text(moment: datetime) -> str:
     return f"{local.day} {MONTHS_EN[local.month - 1]}{f' {local.year}' if year else ''}, {local:%H:%M}"
 
 
+def due_text(moment: datetime) -> str:
+    """`11月25日（水）18:00` or `Wed 25 Nov, 18:00`; with the year where it is not this one."""
+    local = timezone.localtime(moment)
+    year = local.year != timezone.localtime().year
+    if is_japanese():
+        day = f"{f'{local.year}年' if year else ''}{local.month}月{local.day}日"
+        return f"{day}（{WEEKDAYS_JA[local.weekday()]}）{local:%H:%M}"
+    day = f"{local.day} {MONTHS_EN[local.month - 1]}{f' {local.year}' if year else ''}"
+    return f"{WEEKDAYS_EN[local.weekday()]} {day}, {local:%H:%M}"
+
+
 def zone_text(local: datetime) -> str:
     """`JST`, or `UTC+08` for a zone that has no letters of its own."""
     name = local.tzname() or ""
@@ -46,31 +58,67 @@ def zone_text(local: datetime) -> str:
 
 
 def ago_text(moment: datetime, now: datetime) -> str:
-    """`2 minutes ago`, `in 3 days`, `just now`."""
+    """`2 minutes ago`, `in 3 days`, `just now`. The past is rounded down, the future to the nearest."""
     seconds = int((moment - now).total_seconds())
-    size = abs(seconds)
-    if size < MINUTE:
+    if abs(seconds) < MINUTE:
         return gettext("just now")
-    if size < HOUR:
-        n, past = size // MINUTE, seconds < 0
+    n, unit = span_of(seconds)
+    past = seconds < 0
+    if unit == MINUTE:
         pattern = (
             ngettext("%(n)d minute ago", "%(n)d minutes ago", n)
             if past
             else ngettext("in %(n)d minute", "in %(n)d minutes", n)
         )
-    elif size < DAY:
-        n, past = size // HOUR, seconds < 0
+    elif unit == HOUR:
         pattern = (
             ngettext("%(n)d hour ago", "%(n)d hours ago", n)
             if past
             else ngettext("in %(n)d hour", "in %(n)d hours", n)
         )
     else:
-        n, past = size // DAY, seconds < 0
         pattern = (
             ngettext("%(n)d day ago", "%(n)d days ago", n)
             if past
             else ngettext("in %(n)d day", "in %(n)d days", n)
+        )
+    return pattern % {"n": n}
+
+
+def span_of(seconds: int) -> tuple[int, int]:
+    """How many of which unit: what is to come is rounded, so that 71 hours 59 minutes are three days."""
+    half = 1 if seconds > 0 else 0
+    size = abs(seconds)
+    for unit, most in ((MINUTE, 60), (HOUR, 24)):
+        n = (size + half * unit // 2) // unit
+        if n < most:
+            return n, unit
+    return (size + half * DAY // 2) // DAY, DAY
+
+
+def left_text(moment: datetime, now: datetime) -> str:
+    """How long until a due time: `2 days left`, `5 hours left`; after it `overdue by 3 hours`."""
+    seconds = int((moment - now).total_seconds())
+    n, unit = span_of(seconds)
+    n = max(n, 1)
+    late = seconds <= 0
+    if unit == MINUTE:
+        pattern = (
+            ngettext("overdue by %(n)d minute", "overdue by %(n)d minutes", n)
+            if late
+            else ngettext("%(n)d minute left", "%(n)d minutes left", n)
+        )
+    elif unit == HOUR:
+        pattern = (
+            ngettext("overdue by %(n)d hour", "overdue by %(n)d hours", n)
+            if late
+            else ngettext("%(n)d hour left", "%(n)d hours left", n)
+        )
+    else:
+        pattern = (
+            ngettext("overdue by %(n)d day", "overdue by %(n)d days", n)
+            if late
+            else ngettext("%(n)d day left", "%(n)d days left", n)
         )
     return pattern % {"n": n}
 

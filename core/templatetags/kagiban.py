@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
 
 from core import wording
 from core.badges import TONES, look_of
@@ -127,12 +128,16 @@ def ago(value: datetime | None, empty: str = "—") -> SafeString | str:
 
 @register.simple_tag
 def countdown(value: datetime) -> SafeString:
-    """Like `ago`, but its last day ticks in the page as hh:mm:ss."""
+    """A due time: its date, and how long is left, whose last day ticks in the page as hh:mm:ss."""
     return format_html(
-        '<time class="clock" datetime="{}" title="{}" data-countdown>{}</time>',
+        '<span class="due"><span class="nowrap">{}</span> '
+        '<time class="clock" datetime="{}" title="{}" data-countdown="{}" data-late="{}">{}</time></span>',
+        wording.due_text(value),
         value.isoformat(),
         wording.when_text(value),
-        wording.ago_text(value, timezone.now()),
+        gettext("{time} left"),
+        gettext("overdue"),
+        wording.left_text(value, timezone.now()),
     )
 
 

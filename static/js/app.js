@@ -151,20 +151,29 @@
   const serverNow = Number(document.querySelector('meta[name=server-time]')?.content) * 1000;
   const offset = serverNow ? serverNow - Date.now() : 0;
   const relative = new Intl.RelativeTimeFormat(root.lang || 'ja', { numeric: 'always' });
-  const units = [['day', 86400], ['hour', 3600], ['minute', 60]];
+  // As core.wording has it: the past is rounded down, what is to come to the nearest.
   const words = (seconds) => {
-    const [unit, size] = units.find(([, length]) => Math.abs(seconds) >= length) || ['second', 1];
-    return relative.format(Math.trunc(seconds / size), unit);
+    const count = (size) => (seconds > 0 ? Math.round(seconds / size) : Math.trunc(seconds / size));
+    if (Math.abs(count(60)) < 60) return relative.format(count(60), 'minute');
+    if (Math.abs(count(3600)) < 24) return relative.format(count(3600), 'hour');
+    return relative.format(count(86400), 'day');
   };
   const pad = (number) => String(number).padStart(2, '0');
   const tick = () => document.querySelectorAll('time[data-ago], time[data-countdown]').forEach((time) => {
     const seconds = (Date.parse(time.dateTime) - Date.now() - offset) / 1000;
     if (!Number.isFinite(seconds)) return;
-    if ('countdown' in time.dataset && seconds > 0 && seconds < 86400) {
+    if ('ago' in time.dataset) {
+      if (Math.abs(seconds) >= 60) time.textContent = words(seconds);
+      return;
+    }
+    time.classList.toggle('due-bad', seconds <= 0);
+    if (seconds > 0 && seconds < 86400) {
       const s = Math.floor(seconds);
-      time.textContent = `${pad(Math.floor(s / 3600))}:${pad(Math.floor(s / 60) % 60)}:${pad(s % 60)}`;
-    } else if (Math.abs(seconds) >= 60) {
-      time.textContent = words(seconds);
+      const left = `${pad(Math.floor(s / 3600))}:${pad(Math.floor(s / 60) % 60)}:${pad(s % 60)}`;
+      time.textContent = time.dataset.countdown.replace('{time}', left);
+      time.dataset.ticked = '';
+    } else if (seconds <= 0 && 'ticked' in time.dataset) {
+      time.textContent = time.dataset.late; // its time ran out before the reader's eyes
     }
   });
   setInterval(tick, 1000);

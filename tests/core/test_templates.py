@@ -113,14 +113,40 @@ def test_a_time_that_is_not_there_is_a_dash() -> None:
         (-3_599, "59 minutes ago"),
         (-3_600, "1 hour ago"),
         (-2 * 86_400, "2 days ago"),
-        (90, "in 1 minute"),
+        (90, "in 2 minutes"),
+        (3_590, "in 1 hour"),
         (5 * 3_600, "in 5 hours"),
         (86_400, "in 1 day"),
+        (72 * 3_600 - 1, "in 3 days"),
+        (-72 * 3_600 + 1, "2 days ago"),
     ],
 )
 def test_how_long_ago(seconds: int, words: str) -> None:
     with translation.override("en"):
         assert wording.ago_text(NOON + timedelta(seconds=seconds), NOON) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "japanese", "english"),
+    [
+        (20, "あと1分", "1 minute left"),
+        (5 * 3_600, "あと5時間", "5 hours left"),
+        (72 * 3_600 - 1, "あと3日", "3 days left"),
+        (-1, "1分超過", "overdue by 1 minute"),
+        (-26 * 3_600, "1日超過", "overdue by 1 day"),
+    ],
+)
+def test_how_long_until_a_due_time(seconds: int, japanese: str, english: str) -> None:
+    for language, words in (("ja", japanese), ("en", english)):
+        with translation.override(language):
+            assert wording.left_text(NOON + timedelta(seconds=seconds), NOON) == words
+
+
+def test_a_due_time_always_shows_its_date() -> None:
+    due = datetime(2031, 11, 26, 9, tzinfo=UTC)
+    for language, words in (("ja", "2031年11月26日（水）18:00"), ("en", "Wed 26 Nov 2031, 18:00")):
+        with translation.override(language):
+            assert f">{words}</span>" in render("{% countdown due %}", due=due)
 
 
 @pytest.mark.parametrize(("days", "words"), [(130, "130 days left"), (0, "today"), (-3, "3 days late")])
