@@ -1,6 +1,6 @@
 """Dates, money and durations as people write them, in the language and zone that are active (O4)."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from django.utils import timezone
@@ -121,6 +121,21 @@ def left_text(moment: datetime, now: datetime) -> str:
             else ngettext("%(n)d day left", "%(n)d days left", n)
         )
     return pattern % {"n": n}
+
+
+def duration_text(length: timedelta) -> str:
+    """`40 minutes`, `5 hours`, `3 days`: whole units, rounded, in the unit that says most."""
+    seconds = length.total_seconds()
+    if seconds < MINUTE:
+        return gettext("less than a minute")
+    if seconds < 1.5 * HOUR:
+        n = round(seconds / MINUTE)
+        return ngettext("%(n)d minute", "%(n)d minutes", n) % {"n": n}
+    if seconds < 2 * DAY:
+        n = round(seconds / HOUR)
+        return ngettext("%(n)d hour", "%(n)d hours", n) % {"n": n}
+    n = round(seconds / DAY)
+    return ngettext("%(n)d day", "%(n)d days", n) % {"n": n}
 
 
 def days_left_text(day: date, today: date) -> str:

@@ -1,11 +1,11 @@
-"""What somebody sees who decides: the facts that matter first, then the path, then everything (A3)."""
+"""What somebody sees who decides: the facts that matter first, then everything (A3)."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from django.utils.functional import Promise
 
-from approvals.models import Decision, Request, Step, StepRole
+from approvals.models import Request, Step
 from approvals.selectors.options import name_of
 from approvals.selectors.terms import Section, describe_terms, label_of
 from approvals.wording import ROLE_QUESTION, WHY
@@ -85,29 +85,6 @@ def _scope_line(code: str, scope: Scope | None) -> ScopeLine:
 
 def _day(text: str) -> date | None:
     return date.fromisoformat(text) if text else None
-
-
-@dataclass(frozen=True, slots=True)
-class PathStep:
-    """One step of a request's path with what was answered on it, for staff."""
-
-    step: Step
-    label: str
-    decisions: list[Decision]
-
-
-def path_of(request: Request) -> list[PathStep]:
-    """The steps of the request's newest revision, in order, with their decisions; three queries."""
-    steps = (
-        request.steps.filter(revision__number=request.revisions.count())
-        .prefetch_related("decisions__staff")
-        .select_related("contact")
-        .order_by("position")
-    )
-    return [
-        PathStep(step=step, label=str(StepRole(step.role).label), decisions=list(step.decisions.all()))
-        for step in steps
-    ]
 
 
 def open_step_of(request: Request) -> Step | None:

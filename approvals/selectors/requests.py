@@ -1,4 +1,4 @@
-"""Lists of requests and one request's page, each in a constant number of queries."""
+"""Lists of requests, each in a constant number of queries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +7,10 @@ from datetime import datetime
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Subquery
 
 from accounts.models import User
-from approvals.access import person_of, visible_requests
-from approvals.models import Decision, Request, Step, StepRole
-from approvals.policy import STAFF_ROLES, deciders, why_not
+from approvals.access import visible_requests
+from approvals.models import Decision, Request, Step
+from approvals.policy import STAFF_ROLES
+from approvals.selectors.path import able_to_decide
 from approvals.selectors.preview import staff_who_decide
 from core.paging import Order, Page, keyset_page
 from core.parsing import clean_text
@@ -126,82 +127,8 @@ def _asked(user: User, request: Request, staff: dict[str, User]) -> Asked | None
     if steps[0].contact:
         return Asked(step=steps[0], people=[steps[0].contact.name], by_me=False)
     decided = {decision.staff.public_id for decision in request.decisions.all() if decision.staff}
-    able = _able(steps[0], request, staff, decided)
+    able = able_to_decide(steps[0], request, staff, decided)
     return Asked(step=steps[0], people=[person.name for person in able], by_me=user in able)
-
-
-def _able(step: Step, request: Request, staff: dict[str, User], decided: set[str]) -> list[User]:
-    """Those of `staff` who may decide the step in its turn, four eyes considered (A4)."""
-    if StepRole(step.role) not in STAFF_ROLES:
-        return []
-    people = [person_of(user) for user in staff.values()]
-    able = deciders(people, role=step.role, requester=request.requester.public_id, decided=decided)
-    return [staff[person.ref] for person in able]
-
-
-# --- one request --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class StepLine:
-    """A step as it is drawn: who is asked, who answered what, and why the reader may not decide it."""
-
-    step: Step
-    people: list[str]
-    decisions: list[Decision]
-    may_decide: bool
-    why_not: str
-
-    @property
-    def look(self) -> str:
-        """The state of `core.badges` that is worst about the step."""
-        if self.step.state == Step.State.OPEN and self.step.undeliverable_at:
-            return "undeliverable"
-        return self.step.state
-
-    @property
-    def is_stuck(self) -> bool:
-        """Whether nobody may decide the open step (A2)."""
-        return bool(
-            self.step.state == Step.State.OPEN
-            and self.step.role != StepRole.RIGHTS_HOLDER
-            and len(self.people) + len(self.decisions) < self.step.n_needed
-        )
-
-
-def path_of(request: Request, user: User) -> list[StepLine]:
-    """The steps of the latest revision with their people and decisions, in four queries."""
-    steps = list(
-        request.steps.filter(revision=request.revisions.order_by("-number")[:1])
-        .select_related("contact", "revision")
-        .prefetch_related(Prefetch("decisions", queryset=Decision.objects.select_related("staff", "contact")))
-    )
-    staff = staff_who_decide() if request.state == Request.State.IN_REVIEW else {}
-    decided = {
-        decision.staff.public_id for step in steps for decision in step.decisions.all() if decision.staff
-    }
-    return [_line(step, request, user, staff, decided) for step in steps]
-
-
-def _line(step: Step, request: Request, user: User, staff: dict[str, User], decided: set[str]) -> StepLine:
-    people: list[str] = []
-    is_to_come = step.state in {Step.State.OPEN, Step.State.WAITING}
-    if is_to_come and step.contact:
-        people = [step.contact.name]
-    elif is_to_come:
-        people = [person.name for person in _able(step, request, staff, decided)]
-    refusal = ""
-    if step.state == Step.State.OPEN:
-        refusal = why_not(
-            person_of(user), role=step.role, requester=request.requester.public_id, decided=decided
-        )
-    return StepLine(
-        step=step,
-        people=people,
-        decisions=list(step.decisions.all()),
-        may_decide=step.state == Step.State.OPEN and not refusal,
-        why_not=refusal,
-    )
 
 
 def requests_of_partner(user: User, partner_pk: int, *, limit: int = 10) -> list[RequestRow]:

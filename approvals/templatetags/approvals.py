@@ -27,3 +27,9 @@ def decided_by(decision: Decision) -> str:
     person = decision.staff or decision.contact
     assert person is not None  # approvals_decision_one_person
     return person.name
+
+
+@register.filter
+def hex(digest: bytes | memoryview) -> str:  # noqa: A001 - a filter's name in templates
+    """A digest's 64 hexadecimal digits."""
+    return bytes(digest).hex()

@@ -265,7 +265,8 @@ def _open_link(request: HttpRequest, token: str) -> StepLink | HttpResponse:
     if state == "open":
         return link
     renew_url = reverse("approvals:consent-renew", args=[token])
-    return dead_link(request, state, renew_url=renew_url, status=409 if request.method == "POST" else 410)
+    status = 409 if request.method == "POST" else 410
+    return dead_link(request, state, link=link, renew_url=renew_url, status=status)
 
 
 def _contact(request: HttpRequest, link: StepLink) -> Actor:

@@ -21,7 +21,8 @@ from accounts.roles import Permission
 from approvals.access import find_request, require_may_decide, why_may_not_decide
 from approvals.decision_forms import DecisionForm
 from approvals.models import Decision, Request, Step, StepLink
-from approvals.selectors.deciding import decision_page, open_step_of, path_of
+from approvals.selectors.deciding import decision_page, open_step_of
+from approvals.selectors.path import path_of
 from approvals.services.decisions import SecondFactorNeeded, decide_as_staff
 from approvals.services.links import find_link, note_opening, renew_link, state_of
 from approvals.services.undeliverable import ask_again
@@ -49,7 +50,8 @@ def link_decide(request: HttpRequest, token: str) -> HttpResponse:
     state = state_of(link, now=now)
     is_holder = request.user.is_authenticated and request.user.pk == link.staff_id
     if state != "open" and not (is_holder and request.method == "POST"):
-        return dead_link(request, state, renew_url=reverse("approvals:link-renew", args=[token]))
+        renew_url = reverse("approvals:link-renew", args=[token])
+        return dead_link(request, state, link=link, renew_url=renew_url)
     if not request.user.is_authenticated:
         return _sign_in_first(request)
     if not is_holder:
@@ -83,15 +85,24 @@ def step_decide(request: HttpRequest, number: str) -> HttpResponse:
 @require_safe
 def step_decided(request: HttpRequest, uid: UUID) -> HttpResponse:
     """What the person decided, and what happens next. Nobody else's decision is shown here."""
+    user = signed_in(request)
     decision = (
-        Decision.objects.select_related("step__request__partner", "step__request__key__recipient")
-        .filter(uid=uid, staff=signed_in(request))
+        Decision.objects.select_related(
+            "step__request__partner", "step__request__requester", "step__request__key__recipient"
+        )
+        .filter(uid=uid, staff=user)
         .first()
     )
     if decision is None:
         raise NotFound(_("There is no such decision."))
     asked = decision.step.request
-    context = {"decision": decision, "asked": asked, "path": path_of(asked), "next": open_step_of(asked)}
+    context = {
+        "decision": decision,
+        "asked": asked,
+        "path": path_of(asked, user),
+        "next": open_step_of(asked),
+    }
+    context["next"] = open_step_of(asked)
     return render(request, "approvals/decided.html", context)
 
 
@@ -177,7 +188,7 @@ def _page(
     trusted = has_recent_second_factor(request)
     context = {
         "page": decision_page(step, now=now),
-        "path": path_of(step.request),
+        "path": path_of(step.request, signed_in(request)),
         "form": form,
         "trouble": trouble,
         "asks_second_factor": step.needs_second_factor and not trusted,
@@ -200,5 +211,5 @@ def _changed(
 def _over(request: HttpRequest, user: User, asked: Request, trouble: str | Promise = "") -> HttpResponse:
     """409: nothing waits for this person's answer here; says what stands instead."""
     own = asked.decisions.filter(staff=user).select_related("step").first()
-    context = {"asked": asked, "own": own, "path": path_of(asked), "trouble": trouble}
+    context = {"asked": asked, "own": own, "path": path_of(asked, user), "trouble": trouble}
     return render(request, "approvals/decide_over.html", context, status=409)

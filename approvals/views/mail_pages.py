@@ -5,13 +5,28 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import translation
 
+from approvals.models import StepLink
+from approvals.selectors.dead_links import outcome_for, receipt_sent
+
 # What a dead link's page says instead of showing the request; see approvals.services.links.state_of.
 RENEWABLE = frozenset({"expired", "replaced"})
 
 
-def dead_link(request: HttpRequest, state: str, *, renew_url: str = "", status: int = 410) -> HttpResponse:
-    """Why a link does not work, in plain words, never what it was about; and a new one where that helps."""
-    context = {"state": state, "renew_url": renew_url if state in RENEWABLE else ""}
+def dead_link(
+    request: HttpRequest, state: str, *, link: StepLink | None = None, renew_url: str = "", status: int = 410
+) -> HttpResponse:
+    """Why a link does not work, in plain words, and a new one where that helps.
+
+    What it was about is told to nobody but its own addressee, signed in, who may see the request.
+    """
+    reader = request.user if request.user.is_authenticated else None
+    context = {
+        "state": state,
+        "renew_url": renew_url if state in RENEWABLE else "",
+        "outcome": outcome_for(reader, link) if reader and link else None,
+        "receipt": receipt_sent(link) if link and state == "used" else None,
+        "signs_in": link is not None and link.staff_id is not None and reader is None,
+    }
     return render(request, "approvals/link_dead.html", context, status=status)
 
 

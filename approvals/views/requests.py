@@ -13,7 +13,8 @@ from accounts.access import require, signed_in
 from accounts.roles import Permission
 from approvals.access import find_request, require_requester, visible_requests
 from approvals.models import Request
-from approvals.selectors.requests import VIEWS, list_requests, path_of, requests_of_partner
+from approvals.selectors.path import path_of
+from approvals.selectors.requests import VIEWS, list_requests, requests_of_partner
 from approvals.selectors.terms import describe_terms
 from approvals.services.requests import copy_request, withdraw_request
 from audit.selectors import timeline_of

@@ -1,7 +1,7 @@
 """The pieces of a page: `{% load kagiban %}`. Each is described in docs/ui.md."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -145,6 +145,12 @@ def countdown(value: datetime) -> SafeString:
 def when_text(value: datetime) -> str:
     """A time in words, for mails and `{% blocktranslate with … %}`."""
     return wording.when_text(value)
+
+
+@register.filter
+def duration_text(value: timedelta) -> str:
+    """A length of time in words."""
+    return wording.duration_text(value)
 
 
 @register.filter

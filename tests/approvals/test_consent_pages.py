@@ -17,6 +17,7 @@ from approvals.services.consent import PROOF_LIFETIME, SALT
 from approvals.services.path import PURPOSE
 from audit.models import Event
 from core.links import code_of, token_of
+from core.wording import date_text
 from notifications.models import Message
 from tests.cast import Cast, consent, decide, open_step
 
@@ -364,6 +365,18 @@ def test_a_dead_link_shows_nothing(cast: Cast, request_: Request, token: str, na
         sent = Client().post(at(name, token))
         assert sent.status_code == (404 if unknown else 409)
         assert shows_no_terms(request_, sent)
+
+
+def test_a_used_link_says_when_the_receipt_was_sent_and_no_more(request_: Request, token: str) -> None:
+    consent(request_)
+    assert "A receipt was sent" not in Client().get(at("start", token)).content.decode()
+    now = timezone.now()
+    Message.objects.filter(kind="consent_receipt").update(state="sent", sent_at=now)
+    page = Client().get(at("start", token))
+    text = page.content.decode()
+    assert f"A receipt was sent to c•••@partner.example on {date_text(timezone.localdate(now))}." in text
+    assert shows_no_terms(request_, page)
+    assert "approved" not in text.lower()
 
 
 def test_an_expired_link_is_renewed_to_the_registered_address(step: Step, token: str) -> None:

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.roles import Role
 from approvals.models import Decision, LinkOpening, Request, Step, StepLink
 from approvals.services.links import expire_links
 from approvals.services.path import PURPOSE
@@ -152,34 +153,80 @@ def test_a_contacts_link_is_no_link_of_staff(cast: Cast) -> None:
     assert sign_in(cast.legal).get(f"/decide/{token}").status_code == 404
 
 
-@pytest.mark.parametrize(
-    ("state", "words"),
-    [
-        ("used", "used already"),
-        ("closed", "nothing left to decide"),
-        ("expired", "has expired"),
-        ("replaced", "a newer link"),
-    ],
-)
-@pytest.mark.parametrize("signed_in", [True, False])
-def test_a_dead_link_says_why_and_shows_nothing(cast: Cast, state: str, words: str, signed_in: bool) -> None:
-    request = cast.request()
+def kill_link(state: str, request: Request, url: str, person: User) -> None:
+    """Bring the person's link into this state."""
     step = open_step(request)
-    url, link = link_to(step, cast.pm), step.links.get(staff=cast.pm)
-    now = timezone.now()
     if state == "used":
-        sign_in(cast.pm).post(url, filled(step))
+        sign_in(person).post(url, filled(step))
     elif state == "closed":
-        decide(request, cast.pm2)
+        decide(request, next(user for user in User.objects.with_role(Role.PM) if user != person))
     else:
         field = "expires_at" if state == "expired" else "died_at"
-        StepLink.objects.filter(pk=link.pk).update(**{field: now})
-    response = (sign_in(cast.pm) if signed_in else Client()).get(url)
+        StepLink.objects.filter(step=step, staff=person).update(**{field: timezone.now()})
+
+
+DEAD = {
+    "used": "used already",
+    "closed": "nothing left to decide",
+    "expired": "has expired",
+    "replaced": "a newer link",
+}
+
+
+@pytest.mark.parametrize("state", DEAD)
+@pytest.mark.parametrize("reader", ["nobody", "another PM", "the auditor"])
+def test_a_dead_link_says_why_and_shows_strangers_nothing(cast: Cast, state: str, reader: str) -> None:
+    request = cast.request()
+    url = link_to(open_step(request), cast.pm)
+    kill_link(state, request, url, cast.pm)
+    people = {"another PM": cast.pm2, "the auditor": cast.auditor}
+    response = (sign_in(people[reader]) if reader in people else Client()).get(url)
+    text = response.content.decode()
     assert response.status_code == 410
-    assert words in response.content.decode()
-    assert ("/renew" in response.content.decode()) == (state in {"expired", "replaced"})
+    assert DEAD[state] in text
+    assert ("/renew" in text) == (state in {"expired", "replaced"})
     assert shows_nothing_of(request, response)
+    assert cast.pm.name not in text
+    assert cast.requester.name not in text
+    assert (f"?next={url}" in text) == (reader == "nobody")
     assert_private(response)
+
+
+@pytest.mark.parametrize("state", DEAD)
+def test_a_dead_link_tells_its_own_addressee_what_became_of_it(cast: Cast, state: str) -> None:
+    request = cast.request()
+    url = link_to(open_step(request), cast.pm)
+    kill_link(state, request, url, cast.pm)
+    response = sign_in(cast.pm).get(url)
+    text = response.content.decode()
+    assert response.status_code == 410
+    assert DEAD[state] in text
+    assert request.title in text
+    assert reverse("approvals:request-detail", args=[request.public_id]) in text
+    assert ("You approved it on" in text) == (state == "used")
+    assert ("Ken Suzuki approved it on" in text) == (state == "closed")
+    assert_private(response)
+
+
+def test_a_dead_link_says_that_the_request_was_withdrawn(cast: Cast) -> None:
+    request = cast.request()
+    url = link_to(open_step(request), cast.pm)
+    withdraw_request(
+        actor=staff_actor(cast.requester),
+        by=cast.requester,
+        request=request,
+        version=request.version,
+        now=timezone.now(),
+    )
+    assert f"{cast.requester.name} withdrew the request on" in sign_in(cast.pm).get(url).content.decode()
+
+
+def test_a_dead_link_shows_nothing_to_an_addressee_who_may_not_see_requests_now(cast: Cast) -> None:
+    request = cast.request()
+    url = link_to(open_step(request), cast.pm)
+    kill_link("closed", request, url, cast.pm)
+    User.objects.filter(pk=cast.pm.pk).update(roles=["requester"])
+    assert shows_nothing_of(request, sign_in(cast.pm).get(url))
 
 
 def test_a_signed_in_person_without_the_role_is_refused(cast: Cast) -> None:
