@@ -6,8 +6,11 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 
+from notifications.hooks import secret_bytes
+
 LONGEST_CACHE_TTL = 300
 MIN_DIFFERENT_BYTES = 16
+MIN_HOOK_BYTES = 24
 NO_MAIL = ("console", "dummy", "locmem", "filebased", "django_mail_preview")
 
 
@@ -73,6 +76,21 @@ def check_addresses(**_: Any) -> list[CheckMessage]:
         )
     if settings.DEMO:
         errors.append(_error(9, "DEMO is on: its passwords are printed.", "Unset DEMO."))
+    return errors
+
+
+@register(Tags.security, deploy=True)
+def check_bounce_hook(**_: Any) -> list[CheckMessage]:
+    """The secrets of the bounce webhook can be read and are long enough."""
+    errors: list[CheckMessage] = []
+    for secret in settings.BOUNCE_WEBHOOK_SECRETS:
+        try:
+            is_long = len(secret_bytes(secret)) >= MIN_HOOK_BYTES
+        except ValueError:
+            is_long = False
+        if not is_long:
+            hint = 'Make it with `echo "whsec_$(openssl rand -base64 32)"`.'
+            errors.append(_error(20, "A secret of BOUNCE_WEBHOOK_SECRET is weak or can't be read.", hint))
     return errors
 
 

@@ -232,6 +232,10 @@ if DEMO and "EMAIL_URL" not in env:
     MAIL_PREVIEW_MAX_MESSAGES = 500
 EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT_SECONDS", default=20)
 MESSAGE_ATTEMPTS = env.int("MESSAGE_ATTEMPTS", default=20)  # with the backoff: about three days
+# Where mails come back to, with the mail's own id behind a plus; without it to DEFAULT_FROM_EMAIL.
+BOUNCE_ADDRESS = env.str("BOUNCE_ADDRESS", default="")
+# Each `whsec_<Base64>` (Standard Webhooks); several while one replaces another; none: no webhook.
+BOUNCE_WEBHOOK_SECRETS = env.list("BOUNCE_WEBHOOK_SECRET", default=[])
 
 # --- languages and time -------------------------------------------------------------------------------
 LANGUAGE_CODE = "ja"

@@ -45,15 +45,46 @@ class Message(models.Model):
             GinIndex(fields=["objects_touched"], name="notifications_objects"),
         ]
         constraints = [
+            # A mail that was sent and came back has failed, and was sent all the same.
             models.CheckConstraint(
                 condition=models.Q(state="sent", sent_at__isnull=False)
-                | (~models.Q(state="sent") & models.Q(sent_at__isnull=True)),
+                | models.Q(state="failed")
+                | (models.Q(state__in=["pending", "cancelled"]) & models.Q(sent_at__isnull=True)),
                 name="notifications_sent_has_time",
             )
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} → {self.recipient_ref}"
+
+
+class BounceReport(models.Model):
+    """What somebody said of a mail after a server had taken it: kept once for each report (A3).
+
+    `event_id` is the reporter's own id (a webhook's), or the number of the mail that the report came in: a
+    report that comes twice changes nothing.
+    """
+
+    class Verdict(models.TextChoices):
+        MARKED = "marked", _("The mail is marked as undeliverable")
+        NOT_FINAL = "not_final", _("Not final: nothing was marked")
+        OVER = "over", _("The mail had failed already, or was sent again since")
+        UNKNOWN = "unknown", _("Names no mail of this portal")
+        REPEATED = "repeated", _("This report came before")
+
+    event_id = models.CharField(max_length=200, unique=True)
+    message = models.ForeignKey(
+        Message, on_delete=models.CASCADE, related_name="bounces", null=True, blank=True
+    )
+    status = models.CharField(max_length=20, blank=True)
+    verdict = models.CharField(max_length=12, choices=Verdict.choices)
+    reported_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.event_id} {self.verdict}"
 
 
 class OpsMetric(models.Model):

@@ -16,13 +16,14 @@ class Mail:
     """What the templates `emails/<kind>.*` are filled with, and for whom. Lives only while it is sent.
 
     `context` may hold a link or a code, which is why a Mail is never stored or logged: its `repr` shows
-    none of it.
+    none of it. `answers` is the Message-ID of the mail that this one answers by itself (RFC 3834).
     """
 
     address: str
     name: str
     language: str
     context: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    answers: str = ""
 
 
 class RecipientGoneError(Exception):

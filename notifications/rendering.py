@@ -6,6 +6,7 @@ from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
 from typing import cast
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from css_inline import CSSInliner
@@ -18,6 +19,10 @@ from django.utils import timezone, translation
 from notifications.models import Message
 from notifications.registry import Mail
 
+OUR_ID = re.compile(
+    r"(?<![0-9a-f])([0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12})@([a-z0-9.-]{1,255})", re.IGNORECASE
+)
+LONGEST_HEADER = 4_000
 BLANK_LINES = re.compile(r"\n\s*\n\s*\n")
 
 # Mail programs want the style at each element; what can't stand there (dark mode, phones) stays in the head.
@@ -38,13 +43,15 @@ def render_mail(message: Message, mail: Mail) -> EmailMultiAlternatives:
     finished = EmailMultiAlternatives(
         subject=subject,
         body=text,
-        from_email=settings.DEFAULT_FROM_EMAIL,
+        from_email=return_address(message),
         to=[str(Address(display_name=" ".join(mail.name.split()), addr_spec=mail.address))],
         headers={
+            "From": settings.DEFAULT_FROM_EMAIL,
             "Message-ID": message_id(message),
             # No "out of office" to a machine, and no loop with another one (RFC 3834).
-            "Auto-Submitted": "auto-generated",
+            "Auto-Submitted": "auto-replied" if mail.answers else "auto-generated",
             "X-Auto-Response-Suppress": "All",
+            **({"In-Reply-To": mail.answers, "References": mail.answers} if mail.answers else {}),
         },
     )
     finished.attach_alternative(inline(html), "text/html")
@@ -53,8 +60,39 @@ def render_mail(message: Message, mail: Mail) -> EmailMultiAlternatives:
 
 def message_id(message: Message) -> str:
     """`<uid@domain of DEFAULT_FROM_EMAIL>`: by it a mail program shows a mail that came twice only once."""
-    domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
-    return f"<{message.uid}@{domain}>"
+    return f"<{message.uid}@{message_domain()}>"
+
+
+def message_domain() -> str:
+    """The right-hand side of our Message-IDs."""
+    return parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
+
+
+def return_address(message: Message) -> str:
+    """Where a mail comes back to: with BOUNCE_ADDRESS an address of its own, `bounces+<uid>@…` (VERP).
+
+    Some services give a mail a Message-ID of theirs; the envelope's address comes back all the same.
+    """
+    if not settings.BOUNCE_ADDRESS:
+        return str(settings.DEFAULT_FROM_EMAIL)
+    box, _at, domain = settings.BOUNCE_ADDRESS.rpartition("@")
+    return f"{box}+{message.uid.hex}@{domain}"
+
+
+def uid_in(text: str) -> UUID | None:
+    """The uid of our mail that a Message-ID or a return address names; None for anything else.
+
+    122 random bits, known to the recipient and to those who see the outbox: what a report of a bounce is
+    believed by (A3).
+    """
+    domains = {
+        message_domain(),
+        *([settings.BOUNCE_ADDRESS.rpartition("@")[2]] if settings.BOUNCE_ADDRESS else []),
+    }
+    for uid, domain in OUR_ID.findall(text[:LONGEST_HEADER]):
+        if domain.lower().rstrip(".") in {known.lower() for known in domains}:
+            return UUID(uid)
+    return None
 
 
 def inline(html: str) -> str:

@@ -48,6 +48,12 @@ def n_failed() -> int:
     return Message.objects.filter(state=Message.State.FAILED).count()
 
 
+def _badge(message: Message) -> str:
+    if message.state == Message.State.PENDING and message.n_attempts:
+        return "retrying"
+    return "bounced" if message.state == Message.State.FAILED and message.sent_at else message.state
+
+
 def rows_of(messages: Iterable[Message], *, now: datetime) -> list[Row]:
     """Messages as rows of the page."""
     found = list(messages)
@@ -58,7 +64,7 @@ def rows_of(messages: Iterable[Message], *, now: datetime) -> list[Row]:
             kind=kind_text(message.kind),
             recipient=names.get(message.recipient_ref, message.recipient_ref),
             about=[(thing.partition(":")[2], page_of(thing)) for thing in message.objects_touched],
-            badge="retrying" if message.state == "pending" and message.n_attempts else message.state,
+            badge=_badge(message),
             next_attempt_at=message.next_attempt_at
             if message.state == "pending" and message.next_attempt_at > now
             else None,

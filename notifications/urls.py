@@ -8,4 +8,5 @@ app_name = "notifications"
 urlpatterns = [
     path("", views.message_list, name="message-list"),
     path("<uuid:uid>/retry/", views.message_retry, name="message-retry"),
+    path("bounces/", views.bounce_hook, name="bounce-hook"),
 ]

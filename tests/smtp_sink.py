@@ -21,6 +21,7 @@ class Sink:
     refusals: dict[str, str] = field(default_factory=dict)
     after_data: str = "250 accepted"
     mails: list[EmailMessage] = field(default_factory=list)
+    senders: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -44,6 +45,9 @@ class _Session(socketserver.StreamRequestHandler):
             if verb == b"DATA":
                 self._say("354 go on")
                 self._take(sink)
+            elif verb == b"MAIL":
+                sink.senders.append(line.decode().split("<", 1)[1].split(">", 1)[0])
+                self._say("250 ok")
             elif verb == b"RCPT":
                 address = line.decode().split("<", 1)[1].split(">", 1)[0]
                 self._say(sink.refusals.get(address, "250 ok"))

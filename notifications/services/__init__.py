@@ -68,7 +68,8 @@ def retry_message(*, actor: Actor, uid: str | UUID, now: datetime) -> Message:
     message.state = Message.State.PENDING
     message.n_attempts = 0
     message.next_attempt_at = now
-    message.save(update_fields=["state", "n_attempts", "next_attempt_at"])
+    message.sent_at = None  # it came back, or was never sent
+    message.save(update_fields=["state", "n_attempts", "next_attempt_at", "sent_at"])
     record(
         Action.MESSAGE_RETRIED,
         actor=actor,

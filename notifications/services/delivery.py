@@ -28,7 +28,7 @@ from django.db.models import QuerySet
 
 from audit.actions import Action
 from audit.services import record
-from core.actors import SYSTEM
+from core.actors import SYSTEM, Actor
 from notifications.models import Message
 from notifications.registry import RecipientGoneError, builder_of, undeliverable_callbacks
 from notifications.rendering import render_mail
@@ -127,19 +127,23 @@ def _write_error(message: Message, error: Exception, now: datetime) -> Outcome:
         },
     )
     if refused or message.n_attempts >= settings.MESSAGE_ATTEMPTS:
-        _fail(message, now)
+        fail_message(message, actor=SYSTEM("outbox"), now=now)
         return Outcome.FAILED
     message.next_attempt_at = now + wait_after(message.n_attempts)
     message.save(update_fields=["n_attempts", "last_error", "next_attempt_at"])
     return Outcome.UNREACHABLE if _is_unreachable(error) else Outcome.POSTPONED
 
 
-def _fail(message: Message, now: datetime) -> None:
+def fail_message(message: Message, *, actor: Actor, now: datetime) -> None:
+    """Write that a locked message failed for good, and tell those who registered for its kind.
+
+    `last_error` says why, as a class name and a code.
+    """
     message.state = Message.State.FAILED
     message.save(update_fields=["state", "n_attempts", "last_error"])
     record(
         Action.MESSAGE_FAILED,
-        actor=SYSTEM("outbox"),
+        actor=actor,
         objects=[f"message:{message.uid}", *message.objects_touched],
         payload={"kind": message.kind, "attempts": message.n_attempts, "reason": message.last_error},
         now=now,

@@ -226,6 +226,7 @@ ROWS: dict[str, Row] = {
     "audit:event-bytes": Row(P.SEE_AUDIT, "GET", event),
     "audit:event-export": Row(EXPORTERS_OF_EVENTS, "POST"),
     "notifications:message-list": Row(P.SEE_MESSAGES),
+    "notifications:bounce-hook": Row(PUBLIC, "POST"),
     "notifications:message-retry": Row(P.RETRY_MESSAGES, "POST", lambda w: {"uid": w.message.uid}),
 }
 
