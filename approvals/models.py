@@ -8,7 +8,21 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from approvals.change_models import KeyChange
 from partners.models import Contact
+
+__all__ = [
+    "ConsentCode",
+    "Decision",
+    "KeyChange",
+    "LinkOpening",
+    "PolicyVersion",
+    "Request",
+    "Revision",
+    "Step",
+    "StepLink",
+    "StepRole",
+]
 
 
 class StepRole(models.TextChoices):
@@ -39,10 +53,16 @@ class PolicyVersion(models.Model):
 
 
 class Request(models.Model):
-    """申請: asks for a new key. `draft` is the form as last saved; submitting makes a revision.
+    """申請: asks for a new key, or to change one: then it has a `change`.
+
+    `draft` is the form as last saved; submitting makes a revision.
 
     `version` grows with every act on the request: a form that carries an older one is stale (409).
     """
+
+    class Kind(models.TextChoices):
+        NEW_KEY = "new_key", _("New key")
+        CHANGE = "change", _("Change of a key")
 
     class State(models.TextChoices):
         DRAFT = "draft", _("Draft")
@@ -53,6 +73,7 @@ class Request(models.Model):
         EXPIRED = "expired", _("Expired without a decision")
 
     public_id = models.CharField(max_length=12, unique=True)
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices, default=Kind.NEW_KEY)
     state = models.CharField(_("state"), max_length=12, choices=State.choices, default=State.DRAFT)
     version = models.PositiveIntegerField(default=1)
     requester = models.ForeignKey("accounts.User", on_delete=models.PROTECT, related_name="requests")
@@ -83,8 +104,9 @@ class Request(models.Model):
                 name="approvals_request_ended_has_time",
             ),
             models.CheckConstraint(
-                condition=(Q(state="approved") & Q(key__isnull=False))
-                | (~Q(state="approved") & Q(key__isnull=True)),
+                condition=Q(kind="new_key", state="approved", key__isnull=False)
+                | (Q(kind="new_key", key__isnull=True) & ~Q(state="approved"))
+                | Q(kind="change", key__isnull=True),
                 name="approvals_request_key_iff_approved",
             ),
         ]

@@ -41,6 +41,10 @@ class Action(StrEnum):
     REQUEST_APPROVED = "request.approved"
     REQUEST_REJECTED = "request.rejected"
     REQUEST_EXPIRED = "request.expired"
+    CHANGE_SCHEDULED = "request.change_scheduled"
+    CHANGE_CANCELLED = "request.change_cancelled"
+    CHANGE_FAILED = "request.change_failed"
+    CHANGE_LOOKED_AT = "request.change_looked_at"
     STEP_OPENED = "step.opened"
     STEP_APPROVED = "step.approved"
     STEP_REJECTED = "step.rejected"
@@ -60,6 +64,7 @@ class Action(StrEnum):
     KEY_REVOKED = "key.revoked"
     KEY_EXPIRED = "key.expired"
     KEY_CHANGED = "key.changed"
+    KEY_ROLLED_BACK = "key.rolled_back"
     KEY_FIRST_USED = "key.first_used"
     DELIVERY_SENT = "delivery.sent"
     DELIVERY_OPENED = "delivery.opened"
@@ -104,10 +109,14 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.WORKSPACE_ADDED: frozenset({"code"}),
     Action.WORKSPACE_CHANGED: frozenset({"fields"}),
     Action.IDENTITY_CHECKED: frozenset({"checklist"}),
-    Action.REQUEST_DRAFTED: frozenset({"kind", "revision"}),
+    Action.REQUEST_DRAFTED: frozenset({"kind", "revision", "key"}),
     Action.REQUEST_EDITED: frozenset({"revision", "fields"}),
-    Action.REQUEST_SUBMITTED: frozenset({"revision", "steps", "policy"}),
+    Action.REQUEST_SUBMITTED: frozenset({"revision", "steps", "policy", "key", "change"}),
     Action.REQUEST_APPROVED: frozenset({"revision", "key"}),
+    Action.CHANGE_SCHEDULED: frozenset({"key", "not_before"}),
+    Action.CHANGE_CANCELLED: frozenset({"key"}),
+    Action.CHANGE_FAILED: frozenset({"key"}),
+    Action.CHANGE_LOOKED_AT: frozenset({"key"}),
     Action.STEP_OPENED: frozenset({"step", "revision", "people", "due_at"}),
     Action.STEP_APPROVED: frozenset({"step", "revision", "checklist", "capacity"}),
     Action.STEP_REJECTED: frozenset({"step", "revision", "capacity"}),
@@ -123,7 +132,8 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.KEY_ACTIVATED: frozenset({"key_id"}),
     Action.KEY_REVOKED: frozenset({"reason_code"}),
     Action.KEY_SUSPENDED: frozenset({"reason_code"}),
-    Action.KEY_CHANGED: frozenset({"fields"}),
+    Action.KEY_CHANGED: frozenset({"fields", "request", "decisions"}),
+    Action.KEY_ROLLED_BACK: frozenset({"fields", "request"}),
     Action.KEY_EXPIRED: frozenset({"expires_at"}),
     Action.KEY_FIRST_USED: frozenset({"key_id"}),
     Action.DELIVERY_SENT: frozenset({"recipient", "expires_at"}),

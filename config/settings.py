@@ -63,6 +63,12 @@ CONSENT_CODE_LIFETIME = timedelta(minutes=env.int("CONSENT_CODE_MINUTES", defaul
 CONSENT_CODE_ATTEMPTS = env.int("CONSENT_CODE_ATTEMPTS", default=5)
 DELIVERY_LIFETIME = timedelta(hours=env.int("DELIVERY_HOURS", default=72))
 SECOND_FACTOR_MAX_AGE = timedelta(minutes=env.int("SECOND_FACTOR_MINUTES", default=5))
+# Changes of keys (R3): use is shown of so many days; a window lies at most so far ahead; a tightening may be
+# rolled back by security for so long; the look at what a change did is asked for after so many days.
+CHANGE_PEAK_DAYS = env.int("CHANGE_PEAK_DAYS", default=30)
+CHANGE_WINDOW = timedelta(days=env.int("CHANGE_WINDOW_DAYS", default=60))
+CHANGE_ROLLBACK = timedelta(days=env.int("CHANGE_ROLLBACK_DAYS", default=14))
+CHANGE_LOOK_AFTER = timedelta(days=env.int("CHANGE_LOOK_DAYS", default=7))
 TERMS_OF_USE_VERSION = env.str("TERMS_OF_USE_VERSION", default="2026-04")
 
 # --- applications ----------------------------------------------------------------------------------

@@ -86,7 +86,18 @@ def _row(key: Key, day: date, n_allowed: int, rng: random.Random) -> KeyUseDay:
     if n_allowed > 50 and rng.random() < 0.18:
         by_code[rng.choice(REFUSALS)] = max(1, int(n_allowed * rng.uniform(0.0004, 0.006)))
     n_refused = sum(by_code.values())
-    return KeyUseDay(key=key, day=day, n_allowed=n_allowed, n_refused=n_refused, by_code=by_code)
+    # The busiest hour has three times its share, the busiest minute twice the share of that.
+    in_hour = min(key.rph or n_allowed, -(-n_allowed // 8))
+    in_minute = min(key.rpm or in_hour, -(-in_hour // 30))
+    return KeyUseDay(
+        key=key,
+        day=day,
+        n_allowed=n_allowed,
+        n_refused=n_refused,
+        by_code=by_code,
+        peak_minute=in_minute,
+        peak_hour=in_hour,
+    )
 
 
 def _after_end(key: Key, last: date, code: str, *, now: datetime, rng: random.Random) -> list[KeyUseDay]:

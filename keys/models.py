@@ -332,13 +332,23 @@ class Delivery(models.Model):
 
 
 class KeyUseDay(models.Model):
-    """Use of one key on one day (Asia/Tokyo), added up from the verifier's counters: the sparkline's data."""
+    """Use of one key on one day (Asia/Tokyo), added up from the verifier's counters: the sparkline's data.
+
+    Peaks are of calls let through in a minute and in an hour. `minute` and `hour` (since 1970) are the latest
+    counted, with what they came to so far: a batch may end in the middle of one.
+    """
 
     key = models.ForeignKey(Key, on_delete=models.CASCADE, related_name="use_days")
     day = models.DateField()
     n_allowed = models.PositiveBigIntegerField(default=0)
     n_refused = models.PositiveBigIntegerField(default=0)
     by_code = models.JSONField(default=dict)
+    peak_minute = models.PositiveIntegerField(default=0, db_default=0)
+    peak_hour = models.PositiveIntegerField(default=0, db_default=0)
+    minute = models.PositiveIntegerField(default=0, db_default=0)
+    n_in_minute = models.PositiveIntegerField(default=0, db_default=0)
+    hour = models.PositiveIntegerField(default=0, db_default=0)
+    n_in_hour = models.PositiveIntegerField(default=0, db_default=0)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["key", "day"], name="keys_use_day_once")]

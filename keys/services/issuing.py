@@ -34,7 +34,7 @@ def issue_key(
     and go into the event. Raises Conflict when the terms no longer hold (contract changed, partner inactive,
     day passed): then the approval is not recorded either.
     """
-    _hold(terms)
+    hold(terms)
     registry = Registry.read(terms)
     problems = find_problems(terms, registry, now=now)
     if problems:
@@ -59,7 +59,7 @@ def issue_key(
         issued_at=now,
         changed_at=now,
         rotation_due_on=None,
-        **_plain_fields(terms),
+        **plain_fields(terms),
     )
     key.search_text = search_text_of(key, products=registry.products.values())
     key.save(force_insert=True)
@@ -82,7 +82,7 @@ def issue_key(
     return key
 
 
-def _hold(terms: KeyTerms) -> None:
+def hold(terms: KeyTerms) -> None:
     """Lock what the terms lean on: who raises a contract or closes a workspace looks for running keys.
 
     Unlocked, such a change could commit between our look and our key, and neither would see the other. In the
@@ -98,7 +98,8 @@ def _hold(terms: KeyTerms) -> None:
         list(rows.select_for_update(no_key=True).order_by("pk").values_list("pk"))
 
 
-def _plain_fields(terms: KeyTerms) -> dict[str, object]:
+def plain_fields(terms: KeyTerms) -> dict[str, object]:
+    """The key's own columns for these terms; what they name by number is not among them."""
     return {
         "environment": terms.environment,
         "purpose_category": terms.purpose_category,

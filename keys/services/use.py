@@ -32,6 +32,19 @@ ON CONFLICT (key_id, day) DO UPDATE SET
     ) AS added
   )
 """
+# Windows come in their order; only the first of a batch may go on with the one that the row stands at. What
+# comes late, from before that one, counts for the peak by itself.
+_PEAK = """
+UPDATE keys_keyuseday AS seen SET
+  peak_{w} = greatest(
+    seen.peak_{w}, new.peak, CASE WHEN new.first = seen.{w} THEN seen.n_in_{w} + new.n_first ELSE 0 END),
+  n_in_{w} = CASE WHEN new.last > seen.{w} THEN new.n_last
+                  WHEN new.last = seen.{w} THEN seen.n_in_{w} + new.n_last ELSE seen.n_in_{w} END,
+  {w} = greatest(seen.{w}, new.last)
+FROM unnest(%s::bigint[], %s::date[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
+  AS new (key_id, day, first, n_first, last, n_last, peak)
+WHERE seen.key_id = new.key_id AND seen.day = new.day
+"""
 _TOUCH = """
 UPDATE {table} AS touched SET last_used_at = used.at
 FROM unnest(%s::bigint[], %s::timestamptz[]) AS used (id, at)
@@ -68,6 +81,8 @@ def record_use(*, batch: str, uses: Iterable[Use], now: datetime) -> bool:
     }
     known = [use for use in uses if use.key_id in secrets]
     _add_days(known, secrets)
+    _note_peaks(known, secrets, "minute", minutes=1)
+    _note_peaks(known, secrets, "hour", minutes=60)
     last: dict[str, int] = {}
     for use in known:
         if use.code == ALLOWED:
@@ -109,6 +124,23 @@ def _add_days(uses: list[Use], secrets: dict[str, Secret]) -> None:
                 [json.dumps(codes, sort_keys=True) for _where, codes in rows],
             ],
         )
+
+
+def _note_peaks(uses: list[Use], secrets: dict[str, Secret], window: str, *, minutes: int) -> None:
+    """Keep what the busiest minute and hour of each day came to: what a key really needs (R3)."""
+    found: dict[tuple[int, date], Counter[int]] = defaultdict(Counter)
+    for use in uses:
+        if use.code == ALLOWED:
+            day = office_day(datetime.fromtimestamp(use.minute * 60, UTC))
+            found[secrets[use.key_id].key_id, day][use.minute // minutes] += use.n
+    if not found:
+        return
+    rows = []
+    for (key, day), counts in sorted(found.items(), key=lambda item: item[0]):
+        first, last = min(counts), max(counts)
+        rows.append((key, day, first, counts[first], last, counts[last], max(counts.values())))
+    with connection.cursor() as cursor:
+        cursor.execute(_PEAK.format(w=window), [list(column) for column in zip(*rows, strict=True)])
 
 
 def _touch(table: str, times: dict[int, datetime]) -> None:

@@ -120,3 +120,23 @@ def test_two_secrets_count_for_one_key(gateway: str) -> None:
     for secret in (live.secret, second):
         secret.refresh_from_db()
         assert secret.first_used_at is not None
+
+
+def test_the_busiest_minute_and_hour_are_kept_however_the_batches_are_cut() -> None:
+    live = make_live_key()
+    name, hour = live.secret.public_id, 480_000
+    start = hour * 60
+    batches = [
+        [(start, 5), (start + 1, 7)],
+        [(start + 1, 6), (start + 2, 1)],
+        [(start + 2, 2)],
+        [(start + 1, 4)],  # came late
+        [(start + 60, 9)],
+        [(start + 60, 3), (start + 61, 1)],
+    ]
+    for number, batch in enumerate(batches):
+        uses = [Use(minute, name, "VALID", n) for minute, n in batch] + [Use(start, name, "EXPIRED", 100)]
+        record_use(batch=f"peak{number}", uses=uses, now=timezone.now())
+    day = KeyUseDay.objects.get()
+    assert (day.peak_minute, day.peak_hour) == (13, 25)
+    assert day.n_allowed == sum(n for batch in batches for _minute, n in batch)

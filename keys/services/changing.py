@@ -1,0 +1,143 @@
+"""Changing the terms of a key that is issued: in one transaction, in force on the next check (R3, V4)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from audit.actions import Action
+from audit.services import record
+from core.actors import Actor
+from core.errors import Conflict
+from keys import hotstore, lifecycle
+from keys.models import Key
+from keys.selectors import search_text_of
+from keys.selectors.settings import FIXED, digest_of_settings, settings_of, terms_of
+from keys.services.issuing import hold, plain_fields
+from keys.terms import KeyTerms, end_of_day
+from keys.terms_check import Registry, find_problems
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to become of a key.
+
+    `based_on` is the digest of the settings that the change starts from: the key must still have them.
+    `status` is the status that the key goes to, None where it stays. `action` is the event that tells of it,
+    with `details` beside what was changed.
+    """
+
+    terms: KeyTerms
+    based_on: bytes
+    status: Key.Status | None = None
+    action: Action = Action.KEY_CHANGED
+    details: tuple[tuple[str, Any], ...] = ()
+
+
+def change_key(*, actor: Actor, key: Key, change: Change, objects: Iterable[str], now: datetime) -> Key:
+    """Give a key other terms. Runs inside the caller's transaction, which has decided that this may be.
+
+    Everything that a new key's terms are checked for is checked again, the contract above all. Raises
+    Conflict when the key has ended, was changed meanwhile, or can't have these terms (any more): then nothing
+    is changed. After the commit the very next check is judged by the new terms.
+    """
+    hold(change.terms)
+    key = lock_key(key)
+    old = terms_of(key)
+    require_unchanged(key, old, change.based_on)
+    if any(getattr(old, name) != getattr(change.terms, name) for name in FIXED):
+        raise Conflict(_("For another partner, workspace or environment a new key is needed."))
+    registry = Registry.read(change.terms)
+    problems = find_problems(change.terms, registry, now=now)
+    if problems:
+        raise Conflict(problems[0][1])
+    if key.status == Key.Status.PENDING and old.recipient != change.terms.recipient:
+        raise Conflict(_("The link to collect the key is on its way to its recipient. Wait for it first."))
+    before, after = _difference(old, change.terms)
+    if change.status is not None:
+        lifecycle.require(key, change.status)
+        before["status"], after["status"] = key.status, change.status.value
+        key.status = change.status
+        key.suspended_at = now if change.status == Key.Status.SUSPENDED else None
+        key.status_reason = str(dict(change.details).get("reason", "")) if key.suspended_at else ""
+    _write(key, change.terms, set(before), registry, now)
+    payload = {"fields": sorted(before), "before": before, "after": after, **dict(change.details)}
+    record(change.action, actor=actor, objects=[f"key:{key.public_id}", *objects], payload=payload, now=now)
+    transaction.on_commit(partial(hotstore.publish_key, key.public_id))
+    return key
+
+
+def lock_key(key: Key) -> Key:
+    """The key as it is now, locked, with all that its terms name."""
+    return (
+        Key.objects.select_for_update(of=("self",))
+        .select_related("partner", "workspace", "contract", "recipient", "billing_contact", "plan", "owner")
+        .get(pk=key.pk)
+    )
+
+
+def require_unchanged(key: Key, terms: KeyTerms, based_on: bytes) -> None:
+    """Conflict when a locked key has ended, or has other settings than a change was based on."""
+    if key.has_ended:
+        raise Conflict(
+            _("Key %(number)s is “%(status)s” now: it can't be changed any more.")
+            % {"number": key.public_id, "status": key.get_status_display()}
+        )
+    if digest_of_settings(terms) != bytes(based_on):
+        raise Conflict(
+            _(
+                "Key %(number)s was changed after this change was begun, so it can't be applied as it is. "
+                "Ask for it again, based on the key as it is now."
+            )
+            % {"number": key.public_id}
+        )
+
+
+def _difference(old: KeyTerms, new: KeyTerms) -> tuple[dict[str, Any], dict[str, Any]]:
+    was, will = settings_of(old), settings_of(new)
+    names = [name for name in was if was[name] != will[name]]
+    return {name: was[name] for name in names}, {name: will[name] for name in names}
+
+
+def _write(key: Key, terms: KeyTerms, changed: set[str], registry: Registry, now: datetime) -> None:
+    # find_problems has made sure of these.
+    assert registry.plan
+    assert registry.recipient
+    if key.rotation_due_on is not None:
+        key.rotation_due_on += timedelta(days=terms.rotation_days - key.rotation_days)
+    fields = plain_fields(terms)
+    for name in ("environment", "expires_at"):
+        del fields[name]
+    for name, value in fields.items():
+        setattr(key, name, value)
+    if "expires_on" in changed:
+        key.expires_at = end_of_day(date.fromisoformat(terms.expires_on))
+    key.name = terms.name
+    key.plan, key.contract = registry.plan, registry.contract
+    key.recipient, key.billing_contact = registry.recipient, registry.billing_contact
+    key.search_text = search_text_of(key, products=registry.products.values())
+    key.revision += 1
+    key.changed_at = now
+    key.save(update_fields=[*fields, *WRITTEN])
+    key.products.set(registry.products.values())
+
+
+WRITTEN = (
+    "name",
+    "plan",
+    "contract",
+    "recipient",
+    "billing_contact",
+    "expires_at",
+    "rotation_due_on",
+    "status",
+    "status_reason",
+    "suspended_at",
+    "search_text",
+    "revision",
+    "changed_at",
+)
