@@ -124,6 +124,8 @@ def main(arguments: list[str]) -> int:
         run = Run(rest, dict(os.environ))
         # Importing `config` set it; the tests set it themselves, once each process knows its servers.
         run.environment.pop("DJANGO_SETTINGS_MODULE", None)
+        # A run starts processes by the dozen: without compiled files each compiles all of the code again.
+        run.environment.pop("PYTHONDONTWRITEBYTECODE", None)
         if options.screenshots:
             run.environment["SCREENSHOTS"] = "1"
         if browser:

@@ -1,5 +1,6 @@
 """What every test stands on: real servers, one database and one Valkey number per worker, and no network."""
 
+import gc
 import ipaddress
 import os
 import sys
@@ -43,6 +44,14 @@ def pytest_configure(config: pytest.Config) -> None:
     # pytest-django would load the settings in the workers before `pytest_configure` names their own Valkey.
     if worker is None and config.getoption("dist", "no") != "no":
         del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What is loaded by now stays: the collector need not walk all of it again after every page."""
+    del session
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -115,6 +124,6 @@ def process_environment(transactional_db: None) -> dict[str, str]:
 @pytest.fixture
 def cast(db: None) -> "Cast":
     """The fixed cast: people over all roles, partners, contracts and the catalogue (tests/cast.py)."""
-    from tests.cast import Cast
+    from tests import kept_cast
 
-    return Cast()
+    return kept_cast.enter()

@@ -10,6 +10,8 @@ from django.db import connection, transaction
 from django.test import TransactionTestCase
 from psycopg import sql
 
+from tests.tables import copy_in, copy_out
+
 KEPT = {"django_migrations"}
 _seeds: dict[str, bytes] = {}
 
@@ -17,7 +19,7 @@ _seeds: dict[str, bytes] = {}
 def install() -> None:
     """Remember the rows that migrations made and take the place of Django's flush."""
     for table in _tables():
-        rows = _copy_out(table)
+        rows = copy_out(table)
         if rows:
             _seeds[table] = rows
     setattr(TransactionTestCase, "_fixture_teardown", _empty)  # noqa: B010 - the stubs leave this hook out
@@ -33,7 +35,7 @@ def _empty(case: TransactionTestCase) -> None:
         tables = sql.SQL(", ").join(sql.Identifier(table) for table in _tables())
         cursor.execute(sql.SQL("TRUNCATE {}").format(tables).as_string())
         for table, rows in _seeds.items():
-            _copy_in(table, rows)
+            copy_in(table, rows)
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for table, trigger in triggers:
             _alter(cursor, "ALTER TABLE {} ENABLE ALWAYS TRIGGER {}", table, trigger)
@@ -53,15 +55,3 @@ def _always_triggers(cursor: Any) -> list[tuple[str, str]]:
 
 def _alter(cursor: Any, statement: str, table: str, trigger: str) -> None:
     cursor.execute(sql.SQL(statement).format(sql.Identifier(table), sql.Identifier(trigger)).as_string())
-
-
-def _copy_out(table: str) -> bytes:
-    statement = sql.SQL("COPY {} TO STDOUT").format(sql.Identifier(table))
-    with connection.cursor() as cursor, cursor.cursor.copy(statement) as copy:
-        return b"".join(bytes(block) for block in copy)
-
-
-def _copy_in(table: str, rows: bytes) -> None:
-    statement = sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(table))
-    with connection.cursor() as cursor, cursor.cursor.copy(statement) as copy:
-        copy.write(rows)

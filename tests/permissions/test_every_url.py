@@ -4,7 +4,7 @@ A URL without a row here fails the first test. A row says by which method the UR
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -57,6 +57,14 @@ class World:
     gateway: Gateway
     event: Event
     message: Message
+    nobody: User
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def browser_of(self, user: User) -> Client:
+        """A browser in which this person signed in a moment ago."""
+        client = Client()
+        client.cookies.load(self.cookies[user.public_id])
+        return client
 
     @property
     def contact(self) -> Contact:
@@ -257,8 +265,8 @@ def make_gateway(cast: Cast) -> Gateway:
     return made.gateway
 
 
-@pytest.fixture
-def world(cast: Cast) -> World:
+def make_world() -> World:
+    cast = Cast()
     made = cast.key()
     decided = cast.request(cast.star_contract)
     decide(decided, cast.pm)
@@ -278,7 +286,28 @@ def world(cast: Cast) -> World:
         gateway=make_gateway(cast),
         event=Event.objects.latest("id"),
         message=Message.objects.latest("id"),
+        nobody=make_staff("Nobody Yet"),
     )
+
+
+@pytest.fixture(scope="module")
+def kept_world(django_db_setup: None, django_db_blocker: Any) -> Iterator[World]:
+    """Made once: every test of a module works in a savepoint of this transaction."""
+    with django_db_blocker.unblock(), transaction.atomic():
+        world = make_world()
+        people = [*world.cast.everyone.values(), world.nobody]
+        for user in people:
+            TOTP.activate(user, generate_totp_secret())
+            RecoveryCodes.activate(user)
+        for user in [*people, world.cast.left]:
+            world.cookies[user.public_id] = sign_in(user).cookies.output(header="", sep=";")
+        yield world
+        transaction.set_rollback(True)
+
+
+@pytest.fixture
+def world(kept_world: World, db: None) -> World:
+    return kept_world
 
 
 def ask(client: Client, row: Row, url: str) -> Response:
@@ -301,18 +330,14 @@ def sends_to_sign_in(response: Response) -> bool:
 def test_who_gets_in(name: str, world: World) -> None:
     row = ROWS[name]
     url = reverse(name, kwargs=row.path(world))
-    people: dict[str, User] = {**world.cast.everyone, "": make_staff("Nobody Yet")}
-    if name.startswith("mfa_"):
-        for user in people.values():
-            TOTP.activate(user, generate_totp_secret())
-            RecoveryCodes.activate(user)
+    people: dict[str, User] = {**world.cast.everyone, "": world.nobody}
     for role, user in people.items():
-        response = ask(sign_in(user), row, url)
+        response = ask(world.browser_of(user), row, url)
         assert response.status_code < 500, (role, response.status_code)
         assert is_refused(response) is not row.lets_in(role), (role or "no role", response.status_code)
     stranger = ask(Client(), row, url)
     assert is_refused(stranger), stranger.status_code
-    gone = ask(sign_in(world.cast.left), row, url)
+    gone = ask(world.browser_of(world.cast.left), row, url)
     assert is_refused(gone), gone.status_code
 
 
@@ -330,6 +355,6 @@ def test_what_changes_state_does_nothing_by_get(name: str, world: World) -> None
     url = reverse(name, kwargs=row.path(world))
     before = Event.objects.count()
     for user in world.cast.everyone.values():
-        response = sign_in(user).get(url)
+        response = world.browser_of(user).get(url)
         assert response.status_code < 500, response.status_code
     assert Event.objects.count() == before

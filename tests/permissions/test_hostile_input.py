@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from accounts.roles import Role
 from tests.cast import make_staff, sign_in
-from tests.permissions.test_every_url import ROWS, World, world  # noqa: F401  # the fixture
+from tests.permissions.test_every_url import ROWS, World, kept_world, world  # noqa: F401  # the fixtures
 
 QUERY_NAMES = (
     "q", "cursor", "sort", "view", "state", "kind", "status", "role", "partner", "owner", "plan", "product",
