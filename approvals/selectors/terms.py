@@ -16,20 +16,24 @@ from core.wording import date_text, money_text
 from keys.models import ApiProduct, EndOfLife, Environment, PurposeCategory, RotationClass, Scope
 from keys.terms import KeyTerms
 from keys.terms_check import Registry
-from partners.models import Contact, LicenceLevel
+from partners.models import Contact, LicenceLevel, Partner
 
 NONE = "—"
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One term: `value` for one line, `items` for several. `field` is its name in KeyTerms."""
+    """One term: `value` for one line, `items` for several. `field` is its name in KeyTerms.
+
+    `also`: other fields that its line speaks of.
+    """
 
     field: str
     label: str | Promise
     value: str = ""
     items: tuple[str, ...] = ()
     is_code: bool = False
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ def _people(terms: KeyTerms, registry: Registry) -> list[Fact]:
     facts = [
         Fact("name", _("Name of the key"), terms.name),
         Fact("partner", _("Partner"), partner.name if partner else terms.partner),
+        Fact("partner_kind", _("Kind of partner"), label_of(Partner.Kind, terms.partner_kind)),
         Fact("workspace", _("Workspace"), workspace.name if workspace else terms.workspace),
         Fact("recipient", _("Receives the key"), _person(registry.recipient, terms.recipient)),
     ]
@@ -108,19 +113,19 @@ def _purpose(terms: KeyTerms) -> list[Fact]:
 
 
 def _contract(terms: KeyTerms, registry: Registry) -> list[Fact]:
-    if not terms.contract:
-        return [Fact("contract", _("Contract"), gettext("None (internal team)"))]
     title = f"{terms.contract} {registry.contract.title}" if registry.contract else terms.contract
     period = f"{_day(terms.contract_starts_on)} – {_day(terms.contract_ends_on)}"
     confirmed = tuple(str(LICENCE_POINTS[point]) for point in terms.licence_checklist)
-    return [
-        Fact("contract", _("Contract"), title),
+    facts = [
         Fact("monthly_amount_jpy", _("Monthly amount"), money_text(terms.monthly_amount_jpy)),
-        Fact("contract_ends_on", _("Period"), period),
+        Fact("contract_ends_on", _("Period"), period, also=("contract_starts_on",)),
         Fact("licence_level", _("Data-licence level"), label_of(LicenceLevel, terms.licence_level)),
         Fact("terms_version", _("Terms of use accepted"), terms.terms_version),
         Fact("licence_checklist", _("Confirmed"), items=confirmed),
     ]
+    if terms.contract:
+        return [Fact("contract", _("Contract"), title), *facts]
+    return [Fact("contract", _("Contract"), gettext("None (internal team)")), *_filled(facts, terms)]
 
 
 def _limits(terms: KeyTerms, registry: Registry) -> list[Fact]:
@@ -131,18 +136,24 @@ def _limits(terms: KeyTerms, registry: Registry) -> list[Fact]:
         Fact("burst", _("Burst"), _limit(terms.burst)),
         Fact("concurrency", _("At the same time"), _limit(terms.concurrency)),
     ]
-    if not terms.monthly_budget_usd:
-        return [*facts, Fact("monthly_budget_usd", _("Monthly budget"), gettext("None"))]
     thresholds = ", ".join(f"{share} %" for share in terms.budget_thresholds)
-    return [
-        *facts,
-        Fact("monthly_budget_usd", _("Monthly budget"), money_text(Decimal(terms.monthly_budget_usd), "USD")),
+    about_budget = [
         Fact("budget_thresholds", _("Warned at"), thresholds or NONE),
         Fact("suspend_at_budget", _("Suspended at the budget's end"), _yes(terms.suspend_at_budget)),
         Fact(
             "billing_contact", _("Told about costs"), _person(registry.billing_contact, terms.billing_contact)
         ),
     ]
+    if not terms.monthly_budget_usd:
+        nothing = Fact("monthly_budget_usd", _("Monthly budget"), gettext("None"))
+        return [*facts, nothing, *_filled(about_budget, terms)]
+    budget = money_text(Decimal(terms.monthly_budget_usd), "USD")
+    return [*facts, Fact("monthly_budget_usd", _("Monthly budget"), budget), *about_budget]
+
+
+def _filled(facts: list[Fact], terms: KeyTerms) -> list[Fact]:
+    """Those that say something, though what they belong to is not there: no term is ever left out."""
+    return [fact for fact in facts if any(getattr(terms, name) for name in (fact.field, *fact.also))]
 
 
 def _life(terms: KeyTerms) -> list[Fact]:
