@@ -43,7 +43,11 @@ def why_may_not_decide(user: User, step: Step) -> str:
     """A code of approvals.wording.WHY_NOT, or `""` when the person may decide the step now or in its turn."""
     decided = step.request.decisions.exclude(staff=None).values_list("staff__public_id", flat=True)
     return why_not(
-        person_of(user), role=step.role, requester=step.request.requester.public_id, decided=set(decided)
+        person_of(user),
+        role=step.role,
+        requester=step.request.requester.public_id,
+        decided=set(decided),
+        named=step.people,
     )
 
 

@@ -155,6 +155,11 @@ class Step(models.Model):
     reason = models.CharField(max_length=60)
     n_needed = models.PositiveSmallIntegerField(default=1)
     needs_second_factor = models.BooleanField(default=False)
+    # From the policy's rule (A2): the only people asked, by number (none: all of the role); business hours
+    # for an answer (None: the portal's own); when the rule asks for the step, to say why.
+    people = ArrayField(models.CharField(max_length=12), default=list, blank=True)
+    deadline_hours = models.PositiveSmallIntegerField(null=True, blank=True)
+    conditions = models.JSONField(default=list, blank=True)
     contact = models.ForeignKey(
         "partners.Contact", on_delete=models.PROTECT, related_name="steps", null=True, blank=True
     )

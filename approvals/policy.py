@@ -1,12 +1,13 @@
 """Which steps a request needs, who may decide them, and why: pure functions over data (A1, A2, A4).
 
-Rules are JSON: `{"steps": [{"role", "why", "when": [condition, …], "n": 1, "second_factor": false}, …]}`.
-A step is needed when all its conditions hold; a condition is `{"fact", "op", "value"}`. Steps are asked in
-their order.
+Rules are JSON: `{"steps": [{"role", "why", "when": [condition, …], "n": 1, "second_factor": false,
+"people": ["ST-0001"], "deadline_hours": 16}, …]}`; the last four may be missing. A step is needed when all
+its conditions hold; a condition is `{"fact", "op", "value"}`. Steps are asked in their order. What is not of
+this form is refused by approvals.policy_rules before it can come in force.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from accounts.roles import Role
@@ -36,6 +37,7 @@ class Facts:
     """What conditions may look at. The amount is the contract's, in yen a month; 0 without a contract.
 
     `change`: `none` for a new key; for a change of one `tightens` (only) or `loosens` (something) (R3).
+    `asks_write`, `asks_admin`: whether any of the scopes does more than read, or administers.
     """
 
     partner_kind: str
@@ -46,16 +48,26 @@ class Facts:
     licence_level: str
     purpose_category: str
     change: str = "none"
+    n_scopes: int = 0
+    asks_write: bool = False
+    asks_admin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """One step that a request will need; `why` is a code with a sentence in approvals.wording."""
+    """One step that a request will need; `why` is a code with a sentence in approvals.wording.
+
+    `people`: only these members of staff are asked; empty: all of the role. `deadline_hours`: business hours
+    for an answer; None: the portal's own. `conditions`: when the policy asks for it, to say why.
+    """
 
     role: str
     why: str
     n_needed: int = 1
     needs_second_factor: bool = False
+    people: tuple[str, ...] = ()
+    deadline_hours: int | None = None
+    conditions: list[dict[str, Any]] = field(default_factory=list)
 
 
 def plan_path(rules: Mapping[str, Any], facts: Facts) -> list[PlannedStep]:
@@ -67,6 +79,9 @@ def plan_path(rules: Mapping[str, Any], facts: Facts) -> list[PlannedStep]:
             why=step["why"],
             n_needed=step.get("n", 1),
             needs_second_factor=step.get("second_factor", False),
+            people=tuple(step.get("people", ())),
+            deadline_hours=step.get("deadline_hours"),
+            conditions=[dict(condition) for condition in step["when"]],
         )
         for step in rules["steps"]
         if all(OPERATORS[c["op"]](known[c["fact"]], c["value"]) for c in step["when"])
@@ -82,14 +97,19 @@ class Person:
     is_active: bool
 
 
-def why_not(person: Person, *, role: str, requester: str, decided: Collection[str]) -> str:
+def why_not(
+    person: Person, *, role: str, requester: str, decided: Collection[str], named: Collection[str] = ()
+) -> str:
     """Why this person may not decide a step of this role, as a code; `""` when they may (A1, A4).
 
-    `decided` are the refs of those who decided another step of the request already.
+    `decided` are the refs of those who decided another step of the request already; `named` the only ones
+    whom the step asks, where the policy names people (they need the role all the same).
     """
     wanted = STAFF_ROLES.get(StepRole(role), frozenset())
     if not person.is_active or wanted.isdisjoint(person.roles):
         return "not_your_role"
+    if named and person.ref not in named:
+        return "not_named"
     if person.ref == requester:
         return "own_request"
     if person.ref in decided:
@@ -98,7 +118,16 @@ def why_not(person: Person, *, role: str, requester: str, decided: Collection[st
 
 
 def deciders(
-    people: Sequence[Person], *, role: str, requester: str, decided: Collection[str]
+    people: Sequence[Person],
+    *,
+    role: str,
+    requester: str,
+    decided: Collection[str],
+    named: Collection[str] = (),
 ) -> list[Person]:
     """Those of `people` who may decide a step of this role; none means that the step is stuck (A2)."""
-    return [p for p in people if not why_not(p, role=role, requester=requester, decided=decided)]
+    return [
+        person
+        for person in people
+        if not why_not(person, role=role, requester=requester, decided=decided, named=named)
+    ]

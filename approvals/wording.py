@@ -14,6 +14,7 @@ WHY: dict[str, str | Promise] = {
 
 WHY_NOT: dict[str, str | Promise] = {
     "not_your_role": _("This step is decided by another role."),
+    "not_named": _("The approval policy names who decides this step; you are not among them."),
     "own_request": _("Nobody decides on their own request."),
     "decided_another_step": _("You decided another step of this request; a second person is needed here."),
 }

@@ -6,9 +6,10 @@ from datetime import date, datetime
 from django.utils.functional import Promise
 
 from approvals.models import Request, Step
+from approvals.policy_wording import why_sentence
 from approvals.selectors.options import name_of
 from approvals.selectors.terms import Section, describe_terms, label_of
-from approvals.wording import ROLE_QUESTION, WHY
+from approvals.wording import ROLE_QUESTION
 from keys.models import Environment, PurposeCategory, Scope
 from keys.terms import KeyTerms
 from keys.terms_check import Registry, find_problems
@@ -58,7 +59,7 @@ def decision_page(step: Step, *, now: datetime) -> DecisionPage:
         request=step.request,
         step=step,
         question=ROLE_QUESTION[step.role],
-        why=WHY[step.reason],
+        why=why_sentence(step.reason, step.conditions),
         partner=step.request.partner,
         partner_kind=label_of(Partner.Kind, terms.partner_kind),
         products=[name_of(product) for product in registry.products.values()],

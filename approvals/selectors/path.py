@@ -78,7 +78,11 @@ def _line(
     refusal = ""
     if step.state == Step.State.OPEN:
         refusal = why_not(
-            person_of(user), role=step.role, requester=request.requester.public_id, decided=decided
+            person_of(user),
+            role=step.role,
+            requester=request.requester.public_id,
+            decided=decided,
+            named=step.people,
         )
     return StepLine(
         step=step,
@@ -96,5 +100,11 @@ def able_to_decide(
     if StepRole(step.role) not in STAFF_ROLES:
         return []
     people = [person_of(user) for user in staff.values()]
-    able = deciders(people, role=step.role, requester=request.requester.public_id, decided=decided)
+    able = deciders(
+        people,
+        role=step.role,
+        requester=request.requester.public_id,
+        decided=decided,
+        named=step.people,
+    )
     return [staff[person.ref] for person in able]

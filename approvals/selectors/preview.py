@@ -1,6 +1,6 @@
 """What a request would need if it were submitted as it is: shown while the form is filled (R2)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,8 +10,8 @@ from accounts.models import User
 from approvals.access import person_of
 from approvals.models import PolicyVersion, StepRole
 from approvals.policy import STAFF_ROLES, Facts, Person, PlannedStep, deciders, plan_path
-from approvals.wording import WHY
-from keys.models import Plan
+from approvals.policy_wording import why_sentence
+from keys.models import Plan, Scope
 from keys.terms import KeyTerms
 from keys.terms_check import Problem, Registry, find_excesses
 from partners.models import Contact
@@ -46,7 +46,7 @@ def preview_path(terms: KeyTerms, registry: Registry, *, requester: User, now: d
     staff = staff_who_decide()
     people = [person_of(user) for user in staff.values()]
     able = [
-        deciders(people, role=step.role, requester=requester.public_id, decided=set())
+        deciders(people, role=step.role, requester=requester.public_id, decided=set(), named=step.people)
         if step.role in STAFF_ROLES
         else []
         for step in planned
@@ -56,7 +56,7 @@ def preview_path(terms: KeyTerms, registry: Registry, *, requester: User, now: d
         PreviewStep(
             role=step.role,
             label=StepRole(step.role).label,
-            why=WHY[step.why],
+            why=why_sentence(step.why, step.conditions),
             people=_names(able[place], staff, step, registry.consent_contact),
             n_needed=step.n_needed,
             needs_second_factor=step.needs_second_factor,
@@ -119,8 +119,13 @@ def current_policy(now: datetime) -> PolicyVersion:
 
 def facts_of(terms: KeyTerms, registry: Registry) -> Facts:
     """What the policy looks at, of these terms."""
-    plan: Plan | None = registry.plan
+    return facts_from(terms, registry.plan, registry.scopes)
+
+
+def facts_from(terms: KeyTerms, plan: Plan | None, scopes: Mapping[str, Scope]) -> Facts:
+    """The same, for whoever has read plan and scopes for many terms at once."""
     internal = plan is not None and plan.is_internal
+    asked = [scopes[code] for code in terms.scopes if code in scopes]
     return Facts(
         partner_kind=terms.partner_kind,
         monthly_amount_jpy=terms.monthly_amount_jpy,
@@ -129,4 +134,7 @@ def facts_of(terms: KeyTerms, registry: Registry) -> Facts:
         environment=terms.environment,
         licence_level=terms.licence_level,
         purpose_category=terms.purpose_category,
+        n_scopes=len(terms.scopes),
+        asks_write=any(scope.is_write or scope.is_admin for scope in asked),
+        asks_admin=any(scope.is_admin for scope in asked),
     )

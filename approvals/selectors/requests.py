@@ -54,6 +54,7 @@ def steps_for(user: User) -> QuerySet[Step]:
     decided = Decision.objects.filter(request=OuterRef("request"), staff=user)
     return (
         Step.objects.filter(state=Step.State.OPEN, role__in=roles, request__state=Request.State.IN_REVIEW)
+        .filter(Q(people=[]) | Q(people__contains=[user.public_id]))
         .exclude(request__requester=user)
         .filter(~Exists(decided))
         .order_by("opened_at", "id")

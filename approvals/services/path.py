@@ -61,6 +61,7 @@ def staff_who_may_decide(step: Step) -> list[User]:
         role=step.role,
         requester=step.request.requester.public_id,
         decided=decided,
+        named=step.people,
     )
     return [staff[person.ref] for person in able]
 

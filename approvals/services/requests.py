@@ -192,6 +192,9 @@ def _lay_path(
             reason=step.why,
             n_needed=step.n_needed,
             needs_second_factor=step.needs_second_factor,
+            people=list(step.people),
+            deadline_hours=step.deadline_hours,
+            conditions=step.conditions,
             contact=registry.consent_contact if step.role == "rights_holder" else None,
         )
         for position, step in enumerate(planned, start=1)

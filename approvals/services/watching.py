@@ -42,6 +42,7 @@ def _conspicuous_requests() -> list[int]:
             role=step.role,
             requester=step.request.requester.public_id,
             decided={decision.staff.public_id for decision in decisions if decision.staff},
+            named=step.people,
         )
         n_here = sum(decision.step_id == step.pk for decision in decisions)
         unasked = _unasked((pk_of[person.ref] for person in able), step)

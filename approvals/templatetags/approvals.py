@@ -3,16 +3,17 @@
 from django import template
 from django.utils.functional import Promise
 
-from approvals.models import Decision
-from approvals.wording import WHY, WHY_NOT
+from approvals.models import Decision, Step
+from approvals.policy_wording import why_sentence
+from approvals.wording import WHY_NOT
 
 register = template.Library()
 
 
 @register.filter
-def why_text(code: str) -> str | Promise:
-    """Why a step is asked for, from its code."""
-    return WHY.get(code, "")
+def why_text(step: Step) -> str | Promise:
+    """Why a step is asked for, in words."""
+    return why_sentence(step.reason, step.conditions)
 
 
 @register.filter
