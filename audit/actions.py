@@ -53,6 +53,7 @@ class Action(StrEnum):
     LINK_SENT = "link.sent"
     LINK_EXPIRED = "link.expired"
     LINK_RENEWED = "link.renewed"
+    LINK_FOREIGN = "link.foreign"
     CONSENT_CODE_SENT = "consent.code_sent"
     CONSENT_CODE_FAILED = "consent.code_failed"
     CONSENT_CODE_PASSED = "consent.code_passed"
@@ -125,6 +126,7 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.LINK_SENT: frozenset({"step", "recipient", "expires_at"}),
     Action.LINK_EXPIRED: frozenset({"step", "recipient"}),
     Action.LINK_RENEWED: frozenset({"step", "recipient"}),
+    Action.LINK_FOREIGN: frozenset({"step", "recipient", "link"}),
     Action.CONSENT_CODE_SENT: frozenset({"step"}),
     Action.CONSENT_CODE_FAILED: frozenset({"step", "attempt"}),
     Action.CONSENT_CODE_PASSED: frozenset({"step"}),

@@ -53,6 +53,9 @@ SENTENCES: dict[A, Words] = {
     A.LINK_SENT: _("A link for the step “%(step)s” of request %(what)s was sent to %(recipient)s."),
     A.LINK_EXPIRED: _("The link of %(recipient)s for the step “%(step)s” of request %(what)s expired."),
     A.LINK_RENEWED: _("A new link for the step “%(step)s” of request %(what)s was sent to %(recipient)s."),
+    A.LINK_FOREIGN: _(
+        "%(who)s opened the link of %(recipient)s for the step “%(step)s” of request %(what)s."
+    ),
     A.CONSENT_CODE_SENT: _("A confirmation code for request %(what)s was sent to %(who)s."),
     A.CONSENT_CODE_FAILED: _("A wrong confirmation code was entered for request %(what)s."),
     A.CONSENT_CODE_PASSED: _("%(who)s entered the confirmation code for request %(what)s."),
@@ -102,6 +105,10 @@ REASONS: dict[str, Words] = {
     "contract_ended": _("Contract ended"),
     "replaced": _("Replaced"),
     "unclaimed": _("Not collected in time"),
+    "not_approved": _("Not approved"),
+    "doubt": _("An approval is in doubt"),
+    "late": _("Approvals not complete in time"),
+    "consent": _("Consent withdrawn"),
     "anomaly": _("Anomaly"),
     "other": _("Other"),
 }
@@ -158,6 +165,7 @@ FIELD_WORDS: dict[str, Words] = {
     "key_id": _("Key ID of the secret"),
     "kind": _("Kind"),
     "licence_level": _("Data-licence level"),
+    "link": _("Link"),
     "methods": _("Methods"),
     "mode": _("Mode"),
     "monthly_amount_jpy": _("Monthly amount (JPY)"),
@@ -231,6 +239,7 @@ _LOOKS: dict[A, Look] = {
     A.CHANGE_FAILED: Look("alert", "bad"),
     A.CHANGE_LOOKED_AT: Look("eye", "ok"),
     A.LINK_EXPIRED: Look("clock", "mute"),
+    A.LINK_FOREIGN: Look("alert", "warn"),
     A.CONSENT_CODE_FAILED: Look("alert", "warn"),
     A.CONSENT_CODE_PASSED: Look("shield-ok", "ok"),
     A.KEY_ISSUED: Look("key", "ok"),

@@ -8,6 +8,7 @@ from typing import Any
 from demo.calendar import in_office
 from demo.places import PLACES, Place, Site
 from keys.models import Key
+from keys.services.status import NOT_FOR_PEOPLE
 from keys.terms import LICENCE_CHECKLIST, KeyTerms, office_day
 from partners.models import Contract
 
@@ -216,7 +217,7 @@ def _give_fates(wishes: list[Wish], *, now: datetime, rng: random.Random) -> Non
         wish.fate = answer
     fates = [
         *(("expires", "") for _ in range(9)),
-        *(("revoked", reason.value) for reason in Reason if reason != Reason.UNCLAIMED for _ in range(2)),
+        *(("revoked", reason.value) for reason in Reason if reason not in NOT_FOR_PEOPLE for _ in range(2)),
         *(("unclaimed", "") for _ in range(3)),
         *(("suspended", "") for _ in range(5)),
         *(("retiring", "") for _ in range(3)),

@@ -55,5 +55,5 @@ def cells_of(key: Key) -> Sequence[Cell]:
         key.last_used_at,
         key.issued_at,
         key.ended_at,
-        key.get_revoke_reason_display() or key.status_reason,
+        key.get_revoke_reason_display() or key.status_reason or " ".join(str(hold) for hold in key.holds),
     )

@@ -4,10 +4,9 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from keys.models import Key
-from keys.services.status import MAX_NOTE
+from keys.services.status import MAX_NOTE, NOT_FOR_PEOPLE
 
-# That a key was not collected in time is for the clock to say.
-PERSONS_REASONS = [choice for choice in Key.RevokeReason.choices if choice[0] != Key.RevokeReason.UNCLAIMED]
+PERSONS_REASONS = [choice for choice in Key.RevokeReason.choices if choice[0] not in NOT_FOR_PEOPLE]
 REASON = forms.Textarea(attrs={"rows": 2, "maxlength": MAX_NOTE})
 
 

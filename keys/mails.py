@@ -160,7 +160,9 @@ def key_suspended(message: Message) -> Mail | None:
     key = _find_key(message)
     if key.status != Key.Status.SUSPENDED or key.suspended_at is None:
         return None
-    return _key_mail(message, key, at=when_text(key.suspended_at))
+    # Why it is held is ours to know: the partner hears that it is stopped.
+    why = [(_("Reason"), hold) for hold in key.holds] if message.recipient_ref.startswith("ST-") else []
+    return _key_mail(message, key, *why, at=when_text(key.suspended_at))
 
 
 def key_reactivated(message: Message) -> Mail | None:

@@ -7,6 +7,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from partners.models import LicenceLevel
@@ -141,7 +142,15 @@ class Key(models.Model):
         REPLACED = "replaced", _("Replaced")
         UNCLAIMED = "unclaimed", _("Not collected in time")
         ANOMALY = "anomaly", _("Anomaly")
+        NOT_APPROVED = "not_approved", _("Not approved")
         OTHER = "other", _("Other")
+
+    class Hold(models.TextChoices):
+        """Why a key may not run, whoever would start it: what stands behind it is missing or in doubt."""
+
+        DOUBT = "doubt", _("An approval of this key is in doubt: security is looking into it.")
+        LATE = "late", _("It was issued in an emergency, and its approvals were not complete in time.")
+        CONSENT = "consent", _("The rights-holder has withdrawn the consent that this key was issued on.")
 
     public_id = models.CharField(max_length=12, unique=True)
     family = models.CharField(max_length=8, unique=True)
@@ -164,6 +173,10 @@ class Key(models.Model):
     purpose_category = models.CharField(_("purpose"), max_length=20, choices=PurposeCategory.choices)
     purpose = models.TextField(_("what exactly for"))
     request_ref = models.CharField(max_length=12, blank=True)
+    # Codes of Hold; see keys.services.status.hold_key.
+    held_for = ArrayField(models.CharField(max_length=12), default=list, blank=True)
+    # Issued in an emergency: until when the approvals have to be complete (A8). None: an ordinary key.
+    provisional_until = models.DateTimeField(null=True, blank=True)
 
     scopes = ArrayField(models.CharField(max_length=80), default=list)
     model_names = ArrayField(models.CharField(max_length=60), default=list, blank=True)
@@ -220,6 +233,11 @@ class Key(models.Model):
             models.CheckConstraint(
                 condition=Q(rotation_days__in=[60, 90, 180]), name="keys_key_rotation_class"
             ),
+            # Whoever writes: what is held does not run (A7-A9).
+            models.CheckConstraint(
+                condition=Q(held_for=[]) | Q(status__in=["suspended", "revoked", "expired"]),
+                name="keys_key_held_never_runs",
+            ),
             # One approved request makes one key, whatever runs twice (A10).
             models.UniqueConstraint(
                 fields=["request_ref"], condition=~Q(request_ref=""), name="keys_key_request_once"
@@ -244,6 +262,11 @@ class Key(models.Model):
     def has_ended(self) -> bool:
         """Whether the key is revoked or expired: it never comes back."""
         return self.status in {self.Status.REVOKED, self.Status.EXPIRED}
+
+    @property
+    def holds(self) -> list[str | Promise]:
+        """Why it may not run, in words; empty for a key that somebody may start again."""
+        return [self.Hold(code).label for code in self.held_for]
 
 
 class Secret(models.Model):

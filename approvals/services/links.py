@@ -9,6 +9,7 @@ from approvals.access import why_may_not_decide
 from approvals.models import LinkOpening, Request, Step, StepLink
 from approvals.services.path import send_link
 from audit.actions import Action
+from audit.models import Event
 from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import NotFound
@@ -52,6 +53,29 @@ def note_opening(link: StepLink, *, user_agent: str, now: datetime) -> None:
     """Keep that the link was fetched. Mail scanners do that too, so it is no act of a person (A3)."""
     if link.openings.count() < MAX_OPENINGS:
         LinkOpening.objects.create(link=link, opened_at=now, user_agent=user_agent[:200])
+
+
+@transaction.atomic
+def note_foreign(*, actor: Actor, link: StepLink, now: datetime) -> bool:
+    """Somebody who is signed in opened another's link: on record once for each link and person (L1)."""
+    StepLink.objects.select_for_update().get(pk=link.pk)  # two windows at once are told of once
+    number = f"request:{link.step.request.public_id}"
+    seen = Event.objects.filter(
+        action=Action.LINK_FOREIGN,
+        actor_ref=actor.ref,
+        objects_touched__contains=[number],
+        payload__link=str(link.uid),
+    )
+    if seen.exists():
+        return False
+    record(
+        Action.LINK_FOREIGN,
+        actor=actor,
+        objects=[number],
+        payload={"step": link.step.role, "recipient": link.recipient.public_id, "link": str(link.uid)},
+        now=now,
+    )
+    return True
 
 
 @transaction.atomic

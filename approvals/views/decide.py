@@ -24,7 +24,7 @@ from approvals.models import Decision, Request, Step, StepLink
 from approvals.selectors.deciding import decision_page, open_step_of
 from approvals.selectors.path import path_of
 from approvals.services.decisions import SecondFactorNeeded, decide_as_staff
-from approvals.services.links import find_link, note_opening, renew_link, state_of
+from approvals.services.links import find_link, note_foreign, note_opening, renew_link, state_of
 from approvals.services.undeliverable import ask_again
 from approvals.views.mail_pages import dead_link, speak_as, wanted_answer
 from core.actors import actor_of
@@ -49,6 +49,8 @@ def link_decide(request: HttpRequest, token: str) -> HttpResponse:
         speak_as(request, link.recipient.language)
     state = state_of(link, now=now)
     is_holder = request.user.is_authenticated and request.user.pk == link.staff_id
+    if request.user.is_authenticated and not is_holder:
+        note_foreign(actor=actor_of(request), link=link, now=now)
     if state != "open" and not (is_holder and request.method == "POST"):
         renew_url = reverse("approvals:link-renew", args=[token])
         return dead_link(request, state, link=link, renew_url=renew_url)

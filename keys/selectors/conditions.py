@@ -109,7 +109,7 @@ def next_date_of(key: Key, *, overlap: Secret | None, waiting: Delivery | None, 
     if key.status == Key.Status.EXPIRED:
         return NextDate(on, _("expired"))
     if key.status == Key.Status.SUSPENDED:
-        return NextDate(on, key.status_reason[:60])
+        return NextDate(on, key.holds[0] if key.held_for else key.status_reason[:60])
     if key.status == Key.Status.PENDING:
         is_open = waiting is not None and waiting.expires_at > now
         link_ends = short_text(waiting.expires_at) if waiting else ""

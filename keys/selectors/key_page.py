@@ -80,7 +80,7 @@ def what_may(user: User, key: Key, delivery: Delivery | None) -> May:
     suspend = user.may(Permission.SUSPEND_KEYS)
     return May(
         suspend=suspend and lifecycle.can(key, Key.Status.SUSPENDED),
-        reactivate=suspend and stopped,
+        reactivate=suspend and stopped and not key.held_for,
         revoke=user.may(Permission.REVOKE_KEYS) and lifecycle.can(key, Key.Status.REVOKED),
         redeliver=user.may(Permission.REDELIVER_KEYS) and can_redeliver(key, delivery),
     )

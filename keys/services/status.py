@@ -12,13 +12,15 @@ from accounts.models import User
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
-from core.errors import Invalid
+from core.errors import Conflict, Invalid
 from keys import hotstore, lifecycle
 from keys.access import require_may_revoke, require_may_suspend
 from keys.models import Delivery, Key, Secret
 from notifications.services import emit_metric, enqueue
 
 MAX_NOTE = 500
+# That a key was not collected in time is for the clock to say; that it was not approved, for its approvers.
+NOT_FOR_PEOPLE = frozenset({Key.RevokeReason.UNCLAIMED, Key.RevokeReason.NOT_APPROVED})
 
 
 @transaction.atomic
@@ -48,11 +50,16 @@ def suspend_key(*, actor: Actor, by: User, key: Key, reason: str, now: datetime)
 
 @transaction.atomic
 def reactivate_key(*, actor: Actor, by: User, key: Key, reason: str, now: datetime) -> Key:
-    """End a suspension: the key is again what it was, pending or active. Conflict once it has ended."""
+    """End a suspension: the key is again what it was, pending or active.
+
+    Conflict once it has ended, and while something holds it: a reason of one's own is no consent (A7-A9).
+    """
     require_may_suspend(by)
     if not reason.strip():
         raise Invalid(_("Say why it is safe to start the key again."), field="reason")
     key = Key.objects.select_for_update().get(pk=key.pk)
+    if key.held_for and not key.has_ended:
+        raise Conflict(key.holds[0])
     target = Key.Status.ACTIVE if key.activated_at else Key.Status.PENDING
     lifecycle.require(key, target)
     before = key.status
@@ -73,17 +80,70 @@ def reactivate_key(*, actor: Actor, by: User, key: Key, reason: str, now: dateti
 
 
 @transaction.atomic
+def hold_key(*, actor: Actor, key: Key, hold: Key.Hold, now: datetime) -> bool:
+    """Stop a key because what it stands on is missing or in doubt; it can't be started while it is held.
+
+    A key that waits for its recipient can't be collected either. Returns whether anything changed: nothing
+    does for a key that has ended or is held for this already. Checks no permission: the caller has a rule.
+    """
+    key = Key.objects.select_for_update(of=("self",)).select_related("recipient", "owner").get(pk=key.pk)
+    if key.has_ended or hold in key.held_for:
+        return False
+    before = key.status
+    key.held_for = sorted({*key.held_for, hold.value})
+    if before == Key.Status.SUSPENDED:  # whoever stopped it can't start it again: an event, but no mail
+        _save_status(key, now, "held_for")
+        after = {"held_for": key.held_for}
+        objects = [f"key:{key.public_id}"]
+        record(Action.KEY_CHANGED, actor=actor, objects=objects, payload={"after": after}, now=now)
+        return True
+    key.status = Key.Status.SUSPENDED
+    key.status_reason = ""
+    key.suspended_at = now
+    _save_status(key, now, "held_for", "status_reason", "suspended_at")
+    _tell(
+        Action.KEY_SUSPENDED,
+        actor=actor,
+        key=key,
+        payload={"reason_code": hold.value},
+        before=before,
+        kind="key_suspended",
+        now=now,
+    )
+    return True
+
+
+@transaction.atomic
+def release_key(*, actor: Actor, key: Key, hold: Key.Hold, now: datetime) -> bool:
+    """Take one hold away. The key stays suspended: somebody starts it again, and says why that is safe."""
+    key = Key.objects.select_for_update().get(pk=key.pk)
+    if hold not in key.held_for:
+        return False
+    before = list(key.held_for)
+    key.held_for = [code for code in before if code != hold]
+    _save_status(key, now, "held_for")
+    record(
+        Action.KEY_CHANGED,
+        actor=actor,
+        objects=[f"key:{key.public_id}"],
+        payload={"before": {"held_for": before}, "after": {"held_for": key.held_for}},
+        now=now,
+    )
+    return True
+
+
+@transaction.atomic
 def revoke_key(
     *, actor: Actor, by: User, key: Key, reason: str, note: str, typed_number: str, now: datetime
 ) -> Key:
     """End a key for ever; the very next check is refused (K6, V4).
 
-    `reason` is a `Key.RevokeReason`, but not "unclaimed", which is for the clock to say; `note` is required
+    `reason` is a `Key.RevokeReason`, but none of NOT_FOR_PEOPLE; `note` is required
     for "other", and `typed_number` must be the key's number: the server believes only what it was sent.
     Raises NotAllowed, Invalid, Conflict.
     """
     require_may_revoke(by)
-    if reason not in Key.RevokeReason.values or reason == Key.RevokeReason.UNCLAIMED:
+    if reason not in Key.RevokeReason.values or reason in NOT_FOR_PEOPLE:
         raise Invalid(_("Choose a reason."), field="reason")
     if reason == Key.RevokeReason.OTHER and not note.strip():
         raise Invalid(_("Say what the reason is."), field="note")
