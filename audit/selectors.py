@@ -144,7 +144,8 @@ def lines_of(events: Iterable[Event]) -> list[Line]:
 
 def line_of(event: Event, names: Mapping[str, str]) -> Line:
     """One event in words, in the active language. `names` are those of `audit.names.names_of`."""
-    things = [_thing(ref, names) for ref in event.objects_touched]
+    # Keys without a request once named one without a number; the log is not rewritten for that.
+    things = [_thing(ref, names) for ref in event.objects_touched if not ref.endswith(":")]
     look = look_of(event.action)
     return Line(
         event=event,

@@ -283,7 +283,10 @@ def _greeting(addresses: Addresses, variables: dict[str, str], facts: Facts) -> 
         f"  Verifier  {addresses.url(addresses.verifier)}/v1/keys/verify",
     ]
     if facts["demo"]:
-        lines += [f"  Mailbox   {addresses.url(addresses.mailbox)}"]
+        lines += [
+            f"  Mailbox   {addresses.url(addresses.mailbox)}",
+            "            (links in mails of an earlier start lead to the port that it had)",
+        ]
     if "demo_signins" in facts["commands"]:
         # Only now: it prints one-time codes, which live for half a minute.
         command = [sys.executable, str(ROOT / "manage.py"), "demo_signins"]

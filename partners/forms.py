@@ -143,9 +143,12 @@ class ContractForm(forms.Form):
     title = LineField(label=_("Title"), max_length=160)
     monthly_amount_jpy = YenField(label=_("Monthly amount (JPY)"))
     starts_on = DateField(
-        label=_("From"), help_text=_("2026-11-21, 2026年11月21日 and R8.11.21 are all fine.")
+        label=_("From"), help_text=_("For example 2026-04-01; 2026年4月1日 and R8.4.1 are fine, too.")
     )
-    ends_on = DateField(label=_("Until"), help_text=_("The last day that counts. Keys never outlive it."))
+    ends_on = DateField(
+        label=_("Until"),
+        help_text=_("For example 2027-03-31: the last day that counts. Keys never outlive it."),
+    )
     licence_level = forms.ChoiceField(
         label=_("Data-licence level"), choices=LicenceLevel.choices, widget=forms.RadioSelect
     )

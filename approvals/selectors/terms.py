@@ -166,7 +166,7 @@ def _life(terms: KeyTerms) -> list[Fact]:
         addresses,
         Fact("rotation_days", _("Rotation"), label_of(RotationClass, terms.rotation_days)),
         Fact("expires_on", _("Last day"), _day(terms.expires_on)),
-        Fact("auto_renew", _("Renewed by itself"), _yes(terms.auto_renew)),
+        # `auto_renew` follows from it: two lines on one thing would only look like two answers.
         Fact("end_of_life", _("At its end"), label_of(EndOfLife, terms.end_of_life)),
     ]
 

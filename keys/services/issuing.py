@@ -67,7 +67,11 @@ def issue_key(
     record(
         Action.KEY_ISSUED,
         actor=actor,
-        objects=[f"key:{key.public_id}", f"request:{request_ref}", f"partner:{terms.partner}"],
+        objects=[
+            f"key:{key.public_id}",
+            *([f"request:{request_ref}"] if request_ref else []),
+            f"partner:{terms.partner}",
+        ],
         payload={
             "request": request_ref,
             "partner": terms.partner,

@@ -253,3 +253,9 @@ def test_an_action_of_another_version_is_shown_by_its_name() -> None:
     strange = Event(action="moon.landed", actor_kind="system", actor_ref="x", objects_touched=[], payload={})
     (line,) = lines_of([strange])
     assert (line.sentence, line.icon) == ("moon.landed", "info")
+
+
+def test_a_key_without_a_request_concerns_no_nameless_one(security: User) -> None:
+    put(Action.KEY_ISSUED, SYSTEM("tests"), "key:KB-0001", "request:", "partner:PT-0001")
+    page = sign_in(security).get(LIST)
+    assert [thing.ref for thing in page.context["lines"][0].things] == ["key:KB-0001", "partner:PT-0001"]

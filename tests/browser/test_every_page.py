@@ -5,7 +5,7 @@ on a phone. `SCREENSHOTS=1` keeps a picture of each in var/screenshots/.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,8 @@ from playwright.sync_api import Browser, Error, Page
 
 from accounts.models import User
 from accounts.roles import Role
+from approvals.models import ConsentCode
+from core.links import code_of
 from partners.models import Contact
 from tests.browser.people import Visitor, assert_accessible, assert_fits, give_app
 from tests.permissions import test_every_url as urls
@@ -128,18 +130,50 @@ def test_every_page(language: str, world: World, chromium: Browser, live_server:
         ):
             findings[sight.name] = f"answers {response.status} at {page.url}"
             continue
-        assert page.get_attribute("html", "lang") == language, sight.name
-        for theme in THEMES:
-            for width, height in WIDTHS.items():
-                page.emulate_media(color_scheme=theme)
-                page.set_viewport_size({"width": width, "height": height})
-                try:
-                    look(page, sight.name, language, theme, width)
-                except AssertionError as trouble:
-                    findings[f"{language}-{theme}-{width}-{sight.name}"] = str(trouble)
+        examine(page, sight.name, language, findings)
+    for name, walk in WALKS.items():
+        page = visitor.browser(language=language, reduced_motion="reduce")
+        walk(page, world)
+        examine(page, name, language, findings)
     visitor.close()
     assert not findings, "\n".join(f"{name}: {found}" for name, found in findings.items())
     assert visitor.troubles == []
+
+
+def read_terms(page: Page, world: World) -> None:
+    """To the terms that a rights-holder consents to: they stand behind the code."""
+    page.goto(reverse("approvals:consent-start", kwargs=urls.consent_link(world)))
+    page.click("main form .btn.pri")
+    page.fill("#id_code", code_of(bytes(ConsentCode.objects.latest("id").nonce)))
+    page.click("main form .btn.pri")
+    page.wait_for_selector("#consent")
+
+
+def reveal_key(page: Page, world: World) -> None:
+    """To the page that shows a key once."""
+    page.goto(reverse("keys:delivery-collect", kwargs=urls.delivery(world)))
+    page.click("main form .btn.pri")
+    page.wait_for_selector("#the-key")
+
+
+# Pages that only the answer to a form shows.
+WALKS: dict[str, Callable[[Page, World], None]] = {
+    "approvals-consent-terms": read_terms,
+    "keys-delivery-revealed": reveal_key,
+}
+
+
+def examine(page: Page, name: str, language: str, findings: dict[str, str]) -> None:
+    """Look at what the page shows now in every theme and width."""
+    assert page.get_attribute("html", "lang") == language, name
+    for theme in THEMES:
+        for width, height in WIDTHS.items():
+            page.emulate_media(color_scheme=theme)
+            page.set_viewport_size({"width": width, "height": height})
+            try:
+                look(page, name, language, theme, width)
+            except AssertionError as trouble:
+                findings[f"{language}-{theme}-{width}-{name}"] = str(trouble)
 
 
 def look(page: Page, name: str, language: str, theme: str, width: int) -> None:
