@@ -22,6 +22,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SYSTEM_PACKAGES = ("chromium", "fonts-noto-cjk", "nginx-light")
 TOOLS = Path(sys.executable).parent
 NO_TESTS = 5
+FAST = "not browser and not fault and not race and not long"
 # What `check --deploy` looks at is production, as docker-compose.yml runs it.
 PRODUCTION = {
     "PORTAL_URL": "https://kagiban.example.jp",
@@ -110,7 +111,11 @@ def main(arguments: list[str]) -> int:
         description=__doc__,
         epilog="Other arguments go to pytest: script/test --fast -k revoke",
     )
-    parser.add_argument("--fast", action="store_true", help="leave out the browser and the fault tests")
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="only what takes about a minute: no browser, fault, race and long tests",
+    )
     parser.add_argument(
         "--screenshots", action="store_true", help="write pictures of the pages to var/screenshots/"
     )
@@ -161,9 +166,11 @@ def _look(run: Run) -> None:
 
 def _test(run: Run, *, fast: bool, browser: str | None) -> None:
     workers = min(os.cpu_count() or 1, 8)
-    run.section("Unit, HTTP and race tests", lambda: run.suite("not browser and not fault", workers))
+    run.section("Unit and HTTP tests", lambda: run.suite(FAST, workers))
     if fast:
         return
+    beside = "(race or long) and not browser and not fault"
+    run.section("Race and long tests", lambda: run.suite(beside, workers))
     run.section("Fault tests", lambda: run.suite("fault and not nginx", 0))
     if _nginx():
         run.section("Gateway tests", lambda: run.suite("nginx", 0))

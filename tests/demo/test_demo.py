@@ -40,6 +40,7 @@ def secrets_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.mark.long
 @pytest.mark.django_db
 def test_the_whole_demo(secrets_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     loaded = load_demo(now=NOW, every=2)

@@ -12,6 +12,8 @@ import redis
 
 from config import embedded
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:

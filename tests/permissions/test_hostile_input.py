@@ -37,6 +37,7 @@ def attempts(name: str, kwargs: dict[str, Any], text: str) -> Iterator[tuple[str
         yield "POST", url.replace(quote(value), quote(text)), {}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("text", ["a\x00b", "9" * 400, "9999-12-31"])
 def test_no_bad_text_is_an_unforeseen_error(text: str, world: World) -> None:  # noqa: F811  # the fixture
     client = sign_in(make_staff("All", *Role.values), raise_request_exception=False)
