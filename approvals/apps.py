@@ -15,4 +15,4 @@ class ApprovalsConfig(AppConfig):
         from approvals.selectors.requests import count_waiting
 
         register_mails()
-        register_counter("approvals:request-list", count_waiting)
+        register_counter("approvals:queue", count_waiting)

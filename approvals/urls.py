@@ -2,12 +2,13 @@
 
 from django.urls import include, path
 
-from approvals.views import drafts, requests
+from approvals.views import drafts, queue, requests
 
 app_name = "approvals"
 
 urlpatterns = [
     path("", include("approvals.decision_urls")),
+    path("approvals/", queue.queue, name="queue"),
     path("requests/", requests.request_list, name="request-list"),
     path("requests/new/", drafts.request_new, name="request-new"),
     path("requests/<str:number>/", requests.request_detail, name="request-detail"),

@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import Promise
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -21,8 +21,11 @@ from accounts.roles import Permission
 from approvals.access import find_request, require_may_decide, why_may_not_decide
 from approvals.decision_forms import DecisionForm
 from approvals.models import Decision, Request, Step, StepLink
+from approvals.selectors.consequences import consequences_of
 from approvals.selectors.deciding import decision_page, open_step_of
 from approvals.selectors.path import path_of
+from approvals.selectors.queue import place_in_queue
+from approvals.selectors.warnings import find_warnings
 from approvals.services.decisions import SecondFactorNeeded, decide_as_staff
 from approvals.services.links import find_link, note_foreign, note_opening, renew_link, state_of
 from approvals.services.undeliverable import ask_again
@@ -30,6 +33,8 @@ from approvals.views.mail_pages import dead_link, speak_as, wanted_answer
 from core.actors import actor_of
 from core.errors import Conflict, Invalid, NotFound
 from core.private import private
+from keys.terms import KeyTerms
+from keys.terms_check import Registry
 
 METHODS = ["GET", "HEAD", "POST"]
 KEPT_ANSWER = "approvals.answer"
@@ -103,8 +108,8 @@ def step_decided(request: HttpRequest, uid: UUID) -> HttpResponse:
         "asked": asked,
         "path": path_of(asked, user),
         "next": open_step_of(asked),
+        "place": place_in_queue(user, decision.step),
     }
-    context["next"] = open_step_of(asked)
     return render(request, "approvals/decided.html", context)
 
 
@@ -161,14 +166,44 @@ def _decide(
         # What was typed waits in the session of the person who typed it.
         typed = {name: form.cleaned_data.get(name) for name in ("answer", "reason", "checklist")}
         request.session[KEPT_ANSWER] = typed | {"step": step.pk}
-        return ask_second_factor(request, f"{request.path}?answer={typed['answer']}#answer")
+        row = "row=1&" if _in_a_row(request) else ""
+        return ask_second_factor(request, f"{request.path}?{row}answer={typed['answer']}#answer")
     except Invalid as invalid:
         form.add_error(invalid.field, str(invalid.message))
         return _page(request, step, form, now, status=422)
     except Conflict as conflict:
         return _changed(request, user, step, conflict.message, now)
     request.session.pop(KEPT_ANSWER, None)
+    if _in_a_row(request):
+        return _next_in_queue(request, user, decision)
     return redirect("approvals:step-decided", decision.uid)
+
+
+def _in_a_row(request: HttpRequest) -> bool:
+    """Whether the person came from their queue and goes on to its next step after each answer."""
+    return "row" in request.GET
+
+
+def _next_in_queue(request: HttpRequest, user: User, decision: Decision) -> HttpResponse:
+    """To the next step of the person's queue, saying what was recorded; after the last one to the queue."""
+    place = place_in_queue(user, decision.step)
+    facts = {
+        "number": decision.step.request.public_id,
+        "answer": decision.get_outcome_display(),
+        "n": place.n_left,
+    }
+    if place.next is None:
+        done = gettext("%(number)s: “%(answer)s” is recorded. That was the last one in your queue.")
+        messages.success(request, done % facts)
+        return redirect("approvals:queue")
+    left = ngettext(
+        "%(number)s: “%(answer)s” is recorded. %(n)d left.",
+        "%(number)s: “%(answer)s” is recorded. %(n)d left.",
+        place.n_left,
+    )
+    messages.success(request, left % facts)
+    url = reverse("approvals:step-decide", args=[place.next.request.public_id])
+    return redirect(f"{url}?row=1")
 
 
 def _kept_answer(request: HttpRequest, step: Step) -> dict[str, Any]:
@@ -187,10 +222,15 @@ def _page(
     trouble: str | Promise = "",
     came_back: bool = False,
 ) -> HttpResponse:
-    trusted = has_recent_second_factor(request)
+    user, trusted = signed_in(request), has_recent_second_factor(request)
+    terms = KeyTerms.from_json(step.revision.terms)
+    path = path_of(step.request, user)
     context = {
         "page": decision_page(step, now=now),
-        "path": path_of(step.request, signed_in(request)),
+        "path": path,
+        "after": consequences_of(step, path),
+        "warnings": find_warnings(terms, Registry.read(terms), reader=user),
+        "place": place_in_queue(user, step) if _in_a_row(request) else None,
         "form": form,
         "trouble": trouble,
         "asks_second_factor": step.needs_second_factor and not trusted,

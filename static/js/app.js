@@ -147,6 +147,26 @@
     if (event.key === '?') document.getElementById('shortcuts')?.showModal();
   });
 
+  // --- keys of the approvals queue: n/j and p/k move, a/r go to an answer; no letter ever decides -------------
+  // <a data-key="n j"> is followed, [data-focus-key="a"] is focused, <a data-row> are the rows to move over.
+  document.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.key.length !== 1) return;
+    if (event.target.closest('input:not([type=radio]), textarea, select, [contenteditable], dialog')) return;
+    const key = event.key.toLowerCase();
+    if (!/[a-z]/.test(key)) return;
+    const link = document.querySelector(`a[data-key~="${key}"]`);
+    const answer = document.querySelector(`[data-focus-key="${key}"]`);
+    const rows = [...document.querySelectorAll('a[data-row]')];
+    const step = { j: 1, n: 1, k: -1, p: -1 }[key];
+    if (link) link.click();
+    else if (answer) answer.focus();
+    else if (step && rows.length) {
+      const here = rows.indexOf(document.activeElement);
+      rows[here < 0 ? 0 : Math.min(Math.max(here + step, 0), rows.length - 1)].focus();
+    } else return;
+    event.preventDefault();
+  });
+
   // --- clocks: <time datetime="…" data-ago> and <time … data-countdown>, by the server's clock ------------
   const serverNow = Number(document.querySelector('meta[name=server-time]')?.content) * 1000;
   const offset = serverNow ? serverNow - Date.now() : 0;

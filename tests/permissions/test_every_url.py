@@ -143,6 +143,7 @@ ROWS: dict[str, Row] = {
     "keys:delivery-test": Row(PUBLIC, "POST", delivery),
     # requests and approvals; "home" is everybody's own queue
     "home": Row(STAFF),
+    "approvals:queue": Row(P.SEE_REQUESTS),
     "approvals:request-list": Row(SEERS),
     "approvals:request-new": Row(P.MAKE_REQUESTS),
     "approvals:request-detail": Row(SEERS, "GET", request),
