@@ -49,6 +49,12 @@ ENTRIES: tuple[Entry, ...] = (
         "approvals:request-list",
         frozenset({Permission.SEE_REQUESTS, Permission.MAKE_REQUESTS}),
     ),
+    Entry(
+        _("Deputies"),
+        "calendar",
+        "approvals:delegation-list",
+        frozenset({Permission.DECIDE, Permission.SEE_AUDIT}),
+    ),
     Entry(_("Partners"), "partner", "partners:partner-list", frozenset({Permission.SEE_PARTNERS})),
     Entry(_("Audit log"), "audit", "audit:event-list", frozenset({Permission.SEE_AUDIT})),
     Entry(_("Team and permissions"), "team", "accounts:staff-list", frozenset({Permission.SEE_STAFF})),

@@ -5,8 +5,9 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.roles import Permission
+from approvals.bench import Bench, refs_in
 from approvals.models import Request, Step
-from approvals.policy import Person, why_not
+from approvals.standing import StandIn
 from approvals.wording import WHY_NOT
 from core.errors import NotAllowed, NotFound
 
@@ -34,28 +35,25 @@ def find_request(user: User, number: str) -> Request:
     return request
 
 
-def person_of(user: User) -> Person:
-    """What approvals.policy knows of a member of staff."""
-    return Person(ref=user.public_id, roles=user.roles, is_active=user.is_active)
-
-
 def why_may_not_decide(user: User, step: Step) -> str:
     """A code of approvals.wording.WHY_NOT, or `""` when the person may decide the step now or in its turn."""
-    decided = step.request.decisions.exclude(staff=None).values_list("staff__public_id", flat=True)
-    return why_not(
-        person_of(user),
-        role=step.role,
-        requester=step.request.requester.public_id,
-        decided=set(decided),
-        named=step.people,
-    )
+    return Bench.read().standing(user, step, decided_refs(step.request)).refusal
 
 
-def require_may_decide(user: User, step: Step) -> None:
-    """NotAllowed, with the reason in words, unless the person may decide this step (A1, A4)."""
-    code = why_may_not_decide(user, step)
-    if code:
-        raise NotAllowed(WHY_NOT[code])
+def require_may_decide(user: User, step: Step) -> StandIn | None:
+    """In whose place the person decides this step, None in their own name (A1, A4, A5).
+
+    NotAllowed, with the reason in words, unless they may.
+    """
+    standing = Bench.read().standing(user, step, decided_refs(step.request))
+    if standing.refusal:
+        raise NotAllowed(WHY_NOT[standing.refusal])
+    return standing.stand_in
+
+
+def decided_refs(request: Request) -> set[str]:
+    """Who took part in a decision on the request, and so may not in another (A4)."""
+    return refs_in(request.decisions.exclude(staff=None).select_related("staff", "on_behalf_of"))
 
 
 def require_requester(user: User, request: Request) -> None:

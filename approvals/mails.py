@@ -7,10 +7,14 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
+from approvals.access import decided_refs
+from approvals.bench import Able, Bench
+from approvals.deputy_mails import delegation_ended, delegation_given
 from approvals.models import ConsentCode, Decision, Request, Revision, Step, StepLink, StepRole
 from approvals.selectors import receipt_url
 from approvals.services.path import PURPOSE
-from approvals.services.undeliverable import mark_undeliverable
+from approvals.services.undeliverable import KINDS, mark_undeliverable
 from core.links import code_of, token_of
 from keys.mails import Fact, date_text, mail_to, money_text, page_url, product_names, when_text
 from keys.models import ApiProduct, Environment, PurposeCategory
@@ -34,9 +38,19 @@ def consent_requested(message: Message) -> Mail | None:
     return None if link is None else _question(message, link, page="consent")
 
 
+def step_reminder(message: Message) -> Mail | None:
+    """To an approver who has not answered: the question again, with a link that works (A5)."""
+    return step_requested(message)
+
+
+def consent_reminder(message: Message) -> Mail | None:
+    """To the rights-holder's contact who has not answered: the same (A5)."""
+    return consent_requested(message)
+
+
 def _find_open_link(message: Message) -> StepLink | None:
     link = StepLink.objects.select_related(
-        "step__request__requester", "step__request__partner", "step__revision"
+        "step__request__requester", "step__request__partner", "step__revision", "staff"
     ).get(uid=message.context["link"])
     is_over = link.used_at or link.died_at or link.expires_at <= timezone.now()
     return None if is_over or link.step.state != Step.State.OPEN else link
@@ -46,18 +60,28 @@ def _question(message: Message, link: StepLink, *, page: str) -> Mail:
     request, step = link.step.request, link.step
     url = f"{settings.PORTAL_URL}/{page}/{token_of(bytes(link.nonce), purpose=PURPOSE)}"
     due = when_text(step.due_at or link.expires_at)
+    standing = None if link.staff is None else _standing(link.staff, step)
     return mail_to(
         message,
         {
             **_about(request),
             "facts": [*_terms_facts(request, step.revision), (_("Please answer by"), due)],
             "due": due,
+            "asked": when_text(step.opened_at or link.created_at),
+            "giver": standing.giver.name if standing and standing.giver else "",
+            "is_escalated": bool(standing and standing.standing.stand_in and not standing.giver),
             "link_ends": when_text(link.expires_at),
             "url": url,
             "approve_url": f"{url}?answer=approve",
             "reject_url": f"{url}?answer=reject",
         },
     )
+
+
+def _standing(person: User, step: Step) -> Able | None:
+    """In whose place the reader is asked; None once they may not decide any more."""
+    able = Bench.read().able(step, decided_refs(step.request))
+    return next((one for one in able if one.user == person), None)
 
 
 def _about(request: Request) -> dict[str, Any]:
@@ -176,13 +200,15 @@ def request_rejected(message: Message) -> Mail | None:
 
 
 def request_expired(message: Message) -> Mail | None:
-    """To the requester: nobody decided in time, which is never a yes (A5)."""
+    """To the requester and those who were asked last: nobody decided in time, which is never a yes (A5)."""
     request = _find_request(message)
     facts = _request_facts(request)
     if request.submitted_at is not None:
         submitted = timezone.localtime(request.submitted_at).date()
         facts.append((_("Submitted on"), date_text(submitted)))
-    return mail_to(message, {**_about(request), "facts": facts, "url": _request_url(request)})
+    is_requester = message.recipient_ref == request.requester.public_id
+    context = {**_about(request), "facts": facts, "url": _request_url(request), "is_requester": is_requester}
+    return mail_to(message, context)
 
 
 def request_withdrawn(message: Message) -> Mail | None:
@@ -210,6 +236,36 @@ def step_stuck(message: Message) -> Mail | None:
             "url": _request_url(step.request),
         },
     )
+
+
+def step_escalated(message: Message) -> Mail | None:
+    """To requester and approvers, once a step's time is up: who may decide now (A5)."""
+    step = Step.objects.select_related("request__partner", "request__requester", "contact").get(
+        pk=message.context["step"]
+    )
+    if step.state != Step.State.OPEN:
+        return None
+    role = StepRole(step.role).label
+    able = Bench.read().able(step, decided_refs(step.request))
+    deputies = [one.user.name for one in able if one.standing.stand_in and not one.giver]
+    facts: list[Fact] = [*_request_facts(step.request), (_("Step"), role)]
+    if step.due_at is not None:
+        facts.append((_("Was due"), when_text(step.due_at)))
+    lines = [_("Nobody has answered the approval step of this request in time.")]
+    if step.contact is not None:
+        facts.append((_("Asked"), step.contact.name))
+        lines.append(_("Only the rights-holder can consent. Please get in touch with them."))
+    elif deputies:
+        facts.append((_("Deputies"), ", ".join(deputies)))
+        lines.append(
+            _("The deputies of the role were asked and may decide now, as well as those asked before.")
+        )
+    else:
+        lines.append(
+            _("The role has no deputy who may decide here. Please name one, or ask those in charge.")
+        )
+    context = {**_about(step.request), "facts": facts, "lines": lines, "url": _request_url(step.request)}
+    return mail_to(message, context)
 
 
 def _find_request(message: Message) -> Request:
@@ -240,6 +296,11 @@ BUILDERS: tuple[Callable[[Message], Mail | None], ...] = (
     request_expired,
     request_withdrawn,
     step_stuck,
+    step_reminder,
+    consent_reminder,
+    step_escalated,
+    delegation_given,
+    delegation_ended,
 )
 
 
@@ -247,5 +308,5 @@ def register_mails() -> None:
     """Tell the outbox of these mails; each builder's name is its kind. From `AppConfig.ready`."""
     for builder in BUILDERS:
         registry.register(builder.__name__, builder)
-    for kind in ("step_requested", "consent_requested"):
+    for kind in KINDS:
         registry.on_undeliverable(kind, mark_undeliverable)

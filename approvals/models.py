@@ -9,18 +9,23 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from approvals.change_models import KeyChange
+from approvals.deputy_models import DelegableRole, Delegation, RoleDeputy, StepReminder
 from partners.models import Contact
 
 __all__ = [
     "ConsentCode",
     "Decision",
+    "DelegableRole",
+    "Delegation",
     "KeyChange",
     "LinkOpening",
     "PolicyVersion",
     "Request",
     "Revision",
+    "RoleDeputy",
     "Step",
     "StepLink",
+    "StepReminder",
     "StepRole",
 ]
 
@@ -168,6 +173,7 @@ class Step(models.Model):
     due_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     stuck_at = models.DateTimeField(null=True, blank=True)
+    escalated_at = models.DateTimeField(null=True, blank=True)
     undeliverable_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -289,6 +295,11 @@ class Decision(models.Model):
         APPROVE = "approve", _("Approve")
         REJECT = "reject", _("Reject")
 
+    class Basis(models.TextChoices):
+        OWN = "own", _("Own role")
+        DELEGATION = "delegation", _("Delegation")
+        ESCALATION = "escalation", _("Escalation")
+
     uid = models.UUIDField(unique=True, default=uuid.uuid4)
     request = models.ForeignKey(Request, on_delete=models.PROTECT, related_name="decisions")
     requester_id_copy = models.BigIntegerField()
@@ -305,6 +316,12 @@ class Decision(models.Model):
     checklist = ArrayField(models.CharField(max_length=40), default=list, blank=True)
     signed_name = models.CharField(max_length=120, blank=True)
     signed_capacity = models.CharField(max_length=120, blank=True)
+    # In whose place: nobody's, a person's who is away, or the role's, by escalation (A5).
+    basis = models.CharField(max_length=10, choices=Basis.choices, default=Basis.OWN, db_default=Basis.OWN)
+    on_behalf_of = models.ForeignKey(
+        "accounts.User", on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
+    delegation = models.ForeignKey(Delegation, on_delete=models.PROTECT, null=True, blank=True)
     via_link = models.ForeignKey(StepLink, on_delete=models.PROTECT, null=True, blank=True)
     decided_at = models.DateTimeField()
 
@@ -324,6 +341,16 @@ class Decision(models.Model):
             models.UniqueConstraint(fields=["request", "staff"], name="approvals_decision_one_step_each"),
             models.UniqueConstraint(
                 fields=["request", "contact"], name="approvals_decision_one_consent_each"
+            ),
+            models.CheckConstraint(
+                condition=Q(basis="delegation", on_behalf_of__isnull=False, delegation__isnull=False)
+                | (~Q(basis="delegation") & Q(on_behalf_of__isnull=True, delegation__isnull=True)),
+                name="approvals_decision_in_whose_name",
+            ),
+            # Nor for a requester, whose deputy is no second pair of eyes (A4, A5).
+            models.CheckConstraint(
+                condition=Q(on_behalf_of__isnull=True) | ~Q(on_behalf_of=F("requester_id_copy")),
+                name="approvals_decision_not_for_requester",
             ),
             models.CheckConstraint(
                 condition=Q(outcome="approve") | ~Q(reason=""), name="approvals_reject_has_reason"

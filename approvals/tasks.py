@@ -3,7 +3,9 @@
 from celery import shared_task
 from django.utils import timezone
 
+from approvals.services.deputies import keep_delegations
 from approvals.services.links import expire_links
+from approvals.services.reminding import keep_time
 from approvals.services.requests import expire_requests
 from approvals.services.watching import watch_steps
 
@@ -24,3 +26,15 @@ def expire_requests_task() -> int:
 def watch_steps_task() -> int:
     """Alarm about steps that nobody may decide any more, ask people who now may (A2)."""
     return watch_steps(now=timezone.now())
+
+
+@shared_task(name="approvals.keep_delegations")
+def keep_delegations_task() -> int:
+    """Begin and end delegations whose time has come (A5)."""
+    return keep_delegations(now=timezone.now())
+
+
+@shared_task(name="approvals.keep_time")
+def keep_time_task() -> int:
+    """Remind approvers and escalate what is late, in office hours (A5)."""
+    return keep_time(now=timezone.now())

@@ -16,6 +16,10 @@ WHY_NOT: dict[str, str | Promise] = {
     "not_your_role": _("This step is decided by another role."),
     "not_named": _("The approval policy names who decides this step; you are not among them."),
     "own_request": _("Nobody decides on their own request."),
+    "giver_may_not": _(
+        "You stand in for somebody who may not decide here either: it is their own request, or they decided "
+        "another step of it."
+    ),
     "decided_another_step": _("You decided another step of this request; a second person is needed here."),
 }
 

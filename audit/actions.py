@@ -54,6 +54,13 @@ class Action(StrEnum):
     LINK_EXPIRED = "link.expired"
     LINK_RENEWED = "link.renewed"
     LINK_FOREIGN = "link.foreign"
+    STEP_REMINDED = "step.reminded"
+    STEP_ESCALATED = "step.escalated"
+    DELEGATION_GIVEN = "delegation.given"
+    DELEGATION_BEGAN = "delegation.began"
+    DELEGATION_ENDED = "delegation.ended"
+    DEPUTY_ADDED = "deputy.added"
+    DEPUTY_REMOVED = "deputy.removed"
     CONSENT_CODE_SENT = "consent.code_sent"
     CONSENT_CODE_FAILED = "consent.code_failed"
     CONSENT_CODE_PASSED = "consent.code_passed"
@@ -119,8 +126,17 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.CHANGE_FAILED: frozenset({"key"}),
     Action.CHANGE_LOOKED_AT: frozenset({"key"}),
     Action.STEP_OPENED: frozenset({"step", "revision", "people", "due_at"}),
-    Action.STEP_APPROVED: frozenset({"step", "revision", "checklist", "capacity"}),
-    Action.STEP_REJECTED: frozenset({"step", "revision", "capacity"}),
+    Action.STEP_APPROVED: frozenset(
+        {"step", "revision", "checklist", "capacity", "basis", "on_behalf_of", "delegation"}
+    ),
+    Action.STEP_REJECTED: frozenset({"step", "revision", "capacity", "basis", "on_behalf_of", "delegation"}),
+    Action.STEP_REMINDED: frozenset({"step", "recipient", "hours"}),
+    Action.STEP_ESCALATED: frozenset({"step", "people", "due_at"}),
+    Action.DELEGATION_GIVEN: frozenset({"roles", "starts_at", "ends_at", "recipient"}),
+    Action.DELEGATION_BEGAN: frozenset({"recipient", "ends_at"}),
+    Action.DELEGATION_ENDED: frozenset({"recipient"}),
+    Action.DEPUTY_ADDED: frozenset({"roles"}),
+    Action.DEPUTY_REMOVED: frozenset({"roles"}),
     Action.STEP_STUCK: frozenset({"step"}),
     Action.STEP_UNDELIVERABLE: frozenset({"step"}),
     Action.LINK_SENT: frozenset({"step", "recipient", "expires_at"}),

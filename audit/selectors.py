@@ -112,7 +112,7 @@ def _midnight(day: date) -> datetime:
 
 
 _KINDS = {"KB": "key", "KR": "request", "PT": "partner", "CO": "contact", "CT": "contract", "WS": "workspace"}
-_KINDS |= {"ST": "staff", "GW": "gateway"}
+_KINDS |= {"ST": "staff", "GW": "gateway", "DG": "delegation"}
 
 
 def _thing_ref(text: str) -> str:
@@ -137,7 +137,7 @@ def lines_of(events: Iterable[Event]) -> list[Line]:
     refs = {event.actor_ref for event in rows}
     for event in rows:
         refs.update(thing.partition(":")[2] for thing in event.objects_touched)
-        refs.add(str(event.payload.get("recipient", "")))
+        refs.update(str(event.payload.get(name, "")) for name in ("recipient", "on_behalf_of"))
     names = names_of(refs)
     return [line_of(event, names) for event in rows]
 
@@ -165,6 +165,16 @@ def who_of(event: Event, names: Mapping[str, str]) -> str:
     return names.get(event.actor_ref) or event.actor_ref
 
 
+def _who_for_whom(event: Event, names: Mapping[str, str]) -> str:
+    """The actor's name, and in whose place they acted (A5)."""
+    who, giver = who_of(event, names), str(event.payload.get("on_behalf_of", ""))
+    if giver:
+        return _("%(who)s (for %(giver)s)") % {"who": who, "giver": names.get(giver) or giver}
+    if event.payload.get("basis") == "escalation":
+        return _("%(who)s (deputy, by escalation)") % {"who": who}
+    return who
+
+
 def _sentence(event: Event, names: Mapping[str, str], things: Sequence[Thing]) -> str:
     try:
         pattern = SENTENCES[Action(event.action)]
@@ -173,7 +183,7 @@ def _sentence(event: Event, names: Mapping[str, str], things: Sequence[Thing]) -
     step, recipient = str(event.payload.get("step", "")), str(event.payload.get("recipient", ""))
     words: dict[str, str] = defaultdict(
         lambda: "—",
-        who=who_of(event, names),
+        who=_who_for_whom(event, names),
         what=(things[0].name or things[0].number) if things else "—",
         step=str(STEPS.get(step, step)) or "—",
         recipient=names.get(recipient, recipient) or "—",

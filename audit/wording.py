@@ -56,6 +56,13 @@ SENTENCES: dict[A, Words] = {
     A.LINK_FOREIGN: _(
         "%(who)s opened the link of %(recipient)s for the step “%(step)s” of request %(what)s."
     ),
+    A.STEP_REMINDED: _("%(recipient)s was reminded of the step “%(step)s” of request %(what)s."),
+    A.STEP_ESCALATED: _("The step “%(step)s” of request %(what)s was escalated: nobody answered in time."),
+    A.DELEGATION_GIVEN: _("%(who)s made %(recipient)s their deputy (%(what)s)."),
+    A.DELEGATION_BEGAN: _("%(recipient)s began to stand in (%(what)s)."),
+    A.DELEGATION_ENDED: _("%(recipient)s stopped standing in (%(what)s)."),
+    A.DEPUTY_ADDED: _("%(who)s made %(what)s a deputy for escalated steps."),
+    A.DEPUTY_REMOVED: _("%(who)s took %(what)s off the deputies for escalated steps."),
     A.CONSENT_CODE_SENT: _("A confirmation code for request %(what)s was sent to %(who)s."),
     A.CONSENT_CODE_FAILED: _("A wrong confirmation code was entered for request %(what)s."),
     A.CONSENT_CODE_PASSED: _("%(who)s entered the confirmation code for request %(what)s."),
@@ -116,7 +123,7 @@ REASONS: dict[str, Words] = {
 # The groups of the filter: a name, and the first parts of its actions' names.
 GROUPS: dict[str, tuple[Words, tuple[str, ...]]] = {
     "keys": (_("Keys"), ("key", "secret", "delivery")),
-    "requests": (_("Requests and approvals"), ("request", "step", "link", "consent")),
+    "requests": (_("Requests and approvals"), ("request", "step", "link", "consent", "delegation", "deputy")),
     "partners": (_("Partners"), ("partner", "contact", "contract", "workspace")),
     "staff": (_("Staff and sign-in"), ("staff",)),
     "gateways": (_("Gateways and API products"), ("gateway", "product", "plan")),
@@ -131,6 +138,7 @@ OBJECT_WORDS: dict[str, Words] = {
     "contract": _("Contract"),
     "workspace": _("Workspace"),
     "staff": _("Staff"),
+    "delegation": _("Delegation"),
     "gateway": _("Gateway"),
     "message": _("Notification"),
     "product": _("API product"),
@@ -147,6 +155,12 @@ ACTOR_KINDS: dict[str, Words] = {
 
 FIELD_WORDS: dict[str, Words] = {
     "added": _("Added"),
+    "basis": _("In whose place"),
+    "delegation": _("Delegation"),
+    "ends_at": _("Until"),
+    "hours": _("Business hours"),
+    "on_behalf_of": _("In place of"),
+    "starts_at": _("From"),
     "attempt": _("Attempt"),
     "attempts": _("Attempts"),
     "capacity": _("Capacity"),
@@ -206,7 +220,9 @@ _ICONS = {
     "consent": "shield",
     "contact": "user",
     "contract": "terms",
+    "delegation": "user",
     "delivery": "handover",
+    "deputy": "user",
     "export": "download",
     "gateway": "gateway",
     "key": "key",
@@ -238,6 +254,9 @@ _LOOKS: dict[A, Look] = {
     A.CHANGE_CANCELLED: Look("undo", "mute"),
     A.CHANGE_FAILED: Look("alert", "bad"),
     A.CHANGE_LOOKED_AT: Look("eye", "ok"),
+    A.STEP_REMINDED: Look("bell", "info"),
+    A.STEP_ESCALATED: Look("alert", "warn"),
+    A.DELEGATION_ENDED: Look("user-off", "mute"),
     A.LINK_EXPIRED: Look("clock", "mute"),
     A.LINK_FOREIGN: Look("alert", "warn"),
     A.CONSENT_CODE_FAILED: Look("alert", "warn"),

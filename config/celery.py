@@ -20,6 +20,8 @@ app.conf.beat_schedule = {
     "refresh-search-texts": {"task": "keys.refresh_search_texts", "schedule": schedule(60)},
     "expire-links": {"task": "approvals.expire_links", "schedule": schedule(60)},
     "watch-steps": {"task": "approvals.watch_steps", "schedule": schedule(60)},
+    "keep-delegations": {"task": "approvals.keep_delegations", "schedule": schedule(60)},
+    "keep-time": {"task": "approvals.keep_time", "schedule": schedule(300)},
     "expire-requests": {"task": "approvals.expire_requests", "schedule": schedule(3600)},
     "sweep-outbox": {"task": "notifications.sweep_outbox", "schedule": schedule(15)},
     "drain-use": {"task": "verifier.drain_use", "schedule": schedule(10)},

@@ -71,6 +71,11 @@ LOOKS: dict[str, dict[str, Look]] = {
         "expired": Look(_("Expired"), "clock", "mute"),
         "undeliverable": Look(_("Mail undeliverable"), "mail-x", "bad"),
     },
+    "delegation": {
+        "planned": Look(_("Planned"), "calendar", "info"),
+        "in_force": Look(_("In force"), "current", "ok"),
+        "ended": Look(_("Ended"), "skip", "mute"),
+    },
     "delivery": {
         "waiting": Look(_("Link sent"), "send", "info"),
         "sent": Look(_("Link sent"), "send", "info"),

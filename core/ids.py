@@ -11,6 +11,7 @@ SEQUENCES = {
     "KB": "public_key",
     "KR": "public_request",
     "GW": "public_gateway",
+    "DG": "public_delegation",
 }
 
 

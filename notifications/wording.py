@@ -8,6 +8,9 @@ KINDS: dict[str, str | Promise] = {
     "consent_code": _("Confirmation code for consent"),
     "consent_receipt": _("Receipt of a consent decision"),
     "consent_requested": _("Request for consent"),
+    "consent_reminder": _("Reminder about a consent"),
+    "delegation_ended": _("Delegation ended"),
+    "delegation_given": _("Delegation to a deputy"),
     "delivery_expired": _("Key not collected in time"),
     "delivery_link": _("Link to collect a key"),
     "key_expired": _("Key expired"),
@@ -23,6 +26,8 @@ KINDS: dict[str, str | Promise] = {
     "request_withdrawn": _("Request withdrawn"),
     "rotation_due": _("Rotation due"),
     "staff_invited": _("Invitation to the portal"),
+    "step_escalated": _("Step not answered in time"),
+    "step_reminder": _("Reminder about an approval"),
     "step_requested": _("Request for approval"),
     "step_stuck": _("Step that nobody can decide"),
 }

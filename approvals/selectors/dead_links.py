@@ -42,7 +42,7 @@ def outcome_for(reader: User | AnonymousUser, link: StepLink) -> Outcome | None:
     )
     if request is None:
         return None
-    decisions = list(link.step.decisions.select_related("staff", "contact").order_by("id"))
+    decisions = list(link.step.decisions.select_related("staff", "contact", "on_behalf_of").order_by("id"))
     own = next((decision for decision in decisions if decision.staff_id == reader.pk), None)
     return Outcome(request, own, [decision for decision in decisions if decision.pk != getattr(own, "pk", 0)])
 

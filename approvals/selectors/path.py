@@ -1,16 +1,14 @@
 """The path of a request: its steps with people, clocks and answers, drawn alike wherever it is shown."""
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db.models import Prefetch
 
 from accounts.models import User
-from approvals.access import person_of
+from approvals.bench import Bench, refs_in
 from approvals.models import Decision, Request, Step, StepRole
-from approvals.policy import STAFF_ROLES, deciders, why_not
-from approvals.selectors.preview import staff_who_decide
+from approvals.standing import n_answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +18,7 @@ class StepLine:
     step: Step
     people: list[str]
     decisions: list[Decision]
+    n_able: int
     may_decide: bool
     why_not: str
 
@@ -36,7 +35,7 @@ class StepLine:
         return bool(
             self.step.state == Step.State.OPEN
             and self.step.role != StepRole.RIGHTS_HOLDER
-            and len(self.people) + len(self.decisions) < self.step.n_needed
+            and self.n_able + len(self.decisions) < self.step.n_needed
         )
 
     @property
@@ -53,58 +52,29 @@ class StepLine:
 
 
 def path_of(request: Request, user: User) -> list[StepLine]:
-    """The steps of the latest revision with their people and decisions, in four queries."""
+    """The steps of the latest revision with their people and decisions, in six queries."""
+    answers = Decision.objects.select_related("staff", "contact", "on_behalf_of")
     steps = list(
         request.steps.filter(revision=request.revisions.order_by("-number")[:1])
         .select_related("contact", "revision")
-        .prefetch_related(Prefetch("decisions", queryset=Decision.objects.select_related("staff", "contact")))
+        .prefetch_related(Prefetch("decisions", queryset=answers))
     )
-    staff = staff_who_decide() if request.state == Request.State.IN_REVIEW else {}
-    decided = {
-        decision.staff.public_id for step in steps for decision in step.decisions.all() if decision.staff
-    }
-    return [_line(step, request, user, staff, decided) for step in steps]
+    bench = Bench.read() if request.state == Request.State.IN_REVIEW else Bench({}, [], [])
+    decided = refs_in(decision for step in steps for decision in step.decisions.all())
+    return [_line(step, user, bench, decided) for step in steps]
 
 
-def _line(
-    step: Step, request: Request, user: User, staff: Mapping[str, User], decided: Collection[str]
-) -> StepLine:
-    people: list[str] = []
+def _line(step: Step, user: User, bench: Bench, decided: set[str]) -> StepLine:
     is_to_come = step.state in {Step.State.OPEN, Step.State.WAITING}
-    if is_to_come and step.contact:
-        people = [step.contact.name]
-    elif is_to_come:
-        people = [person.name for person in able_to_decide(step, request, staff, decided)]
+    able = bench.able(step, decided) if is_to_come else []
     refusal = ""
     if step.state == Step.State.OPEN:
-        refusal = why_not(
-            person_of(user),
-            role=step.role,
-            requester=request.requester.public_id,
-            decided=decided,
-            named=step.people,
-        )
+        refusal = bench.standing(user, step, decided).refusal
     return StepLine(
         step=step,
-        people=people,
+        people=[step.contact.name] if is_to_come and step.contact else [person.label for person in able],
         decisions=list(step.decisions.all()),
+        n_able=n_answers(person.standing for person in able),
         may_decide=step.state == Step.State.OPEN and not refusal,
         why_not=refusal,
     )
-
-
-def able_to_decide(
-    step: Step, request: Request, staff: Mapping[str, User], decided: Collection[str]
-) -> list[User]:
-    """Those of `staff` who may decide the step in its turn, four eyes considered (A4)."""
-    if StepRole(step.role) not in STAFF_ROLES:
-        return []
-    people = [person_of(user) for user in staff.values()]
-    able = deciders(
-        people,
-        role=step.role,
-        requester=request.requester.public_id,
-        decided=decided,
-        named=step.people,
-    )
-    return [staff[person.ref] for person in able]

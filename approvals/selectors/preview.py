@@ -7,7 +7,7 @@ from datetime import datetime
 from django.utils.functional import Promise
 
 from accounts.models import User
-from approvals.access import person_of
+from approvals.bench import person_of
 from approvals.models import PolicyVersion, StepRole
 from approvals.policy import STAFF_ROLES, Facts, Person, PlannedStep, deciders, plan_path
 from approvals.policy_wording import why_sentence

@@ -1,17 +1,17 @@
 """Lists of requests, each in a constant number of queries."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Subquery
 
 from accounts.models import User
+from accounts.roles import Permission
 from approvals.access import visible_requests
-from approvals.models import Decision, Request, Step
+from approvals.bench import Bench, refs_in
+from approvals.models import Decision, Delegation, Request, RoleDeputy, Step
 from approvals.policy import STAFF_ROLES
-from approvals.selectors.path import able_to_decide
-from approvals.selectors.preview import staff_who_decide
 from core.paging import Order, Page, keyset_page
 from core.parsing import clean_text
 
@@ -47,18 +47,41 @@ class RequestList:
 
 
 def steps_for(user: User) -> QuerySet[Step]:
-    """The open steps that this person may decide now, oldest first (A1, A4)."""
-    roles = [step_role for step_role, roles in STAFF_ROLES.items() if not roles.isdisjoint(user.roles)]
-    if not roles:
+    """The open steps that this person may decide now, oldest first: their own, and those of people in
+    whose place they are (A1, A4, A5)."""
+    if not user.is_active or not user.may(Permission.DECIDE):
         return Step.objects.none()
-    decided = Decision.objects.filter(request=OuterRef("request"), staff=user)
+    mine = Q(role__in=_step_roles(user.roles)) & _asks(user)
+    for deputy in RoleDeputy.objects.filter(staff=user):
+        mine |= Q(role__in=_step_roles([deputy.role]), escalated_at__isnull=False)
+    in_force = Delegation.objects.filter(deputy=user, began_at__isnull=False, ended_at=None)
+    for delegation in in_force.select_related("giver"):
+        giver = delegation.giver
+        if giver.has_role(delegation.role):
+            free = ~Q(request__requester=giver) & ~Q(Exists(_with_a_part(giver)))
+            mine |= Q(role__in=_step_roles([delegation.role])) & _asks(giver) & free
     return (
-        Step.objects.filter(state=Step.State.OPEN, role__in=roles, request__state=Request.State.IN_REVIEW)
-        .filter(Q(people=[]) | Q(people__contains=[user.public_id]))
+        Step.objects.filter(mine, state=Step.State.OPEN, request__state=Request.State.IN_REVIEW)
         .exclude(request__requester=user)
-        .filter(~Exists(decided))
+        .filter(~Exists(_with_a_part(user)))
         .order_by("opened_at", "id")
     )
+
+
+def _asks(user: User) -> Q:
+    """Of the steps that name people, those that name this person."""
+    return Q(people=[]) | Q(people__contains=[user.public_id])
+
+
+def _step_roles(roles: Iterable[str]) -> list[str]:
+    """The steps that any of these roles decides."""
+    held = set(roles)
+    return [step_role for step_role, deciding in STAFF_ROLES.items() if not deciding.isdisjoint(held)]
+
+
+def _with_a_part(user: User) -> QuerySet[Decision]:
+    """For Exists over steps: a decision on the same request by this person, or in their name."""
+    return Decision.objects.filter(Q(staff=user) | Q(on_behalf_of=user), request=OuterRef("request"))
 
 
 def count_waiting(user: User) -> int:
@@ -111,25 +134,28 @@ def _with_steps(found: QuerySet[Request]) -> QuerySet[Request]:
     open_steps = Step.objects.filter(state=Step.State.OPEN).select_related("contact")
     return found.select_related("partner", "requester", "key").prefetch_related(
         Prefetch("steps", queryset=open_steps, to_attr="open_steps"),
-        Prefetch("decisions", queryset=Decision.objects.select_related("staff")),
+        Prefetch("decisions", queryset=Decision.objects.select_related("staff", "on_behalf_of")),
     )
 
 
 def rows_of(user: User, requests: Sequence[Request]) -> list[RequestRow]:
-    """Rows for requests that `_with_steps` fetched, with one query for the people."""
-    staff = staff_who_decide() if requests else {}
-    return [RequestRow(request, _asked(user, request, staff)) for request in requests]
+    """Rows for requests that `_with_steps` fetched, with three queries for the people."""
+    bench = Bench.read() if requests else Bench({}, [], [])
+    return [RequestRow(request, _asked(user, request, bench)) for request in requests]
 
 
-def _asked(user: User, request: Request, staff: dict[str, User]) -> Asked | None:
+def _asked(user: User, request: Request, bench: Bench) -> Asked | None:
     steps: list[Step] = request.open_steps  # type: ignore[attr-defined]  # put there by _with_steps
     if not steps:
         return None
     if steps[0].contact:
         return Asked(step=steps[0], people=[steps[0].contact.name], by_me=False)
-    decided = {decision.staff.public_id for decision in request.decisions.all() if decision.staff}
-    able = able_to_decide(steps[0], request, staff, decided)
-    return Asked(step=steps[0], people=[person.name for person in able], by_me=user in able)
+    able = bench.able(steps[0], refs_in(request.decisions.all()))
+    return Asked(
+        step=steps[0],
+        people=[person.label for person in able],
+        by_me=any(person.user == user for person in able),
+    )
 
 
 def requests_of_partner(user: User, partner_pk: int, *, limit: int = 10) -> list[RequestRow]:

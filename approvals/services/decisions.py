@@ -12,9 +12,11 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from accounts.roles import SECOND_FACTOR_ROLES, Role
 from approvals.access import require_may_decide
-from approvals.models import Decision, Request, Step, StepLink, StepRole
+from approvals.models import Decision, Delegation, Request, RoleDeputy, Step, StepLink, StepRole
 from approvals.services.path import close_request, open_next_step
+from approvals.standing import StandIn
 from audit.actions import Action
 from audit.models import Event
 from audit.services import record
@@ -70,15 +72,16 @@ def decide_as_staff(
     by = User.objects.select_for_update(no_key=True).get(pk=by.pk)
     if step.decisions.filter(staff=by).exists():
         raise Conflict(_("You decided on this step already."))
-    require_may_decide(by, step)
+    stand_in = require_may_decide(by, step)
+    basis = _lock_basis(stand_in, by, step, now)
     if link is not None:
         link = _lock_link(link, step, holder=by, now=now)
-    if step.needs_second_factor:
+    if wants_second_factor(step, stand_in):
         oldest = now - settings.SECOND_FACTOR_MAX_AGE
         if second_factor_at is None or second_factor_at < oldest:
             raise SecondFactorNeeded(_("This step asks for your second factor again."))
     _check_answer(step, answer)
-    decision = _decide(actor, step, answer, now, staff=by, link=link)
+    decision = _decide(actor, step, answer, now, staff=by, link=link, basis=basis)
     if _checks_identity(step, answer):
         record_identity_check(
             actor=actor,
@@ -134,6 +137,40 @@ def _lock(step: Step) -> Step:
     if request.state != Request.State.IN_REVIEW or step.state != Step.State.OPEN:
         raise Conflict(_("This step was decided or closed meanwhile. Nothing was changed by your answer."))
     return step
+
+
+def wants_second_factor(step: Step, stand_in: StandIn | None) -> bool:
+    """Whether an answer asks for the second factor again: the step says so, or the role that is stood in for.
+
+    Who has such a role proved a second factor at sign-in; a deputy need not have (A5).
+    """
+    stands_high = stand_in is not None and Role(stand_in.role) in SECOND_FACTOR_ROLES
+    return step.needs_second_factor or stands_high
+
+
+def _lock_basis(stand_in: StandIn | None, by: User, step: Step, now: datetime) -> dict[str, object]:
+    """What the decision keeps of in whose place it is made. Locked: it ends before that, or after."""
+    if stand_in is None:
+        return {"basis": Decision.Basis.OWN}
+    over = NotAllowed(_("Your time as a deputy for this step is over."))
+    if not stand_in.giver:
+        held = RoleDeputy.objects.select_for_update().filter(role=stand_in.role, staff=by)
+        if step.escalated_at is None or not held.exists():
+            raise over
+        return {"basis": Decision.Basis.ESCALATION}
+    delegation = (
+        Delegation.objects.select_for_update(of=("self",))
+        .filter(giver__public_id=stand_in.giver, deputy=by, role=stand_in.role, ended_at=None)
+        .filter(began_at__isnull=False, starts_at__lte=now, ends_at__gt=now)
+        .first()
+    )
+    if delegation is None:
+        raise over
+    return {
+        "basis": Decision.Basis.DELEGATION,
+        "on_behalf_of_id": delegation.giver_id,
+        "delegation": delegation,
+    }
 
 
 def _lock_link(link: StepLink, step: Step, *, holder: User | Contact, now: datetime) -> StepLink:
@@ -200,6 +237,7 @@ def _decide(
     staff: User | None = None,
     contact: Contact | None = None,
     link: StepLink | None = None,
+    basis: dict[str, object] | None = None,
 ) -> Decision:
     try:
         with transaction.atomic():
@@ -217,6 +255,7 @@ def _decide(
                 signed_capacity=answer.signed_capacity.strip(),
                 via_link=link,
                 decided_at=now,
+                **(basis or {}),
             )
     except IntegrityError as error:
         if _constraint_of(error) not in ONE_EACH:
@@ -244,6 +283,11 @@ def _payload_of(decision: Decision, step: Step) -> dict[str, object]:
         "digest": bytes(decision.digest),
         "via": "portal" if decision.via_link is None else "link",
     }
+    if decision.basis != Decision.Basis.OWN:
+        payload["basis"] = decision.basis
+    if decision.on_behalf_of is not None and decision.delegation is not None:
+        payload["on_behalf_of"] = decision.on_behalf_of.public_id
+        payload["delegation"] = decision.delegation.public_id
     if decision.contact is not None:
         payload["capacity"] = decision.signed_capacity
     if decision.checklist:

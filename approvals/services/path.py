@@ -7,12 +7,14 @@ from django.db.models import QuerySet
 
 from accounts.models import User
 from accounts.roles import Role
-from approvals.access import person_of
-from approvals.models import Request, Step, StepLink, StepRole
-from approvals.policy import STAFF_ROLES, deciders
+from approvals.access import decided_refs
+from approvals.bench import Bench
+from approvals.models import Request, Step, StepLink
+from approvals.standing import n_answers
 from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
+from core.business_time import add_business_hours
 from core.links import hash_of, new_nonce
 from notifications.services import enqueue
 from partners.models import Contact
@@ -27,9 +29,10 @@ def open_next_step(*, actor: Actor, request: Request, now: datetime) -> Step | N
         return None
     step.state = Step.State.OPEN
     step.opened_at = now
-    step.due_at = now + settings.STEP_LINK_LIFETIME
+    step.due_at = add_business_hours(now, step.deadline_hours or settings.ESCALATION_HOURS)
     step.save(update_fields=["state", "opened_at", "due_at"])
-    people = [] if step.role == StepRole.RIGHTS_HOLDER else staff_who_may_decide(step)
+    bench, decided = Bench.read(), decided_refs(request)
+    people = [asked.user for asked in bench.asked(step, decided)]
     record(
         Action.STEP_OPENED,
         actor=actor,
@@ -46,28 +49,24 @@ def open_next_step(*, actor: Actor, request: Request, now: datetime) -> Step | N
         send_link(actor=actor, step=step, recipient=step.contact, now=now)
     for person in people:
         send_link(actor=actor, step=step, recipient=person, now=now)
-    if step.contact is None and len(people) < step.n_needed:
+    able = bench.able(step, decided)
+    if step.contact is None and n_answers(person.standing for person in able) < step.n_needed:
         alarm_stuck(actor=actor, step=step, now=now)
     return step
 
 
 def staff_who_may_decide(step: Step) -> list[User]:
-    """Active staff who may decide this step now, four eyes considered (A4)."""
-    roles = STAFF_ROLES[StepRole(step.role)]
-    staff = {user.public_id: user for user in User.objects.with_role(*roles)}
-    decided = set(step.request.decisions.exclude(staff=None).values_list("staff__public_id", flat=True))
-    able = deciders(
-        [person_of(user) for user in staff.values()],
-        role=step.role,
-        requester=step.request.requester.public_id,
-        decided=decided,
-        named=step.people,
-    )
-    return [staff[person.ref] for person in able]
+    """Active staff who may decide this step now, deputies included, four eyes considered (A4, A5)."""
+    return [able.user for able in Bench.read().able(step, decided_refs(step.request))]
 
 
-def send_link(*, actor: Actor, step: Step, recipient: User | Contact, now: datetime) -> StepLink:
-    """A fresh personal link for one person, and its mail. Older links of the person for the step die (A3)."""
+def send_link(
+    *, actor: Actor, step: Step, recipient: User | Contact, kind: str = "", now: datetime
+) -> StepLink:
+    """A fresh personal link for one person, and its mail. Older links of the person for the step die (A3).
+
+    `kind` is the mail's, where it is not the first one that asks.
+    """
     staff = recipient if isinstance(recipient, User) else None
     contact = recipient if isinstance(recipient, Contact) else None
     if step.undeliverable_at is not None:  # tried again: whether it arrives is open once more
@@ -97,7 +96,7 @@ def send_link(*, actor: Actor, step: Step, recipient: User | Contact, now: datet
         now=now,
     )
     enqueue(
-        "consent_requested" if contact else "step_requested",
+        kind or ("consent_requested" if contact else "step_requested"),
         recipient_ref=recipient.public_id,
         context={"link": str(link.uid)},
         dedupe_key=f"step_link:{link.uid}",

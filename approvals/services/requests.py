@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from accounts.roles import Permission
 from approvals.access import require_requester
-from approvals.models import PolicyVersion, Request, Revision, Step
+from approvals.models import PolicyVersion, Request, Revision, Step, StepLink
 from approvals.policy import plan_path
 from approvals.selectors.preview import current_policy, facts_of
 from approvals.services.path import close_request, open_next_step
@@ -233,17 +233,26 @@ def expire_requests(*, now: datetime, limit: int = 200) -> int:
             .order_by("id")[:limit]
         )
         for request in due:
+            asked = _asked_on_open_step(request)
             record(Action.REQUEST_EXPIRED, actor=actor, objects=_objects(request), now=now)
             close_request(request, Request.State.EXPIRED, now=now)
-            enqueue(
-                "request_expired",
-                recipient_ref=request.requester.public_id,
-                context={"request": request.public_id},
-                dedupe_key=f"request_expired:{request.public_id}",
-                objects=[f"request:{request.public_id}"],
-                now=now,
-            )
+            for ref in dict.fromkeys([request.requester.public_id, *asked]):
+                enqueue(
+                    "request_expired",
+                    recipient_ref=ref,
+                    context={"request": request.public_id},
+                    dedupe_key=f"request_expired:{request.public_id}:{ref}",
+                    objects=[f"request:{request.public_id}"],
+                    now=now,
+                )
     return len(due)
+
+
+def _asked_on_open_step(request: Request) -> list[str]:
+    """Who was asked last, also those whose link has run out since."""
+    links = StepLink.objects.filter(step__request=request, step__state=Step.State.OPEN)
+    people = [link.recipient for link in links.select_related("staff", "contact").order_by("id")]
+    return [person.public_id for person in people if person.is_active]
 
 
 def _require_may_request(by: User) -> None:

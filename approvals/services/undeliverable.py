@@ -14,7 +14,7 @@ from core.errors import Conflict
 from notifications.models import Message
 from notifications.services import enqueue
 
-KINDS = ("step_requested", "consent_requested")
+KINDS = ("step_requested", "consent_requested", "step_reminder", "consent_reminder")
 
 
 @transaction.atomic

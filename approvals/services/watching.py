@@ -6,10 +6,11 @@ from datetime import datetime
 from django.db import transaction
 
 from accounts.models import User
-from approvals.access import person_of
+from approvals.access import decided_refs
+from approvals.bench import Able, Bench, refs_in
 from approvals.models import Request, Step
-from approvals.policy import deciders
-from approvals.services.path import alarm_stuck, send_link, staff_who_may_decide
+from approvals.services.path import alarm_stuck, send_link
+from approvals.standing import n_answers
 from core.actors import SYSTEM, Actor
 
 
@@ -17,7 +18,8 @@ def watch_steps(*, now: datetime) -> int:
     """Returns how many steps were seen to: at first sight in a constant number of queries, then one by one.
 
     A step that lost its last decider (left, lost the role) alarms; one that has enough people again is no
-    longer stuck; whoever has become able to decide is sent a link. Safe to run twice at once: each request is
+    longer stuck; whoever has become able to decide is sent a link: others of the role, a deputy once somebody
+    is away, and that person again once they are back (A5). Safe to run twice at once: each request is
     locked.
     """
     actor = SYSTEM("approvals.watch_steps")
@@ -25,34 +27,31 @@ def watch_steps(*, now: datetime) -> int:
 
 
 def _conspicuous_requests() -> list[int]:
-    staff = list(User.objects.filter(is_active=True).exclude(roles=[]))
-    pk_of = {user.public_id: user.pk for user in staff}
-    people = [person_of(user) for user in staff]
+    bench = Bench.read()
     steps = (
         Step.objects.filter(state=Step.State.OPEN, contact=None)
         .select_related("request__requester")
-        .prefetch_related("links", "request__decisions__staff")
+        .prefetch_related("links", "request__decisions__staff", "request__decisions__on_behalf_of")
         .order_by("request_id")
     )
     found = []
     for step in steps:
         decisions = list(step.request.decisions.all())
-        able = deciders(
-            people,
-            role=step.role,
-            requester=step.request.requester.public_id,
-            decided={decision.staff.public_id for decision in decisions if decision.staff},
-            named=step.people,
-        )
+        decided = refs_in(decisions)
         n_here = sum(decision.step_id == step.pk for decision in decisions)
-        unasked = _unasked((pk_of[person.ref] for person in able), step)
-        if unasked or (len(able) + n_here < step.n_needed) != (step.stuck_at is not None):
+        unasked = _unasked(bench.asked(step, decided), step)
+        if unasked or _lacks_people(bench.able(step, decided), n_here, step) != (step.stuck_at is not None):
             found.append(step.request_id)
     return found
 
 
-def _unasked(able: Iterable[int], step: Step) -> set[int]:
-    return set(able) - {link.staff_id for link in step.links.all() if link.staff_id is not None}
+def _unasked(asked: Iterable[Able], step: Step) -> list[User]:
+    have = {link.staff_id for link in step.links.all() if link.staff_id is not None}
+    return [person.user for person in asked if person.user.pk not in have]
+
+
+def _lacks_people(able: Iterable[Able], n_here: int, step: Step) -> bool:
+    return n_answers(person.standing for person in able) + n_here < step.n_needed
 
 
 @transaction.atomic
@@ -63,12 +62,11 @@ def _see_to(actor: Actor, request_pk: int, now: datetime) -> bool:
     step = request.steps.select_for_update().filter(state=Step.State.OPEN, contact=None).first()
     if step is None:
         return False
-    able = staff_who_may_decide(step)
-    unasked = _unasked((person.pk for person in able), step)
-    for person in able:
-        if person.pk in unasked:
-            send_link(actor=actor, step=step, recipient=person, now=now)
-    is_stuck = len(able) + step.decisions.count() < step.n_needed
+    bench, decided = Bench.read(), decided_refs(request)
+    unasked = _unasked(bench.asked(step, decided), step)
+    for person in unasked:
+        send_link(actor=actor, step=step, recipient=person, now=now)
+    is_stuck = _lacks_people(bench.able(step, decided), step.decisions.count(), step)
     changed = is_stuck != (step.stuck_at is not None)
     if changed and is_stuck:
         alarm_stuck(actor=actor, step=step, now=now)

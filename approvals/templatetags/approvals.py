@@ -3,6 +3,7 @@
 from django import template
 from django.utils.functional import Promise
 
+from approvals.bench import by_escalation, in_place_of
 from approvals.models import Decision, Step
 from approvals.policy_wording import why_sentence
 from approvals.wording import WHY_NOT
@@ -24,10 +25,12 @@ def why_not_text(code: str) -> str | Promise:
 
 @register.filter
 def decided_by(decision: Decision) -> str:
-    """The name of whoever decided: a member of staff or a contact."""
+    """The name of whoever decided, a member of staff or a contact, and in whose place (A5)."""
     person = decision.staff or decision.contact
     assert person is not None  # approvals_decision_one_person
-    return person.name
+    if decision.on_behalf_of is not None:
+        return in_place_of(person.name, decision.on_behalf_of.name)
+    return by_escalation(person.name) if decision.basis == Decision.Basis.ESCALATION else person.name
 
 
 @register.filter

@@ -26,7 +26,7 @@ from approvals.selectors.deciding import decision_page, open_step_of
 from approvals.selectors.path import path_of
 from approvals.selectors.queue import place_in_queue
 from approvals.selectors.warnings import find_warnings
-from approvals.services.decisions import SecondFactorNeeded, decide_as_staff
+from approvals.services.decisions import SecondFactorNeeded, decide_as_staff, wants_second_factor
 from approvals.services.links import find_link, note_foreign, note_opening, renew_link, state_of
 from approvals.services.undeliverable import ask_again
 from approvals.views.mail_pages import dead_link, speak_as, wanted_answer
@@ -225,6 +225,8 @@ def _page(
     user, trusted = signed_in(request), has_recent_second_factor(request)
     terms = KeyTerms.from_json(step.revision.terms)
     path = path_of(step.request, user)
+    stand_in = require_may_decide(user, step)
+    wants = wants_second_factor(step, stand_in)
     context = {
         "page": decision_page(step, now=now),
         "path": path,
@@ -233,8 +235,10 @@ def _page(
         "place": place_in_queue(user, step) if _in_a_row(request) else None,
         "form": form,
         "trouble": trouble,
-        "asks_second_factor": step.needs_second_factor and not trusted,
-        "confirmed_second_factor": step.needs_second_factor and trusted and came_back,
+        "stand_in": stand_in,
+        "giver": User.objects.filter(public_id=stand_in.giver).first() if stand_in else None,
+        "asks_second_factor": wants and not trusted,
+        "confirmed_second_factor": wants and trusted and came_back,
     }
     return render(request, "approvals/decide.html", context, status=status)
 

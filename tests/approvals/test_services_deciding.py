@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.utils import timezone
+from django.utils.translation import override
 
 from accounts.models import User
 from approvals.models import Decision, Request, Step, StepLink
@@ -398,7 +399,7 @@ def test_a_requester_does_not_redirect_consent_or_key(cast: Cast, purpose: str) 
     request = cast.request(cast.star_contract)
     decide(request, cast.pm)
     redirect_mails(cast.star.contacts.get(purposes__contains=[purpose]), cast.requester)
-    with pytest.raises(Conflict, match="address"):
+    with override("en"), pytest.raises(Conflict, match="address"):
         consent(request)
     consent(request, "reject")
 

@@ -265,7 +265,9 @@ def test_the_requester_reads_how_it_ended(cast: Cast) -> None:
     old = cast.request(name="Forgotten one")
     Request.objects.filter(pk=old.pk).update(changed_at=timezone.now() - timedelta(days=40))
     assert expire_requests(now=timezone.now()) == 1
-    assert "Nobody decided on your request in time" in str(latest("request_expired").body)
+    assert "Nobody decided on your request in time" in str(
+        latest("request_expired", cast.requester.public_id).body
+    )
 
 
 @pytest.mark.django_db

@@ -5,6 +5,7 @@ A URL without a row here fails the first test. A row says by which method the UR
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,8 +19,9 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.roles import MATRIX, Permission, Role
-from approvals.models import Decision, Request, Step, StepLink
+from approvals.models import Decision, Delegation, Request, Step, StepLink
 from approvals.selectors import receipt_url
+from approvals.services.deputies import give_delegation
 from audit.models import Event
 from core.actors import staff_actor
 from core.links import token_of
@@ -35,6 +37,7 @@ PUBLIC = "anybody, signed in or not"
 STAFF = "every member of staff"
 OWN_PASSKEY = "nobody but the passkey's holder, and nobody here has one"
 SEERS = frozenset(role for role in Role if MATRIX[role] & {P.SEE_REQUESTS, P.MAKE_REQUESTS})
+SEES_DEPUTIES = frozenset(role for role in Role if MATRIX[role] & {P.DECIDE, P.SEE_AUDIT})
 EXPORTERS_OF_EVENTS = frozenset(role for role in Role if {P.SEE_AUDIT, P.EXPORT} <= MATRIX[role])
 CODE_HOLDER = "whoever typed the code from the registered address, and nobody here has"
 MAKERS = frozenset({Role.REQUESTER})  # whose request it is, in this world
@@ -54,6 +57,7 @@ class World:
     consent_link: StepLink
     decision: Decision
     receipt: str
+    delegation: Delegation
     gateway: Gateway
     event: Event
     message: Message
@@ -165,6 +169,15 @@ ROWS: dict[str, Row] = {
     "approvals:consent-language": Row(PUBLIC, "POST", consent_link),
     "approvals:consent-renew": Row(PUBLIC, "POST", consent_link),
     "approvals:receipt": Row(PUBLIC, "GET", lambda w: {"token": w.receipt}),
+    "approvals:delegation-list": Row(SEES_DEPUTIES),
+    "approvals:delegation-give": Row(P.DECIDE, "POST"),
+    "approvals:delegation-end": Row(
+        frozenset({Role.PM, Role.LEGAL, Role.ADMIN}), "POST", lambda w: {"number": w.delegation.public_id}
+    ),
+    "approvals:role-deputy-add": Row(P.MANAGE_STAFF, "POST"),
+    "approvals:role-deputy-remove": Row(
+        P.MANAGE_STAFF, "POST", lambda w: {"role": "pm", "public_id": w.cast.legal.public_id}
+    ),
     # gateways
     "verifier:gateway-list": Row(P.SEE_GATEWAYS),
     "verifier:gateway-detail": Row(P.SEE_GATEWAYS, "GET", gateway),
@@ -284,6 +297,15 @@ def make_world() -> World:
         consent_link=StepLink.objects.get(step__request=decided, contact__isnull=False),
         decision=decided.decisions.get(),
         receipt=receipt_url(decided.decisions.get()).rstrip("/").rsplit("/", 1)[-1],
+        delegation=give_delegation(
+            actor=staff_actor(cast.pm),
+            giver=cast.pm,
+            deputy=cast.legal,
+            role="pm",
+            starts_at=timezone.now() + timedelta(days=1),  # planned: nobody decides by it yet
+            ends_at=timezone.now() + timedelta(days=7),
+            now=timezone.now(),
+        ),
         gateway=make_gateway(cast),
         event=Event.objects.latest("id"),
         message=Message.objects.latest("id"),

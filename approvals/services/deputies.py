@@ -1,0 +1,257 @@
+"""Who decides in another's place: delegations while someone is away, and the deputies of roles (A5)."""
+
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.access import has_second_factor
+from accounts.models import User
+from accounts.roles import SECOND_FACTOR_ROLES, Permission, Role
+from approvals.models import DelegableRole, Delegation, RoleDeputy
+from audit.actions import Action
+from audit.services import record
+from core.actors import SYSTEM, Actor
+from core.background import send_on_commit
+from core.errors import Conflict, Invalid, NotAllowed
+from core.ids import next_public_id
+from notifications.services import enqueue
+
+WATCH = "approvals.watch_steps"
+
+
+@transaction.atomic
+def give_delegation(
+    *,
+    actor: Actor,
+    giver: User,
+    deputy: User,
+    role: str,
+    starts_at: datetime,
+    ends_at: datetime,
+    note: str = "",
+    now: datetime,
+) -> Delegation:
+    """Let `deputy` decide the steps of one of the giver's roles in the giver's name for a time.
+
+    It grants nothing else, and is not passed on. Raises NotAllowed when the giver lacks the role; Invalid
+    (field) for a deputy who can't be one (see `_check_deputy`) or is away then, for a time that is over, and
+    for a second delegation of the role within it.
+    """
+    people = {
+        user.pk: user
+        for user in User.objects.select_for_update(no_key=True)
+        .filter(pk__in=[giver.pk, deputy.pk])
+        .order_by("pk")
+    }
+    giver, deputy = people[giver.pk], people[deputy.pk]
+    if role not in DelegableRole.values or not giver.has_role(role):
+        raise NotAllowed(_("Only a role that one has oneself can be handed to a deputy."))
+    starts_at = max(starts_at, now)
+    if ends_at <= starts_at:
+        raise Invalid(_("The end must come after the start, and lie in the future."), field="until")
+    if giver.pk == deputy.pk:
+        raise Invalid(_("Choose somebody else than yourself."), field="deputy")
+    _check_deputy(deputy, role)
+    for over in Delegation.objects.select_for_update().filter(
+        giver=giver, role=role, ended_at=None, ends_at__lte=now
+    ):
+        _end(actor, over, "time is up", now)  # the sweep is a moment late
+    _check_period(giver, deputy, role, starts_at, ends_at)
+    delegation = Delegation.objects.create(
+        public_id=next_public_id("DG"),
+        giver=giver,
+        deputy=deputy,
+        role=role,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        note=note.strip()[:200],
+        created_at=now,
+    )
+    record(
+        Action.DELEGATION_GIVEN,
+        actor=actor,
+        objects=_objects(delegation),
+        payload={"roles": [role], "starts_at": starts_at, "ends_at": ends_at, "recipient": deputy.public_id},
+        now=now,
+    )
+    _tell(delegation, "delegation_given", deputy, now)
+    if starts_at <= now:
+        _begin(actor, delegation, now)
+    return delegation
+
+
+def _check_deputy(deputy: User, role: str) -> None:
+    """A deputy decides, so one of their own roles must decide steps, and they meet what the role demands."""
+    if not deputy.may(Permission.DECIDE):
+        raise Invalid(
+            _("A deputy must be somebody who is here and whose own role decides approvals."), field="deputy"
+        )
+    if role == Role.TECH and not (deputy.has_role(Role.TECH) or deputy.has_role(Role.SECURITY)):
+        raise Invalid(
+            _("Tech's step holds the identity check, so its deputy must be of tech or security."),
+            field="deputy",
+        )
+    if Role(role) in SECOND_FACTOR_ROLES and not has_second_factor(deputy):
+        raise Invalid(
+            _("This role demands a second factor, and this person has not set one up yet."), field="deputy"
+        )
+
+
+def _check_period(giver: User, deputy: User, role: str, starts_at: datetime, ends_at: datetime) -> None:
+    within = Delegation.objects.filter(ended_at=None, starts_at__lt=ends_at, ends_at__gt=starts_at)
+    if within.filter(giver=giver, role=role).exists():
+        raise Invalid(
+            _("You have handed this role to a deputy within this time already: end that first."),
+            field="since",
+        )
+    # No chains, and so no circles: who is away decides for nobody.
+    if within.filter(giver=deputy).exists():
+        raise Invalid(_("This person is away within this time."), field="deputy")
+
+
+@transaction.atomic
+def end_delegation(
+    *, actor: Actor, by: User, delegation: Delegation, reason: str = "", now: datetime
+) -> Delegation:
+    """End a delegation before its time: by giver, deputy or an administrator. Conflict when it has ended."""
+    delegation = (
+        Delegation.objects.select_for_update(of=("self",))
+        .select_related("giver", "deputy")
+        .get(pk=delegation.pk)
+    )
+    if by.pk not in {delegation.giver_id, delegation.deputy_id} and not by.may(Permission.MANAGE_STAFF):
+        raise NotAllowed(_("Only the two people and an administrator can end a delegation."))
+    if delegation.ended_at is not None:
+        raise Conflict(_("This delegation has ended already."))
+    _end(actor, delegation, reason, now)
+    return delegation
+
+
+def keep_delegations(*, now: datetime) -> int:
+    """Begin and end delegations whose time has come; end those whose people left or lost the role.
+
+    Safe to run twice at once; catches up after an outage: what began and ended meanwhile is only ended.
+    """
+    actor = SYSTEM("approvals.keep_delegations")
+    changed = 0
+    with transaction.atomic():
+        open_ones = (
+            Delegation.objects.select_for_update(skip_locked=True, of=("self",))
+            .filter(ended_at=None)
+            .filter(Q(starts_at__lte=now) | Q(giver__is_active=False) | Q(deputy__is_active=False))
+            .select_related("giver", "deputy")
+            .order_by("id")
+        )
+        # What is over makes room for what begins.
+        for delegation in sorted(open_ones, key=lambda one: one.ends_at > now):
+            reason = _why_over(delegation, now)
+            if reason:
+                _end(actor, delegation, reason, now)
+                changed += 1
+            elif delegation.began_at is None:
+                _begin(actor, delegation, now)
+                changed += 1
+    return changed
+
+
+def _why_over(delegation: Delegation, now: datetime) -> str:
+    """Kept in the audit log; empty while the delegation stands."""
+    if delegation.ends_at <= now:
+        return "time is up"
+    if not delegation.giver.has_role(delegation.role):
+        return "the giver no longer has the role"
+    return "" if delegation.deputy.may(Permission.DECIDE) else "the deputy may no longer decide"
+
+
+def _begin(actor: Actor, delegation: Delegation, now: datetime) -> None:
+    delegation.began_at = now
+    delegation.save(update_fields=["began_at"])
+    record(
+        Action.DELEGATION_BEGAN,
+        actor=actor,
+        objects=_objects(delegation),
+        payload={"recipient": delegation.deputy.public_id, "ends_at": delegation.ends_at},
+        now=now,
+    )
+    send_on_commit(WATCH)  # what waits for the giver is put before the deputy at once
+
+
+def _end(actor: Actor, delegation: Delegation, reason: str, now: datetime) -> None:
+    delegation.ended_at = now
+    delegation.save(update_fields=["ended_at"])
+    payload: dict[str, object] = {"recipient": delegation.deputy.public_id}
+    if reason:
+        payload["reason"] = reason
+    record(Action.DELEGATION_ENDED, actor=actor, objects=_objects(delegation), payload=payload, now=now)
+    for person in (delegation.giver, delegation.deputy):
+        if person.is_active and person.public_id != actor.ref:
+            _tell(delegation, "delegation_ended", person, now)
+    send_on_commit(WATCH)  # what waits goes back to the giver, or to the role's others
+
+
+def _tell(delegation: Delegation, kind: str, person: User, now: datetime) -> None:
+    enqueue(
+        kind,
+        recipient_ref=person.public_id,
+        context={"delegation": delegation.public_id},
+        dedupe_key=f"{kind}:{delegation.public_id}:{person.public_id}",
+        objects=[f"delegation:{delegation.public_id}"],
+        now=now,
+    )
+
+
+def _objects(delegation: Delegation) -> list[str]:
+    return [
+        f"delegation:{delegation.public_id}",
+        f"staff:{delegation.giver.public_id}",
+        f"staff:{delegation.deputy.public_id}",
+    ]
+
+
+# --- the deputies of roles ------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def add_role_deputy(*, actor: Actor, role: str, staff: User, now: datetime) -> RoleDeputy:
+    """Let somebody decide a role's steps once they are escalated. The view asks for MANAGE_STAFF.
+
+    Raises Invalid for a role without steps or a person who can't be a deputy, Conflict for one who is.
+    NotAllowed for oneself: administrators give nobody power over their own requests by themselves.
+    """
+    staff = User.objects.select_for_update(no_key=True).get(pk=staff.pk)
+    if role not in DelegableRole.values:
+        raise Invalid(_("Choose a role that decides approvals."), field="role")
+    if actor.ref == staff.public_id:
+        raise NotAllowed(_("Nobody makes themselves a deputy: ask another administrator."))
+    _check_deputy(staff, role)
+    deputy, made = RoleDeputy.objects.get_or_create(role=role, staff=staff, defaults={"added_at": now})
+    if not made:
+        raise Conflict(_("This person is a deputy of the role already."))
+    record(
+        Action.DEPUTY_ADDED,
+        actor=actor,
+        objects=[f"staff:{staff.public_id}"],
+        payload={"roles": [role]},
+        now=now,
+    )
+    send_on_commit(WATCH)
+    return deputy
+
+
+@transaction.atomic
+def remove_role_deputy(*, actor: Actor, role: str, staff: User, now: datetime) -> None:
+    """Take a deputy of a role away. Conflict when it is none. The view asks for MANAGE_STAFF."""
+    deputy = RoleDeputy.objects.select_for_update().filter(role=role, staff=staff).first()
+    if deputy is None:
+        raise Conflict(_("This person is no deputy of the role any more."))
+    deputy.delete()
+    record(
+        Action.DEPUTY_REMOVED,
+        actor=actor,
+        objects=[f"staff:{staff.public_id}"],
+        payload={"roles": [role]},
+        now=now,
+    )
+    send_on_commit(WATCH)

@@ -1,0 +1,185 @@
+"""Time on open steps: reminders, and escalation to a role's deputies, in business hours (A5).
+
+Nothing here ever decides. A late sweep says everything once: whoever missed two reminders gets one, and who
+is told of an escalation gets none besides.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+
+from accounts.models import User
+from approvals.access import decided_refs
+from approvals.bench import Bench, refs_in
+from approvals.models import Request, Step, StepReminder
+from approvals.services.path import guardians, send_link
+from audit.actions import Action
+from audit.services import record
+from core.actors import SYSTEM, Actor
+from core.business_time import add_business_hours, office
+from notifications.services import enqueue
+from partners.models import Contact
+
+# A reminder carries the link that the person has, unless it would die within this time.
+LINK_STILL_LIVES = timedelta(hours=24)
+
+
+def keep_time(*, now: datetime) -> int:
+    """Remind and escalate what is due; returns how many requests were seen to.
+
+    Nothing happens while the office is closed: what falls due then is said at the next opening. At first
+    sight in a constant number of queries, then one by one. Safe to run twice at once: each request is locked.
+    """
+    if not office().is_open(now):
+        return 0
+    actor = SYSTEM("approvals.keep_time")
+    return sum(_see_to(actor, request_pk, now) for request_pk in _due_requests(now))
+
+
+def _due_requests(now: datetime) -> list[int]:
+    bench = Bench.read()
+    steps = (
+        Step.objects.filter(state=Step.State.OPEN, request__state=Request.State.IN_REVIEW)
+        .select_related("request__requester", "contact")
+        .prefetch_related(
+            "links", "reminders", "request__decisions__staff", "request__decisions__on_behalf_of"
+        )
+        .order_by("request_id")
+    )
+    return [
+        step.request_id
+        for step in steps
+        if _is_late(step, now)
+        or any(True for _due in _reminders(step, bench, refs_in(step.request.decisions.all()), now))
+    ]
+
+
+def _is_late(step: Step, now: datetime) -> bool:
+    return step.escalated_at is None and step.due_at is not None and step.due_at <= now
+
+
+def _reminders(
+    step: Step, bench: Bench, decided: set[str], now: datetime
+) -> Iterator[tuple[User | Contact, int]]:
+    """Whom to remind now, and after how many hours: counted from when the person was first asked."""
+    people: list[User | Contact] = [asked.user for asked in bench.asked(step, decided)]
+    if step.contact is not None:
+        people = [step.contact]
+    said = {(reminder.person_ref, reminder.hours) for reminder in step.reminders.all()}
+    for person in people:
+        asked_at = [
+            link.created_at
+            for link in step.links.all()
+            if person.pk == (link.staff_id if isinstance(person, User) else link.contact_id)
+        ]
+        if not asked_at:
+            continue  # approvals.watch_steps asks them in a moment
+        passed = [h for h in settings.REMINDER_HOURS if add_business_hours(min(asked_at), h) <= now]
+        if passed and not any((person.public_id, hours) in said for hours in _from(passed[-1])):
+            yield person, passed[-1]
+
+
+def _from(hours: int) -> list[int]:
+    return [mark for mark in (*settings.REMINDER_HOURS, settings.ESCALATION_HOURS) if mark >= hours]
+
+
+@transaction.atomic
+def _see_to(actor: Actor, request_pk: int, now: datetime) -> bool:
+    request = (
+        Request.objects.select_for_update(skip_locked=True, of=("self",))
+        .filter(pk=request_pk, state=Request.State.IN_REVIEW)
+        .select_related("requester")
+        .first()
+    )
+    if request is None:
+        return False  # somebody is deciding just now; there is another look in a moment
+    step = (
+        request.steps.select_for_update(of=("self",))
+        .filter(state=Step.State.OPEN)
+        .select_related("contact")
+        .first()
+    )
+    if step is None:
+        return False
+    if _is_late(step, now):
+        _escalate(actor, step, now)
+        return True
+    due = list(_reminders(step, Bench.read(), decided_refs(request), now))
+    for person, hours in due:
+        _remind(actor, step, person, hours, now)
+    return bool(due)
+
+
+def _remind(actor: Actor, step: Step, person: User | Contact, hours: int, now: datetime) -> None:
+    StepReminder.objects.create(step=step, person_ref=person.public_id, hours=hours, sent_at=now)
+    number = step.request.public_id
+    record(
+        Action.STEP_REMINDED,
+        actor=actor,
+        objects=[f"request:{number}"],
+        payload={"step": step.role, "recipient": person.public_id, "hours": hours},
+        now=now,
+    )
+    kind = "step_reminder" if isinstance(person, User) else "consent_reminder"
+    mine = {"staff": person} if isinstance(person, User) else {"contact": person}
+    link = step.links.filter(
+        used_at=None, died_at=None, expires_at__gte=now + LINK_STILL_LIVES, **mine
+    ).first()
+    if link is None:
+        send_link(actor=actor, step=step, recipient=person, kind=kind, now=now)
+        return
+    enqueue(
+        kind,
+        recipient_ref=person.public_id,
+        context={"link": str(link.uid)},
+        dedupe_key=f"{kind}:{step.pk}:{person.public_id}:{hours}",
+        objects=[f"request:{number}"],
+        now=now,
+    )
+
+
+def _escalate(actor: Actor, step: Step, now: datetime) -> None:
+    """The role's deputies may decide from now on; requester and approvers are told (A5).
+
+    A rights-holder has no deputy: nobody can consent in their place, and the requester is asked to call them.
+    """
+    step.escalated_at = now
+    step.save(update_fields=["escalated_at"])
+    request = step.request
+    decided = decided_refs(request)
+    asked = [able.user for able in Bench.read().asked(step, decided)]
+    had = {link.staff_id for link in step.links.all()}
+    deputies = [person for person in asked if person.pk not in had]
+    record(
+        Action.STEP_ESCALATED,
+        actor=actor,
+        objects=[f"request:{request.public_id}"],
+        payload={
+            "step": step.role,
+            "people": [person.public_id for person in deputies],
+            "due_at": step.due_at,
+        },
+        now=now,
+    )
+    for person in deputies:
+        send_link(actor=actor, step=step, recipient=person, now=now)
+    waiting = [person for person in asked if person.pk in had]
+    StepReminder.objects.bulk_create(
+        [
+            StepReminder(step=step, person_ref=person.public_id, hours=settings.ESCALATION_HOURS, sent_at=now)
+            for person in waiting
+        ],
+        ignore_conflicts=True,
+    )
+    helpless = [] if deputies or step.contact is not None else list(guardians())
+    for ref in dict.fromkeys(p.public_id for p in [request.requester, *waiting, *helpless]):
+        enqueue(
+            "step_escalated",
+            recipient_ref=ref,
+            context={"step": step.pk},
+            dedupe_key=f"step_escalated:{step.pk}:{ref}",
+            objects=[f"request:{request.public_id}"],
+            now=now,
+        )
