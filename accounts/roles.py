@@ -35,6 +35,7 @@ class Permission(TextChoices):
     SUSPEND_KEYS = "suspend_keys", _("Suspend and reactivate keys")
     REVOKE_KEYS = "revoke_keys", _("Revoke keys")
     REDELIVER_KEYS = "redeliver_keys", _("Send a delivery link again")
+    ROLL_BACK_CHANGES = "roll_back_changes", _("Roll a change of a key back")
     SEE_AUDIT = "see_audit", _("See the audit log")
     SEE_STAFF = "see_staff", _("See staff and their roles")
     MANAGE_STAFF = "manage_staff", _("Invite staff and change roles")
@@ -52,7 +53,9 @@ MATRIX: dict[Role, frozenset[Permission]] = {
     # Requesters see all keys and partners, but of the requests only their own.
     Role.REQUESTER: frozenset({P.SEE_KEYS, P.SEE_PARTNERS, P.EDIT_PARTNERS, P.MAKE_REQUESTS, P.SEE_STAFF}),
     Role.PM: frozenset(
-        _READ | {P.EDIT_PARTNERS, P.MAKE_REQUESTS, P.DECIDE, P.SUSPEND_KEYS, P.REDELIVER_KEYS, P.EXPORT}
+        _READ
+        | {P.EDIT_PARTNERS, P.MAKE_REQUESTS, P.DECIDE, P.SUSPEND_KEYS, P.REDELIVER_KEYS, P.EXPORT}
+        | {P.ROLL_BACK_CHANGES}
     ),
     Role.LEGAL: frozenset(_READ | {P.DECIDE, P.SEE_AUDIT, P.EXPORT}),
     Role.TECH: frozenset(
@@ -62,7 +65,7 @@ MATRIX: dict[Role, frozenset[Permission]] = {
     Role.SECURITY: frozenset(
         _READ
         | {P.DECIDE, P.SUSPEND_KEYS, P.REVOKE_KEYS, P.REDELIVER_KEYS, P.SEE_AUDIT, P.SEE_GATEWAYS}
-        | {P.SEE_MESSAGES, P.EXPORT}
+        | {P.SEE_MESSAGES, P.EXPORT, P.ROLL_BACK_CHANGES}
     ),
     Role.COO: frozenset(_READ | {P.DECIDE, P.SUSPEND_KEYS, P.REVOKE_KEYS, P.SEE_AUDIT, P.EXPORT}),
     # Ops can kill, not issue.

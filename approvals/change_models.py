@@ -17,7 +17,7 @@ class KeyChange(models.Model):
         DRAFT = "draft", _("Draft")
         IN_REVIEW = "in_review", _("In approval")
         SCHEDULED = "scheduled", _("Waits for its time")
-        APPLIED = "applied", _("In force")
+        APPLIED = "applied", _("Applied")
         ROLLED_BACK = "rolled_back", _("Rolled back")
         FAILED = "failed", _("Could not be applied")
         CANCELLED = "cancelled", _("Cancelled before its time")

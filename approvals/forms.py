@@ -256,7 +256,11 @@ class RequestForm(forms.Form):
 
     @cached_property
     def terms(self) -> KeyTerms:
-        """The terms as far as they can be read, the rest empty. The contract's figures are its own."""
+        """The terms as far as they can be read, the rest empty."""
+        return self.read_terms()
+
+    def read_terms(self) -> KeyTerms:
+        """The terms from what was cleaned. The contract's figures are its own."""
         get = self.cleaned_data.get
         partner = self.options.partner
         contract = self.contracts.get(get("contract") or "")

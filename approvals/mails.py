@@ -4,19 +4,29 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from approvals.access import decided_refs
 from approvals.bench import Able, Bench
 from approvals.deputy_mails import delegation_ended, delegation_given
-from approvals.models import ConsentCode, Decision, Request, Revision, Step, StepLink, StepRole
+from approvals.models import ConsentCode, Decision, KeyChange, Request, Revision, Step, StepLink, StepRole
 from approvals.selectors import receipt_url
+from approvals.selectors.changes import change_of, difference_of
 from approvals.services.path import PURPOSE
 from approvals.services.undeliverable import KINDS, mark_undeliverable
 from core.links import code_of, token_of
-from keys.mails import Fact, date_text, mail_to, money_text, page_url, product_names, when_text
+from keys.mails import (
+    Fact,
+    date_text,
+    mail_to,
+    money_text,
+    page_url,
+    product_names,
+    recipient_of,
+    when_text,
+)
 from keys.models import ApiProduct, Environment, PurposeCategory
 from keys.terms import KeyTerms
 from notifications import registry
@@ -65,7 +75,12 @@ def _question(message: Message, link: StepLink, *, page: str) -> Mail:
         message,
         {
             **_about(request),
-            "facts": [*_terms_facts(request, step.revision), (_("Please answer by"), due)],
+            "is_change": request.kind == Request.Kind.CHANGE,
+            "facts": [
+                *_change_facts(message, request, step.revision),
+                *_terms_facts(request, step.revision),
+                (_("Please answer by"), due),
+            ],
             "due": due,
             "asked": when_text(step.opened_at or link.created_at),
             "giver": standing.giver.name if standing and standing.giver else "",
@@ -114,6 +129,63 @@ def _terms_facts(request: Request, revision: Revision) -> list[Fact]:
         (_("Purpose"), PurposeCategory(terms.purpose_category).label),
         (_("What exactly for"), purpose),
     ]
+
+
+def _change_facts(message: Message, request: Request, revision: Revision) -> list[Fact]:
+    """What a change of a key is about, first of all; nothing for a new key (R3)."""
+    change = change_of(request)
+    if change is None:
+        return []
+    facts: list[Fact] = [(_("Key"), f"{change.key.public_id} {change.key.name}")]
+    if change.reactivates:
+        facts.append((_("Status"), _("Starts the suspended key again")))
+    facts += _difference_facts(message, change, revision)
+    facts.append((_("Why it is to be changed"), change.why))
+    if change.not_before:
+        facts.append((_("Not before"), when_text(change.not_before)))
+    return facts
+
+
+def _difference_facts(message: Message, change: KeyChange, revision: Revision) -> list[Fact]:
+    """A line for each term that differs: what it is and what it is to be, in the reader's language."""
+    with translation.override(recipient_of(message.recipient_ref).language):
+        changes = difference_of(change, revision)
+    return [(term.label, f"{_listed(term.old)} → {_listed(term.new)}") for term in changes]
+
+
+def _listed(items: tuple[str, ...]) -> str:
+    return ", ".join(items) or "—"
+
+
+def change_news(message: Message) -> Mail | None:
+    """To requester, owner and recipient: what became of an approved change of a key (R3).
+
+    Not sent where it is not true any more, for example a plan that was cancelled before the mail went out.
+    """
+    request, what = _find_request(message), message.context["what"]
+    change = change_of(request)
+    if change is None or change.state != what:
+        return None
+    is_staff = message.recipient_ref.startswith("ST-")
+    facts: list[Fact] = [
+        (_("Key"), f"{change.key.public_id} {change.key.name}"),
+        (_("Partner"), request.partner.name),
+        *_difference_facts(message, change, request.revisions.order_by("-number")[0]),
+    ]
+    if change.end_reason and is_staff:
+        facts.append((_("Reason"), change.end_reason))
+    at = change.not_before if what == "scheduled" else change.ended_at or change.applied_at
+    return mail_to(
+        message,
+        {
+            **_about(request),
+            "what": what,
+            "key": change.key.public_id,
+            "at": when_text(at) if at else "",
+            "facts": facts,
+            "url": _request_url(request) if is_staff else "",
+        },
+    )
 
 
 def consent_code(message: Message) -> Mail | None:
@@ -301,6 +373,7 @@ BUILDERS: tuple[Callable[[Message], Mail | None], ...] = (
     step_escalated,
     delegation_given,
     delegation_ended,
+    change_news,
 )
 
 

@@ -3,11 +3,18 @@
 from celery import shared_task
 from django.utils import timezone
 
+from approvals.services.changing import apply_scheduled
 from approvals.services.deputies import keep_delegations
 from approvals.services.links import expire_links
 from approvals.services.reminding import keep_time
 from approvals.services.requests import expire_requests
 from approvals.services.watching import watch_steps
+
+
+@shared_task(name="approvals.apply_changes")
+def apply_changes_task() -> int:
+    """Apply approved changes of keys whose time has come (R3)."""
+    return apply_scheduled(now=timezone.now())
 
 
 @shared_task(name="approvals.expire_links")

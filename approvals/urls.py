@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from approvals.views import drafts, queue, requests
+from approvals.views import changes, drafts, queue, requests
 
 app_name = "approvals"
 
@@ -17,7 +17,12 @@ urlpatterns = [
     path("requests/<str:number>/path/", drafts.request_path_panel, name="request-path-panel"),
     path("requests/<str:number>/withdraw/", requests.request_withdraw, name="request-withdraw"),
     path("requests/<str:number>/copy/", requests.request_copy, name="request-copy"),
+    path("requests/change-of/<str:number>/", changes.change_new, name="change-new"),
+    path("requests/<str:number>/change/cancel/", changes.change_cancel, name="change-cancel"),
+    path("requests/<str:number>/change/roll-back/", changes.change_roll_back, name="change-roll-back"),
+    path("requests/<str:number>/change/look/", changes.change_look, name="change-look"),
     # Panels of other apps' pages.
     path("requests/of-key/<str:number>/", requests.key_approvals, name="key-approvals-panel"),
+    path("requests/of-key/<str:number>/changes/", changes.key_changes, name="key-changes-panel"),
     path("requests/of-partner/<str:number>/", requests.partner_requests, name="partner-requests-panel"),
 ]

@@ -18,6 +18,7 @@ app.conf.beat_schedule = {
     "remind-rotation": {"task": "keys.remind_rotation", "schedule": schedule(3600)},
     "warn-expiry": {"task": "keys.warn_expiry", "schedule": schedule(3600)},
     "refresh-search-texts": {"task": "keys.refresh_search_texts", "schedule": schedule(60)},
+    "apply-changes": {"task": "approvals.apply_changes", "schedule": schedule(30)},
     "expire-links": {"task": "approvals.expire_links", "schedule": schedule(60)},
     "watch-steps": {"task": "approvals.watch_steps", "schedule": schedule(60)},
     "keep-delegations": {"task": "approvals.keep_delegations", "schedule": schedule(60)},

@@ -76,6 +76,15 @@ LOOKS: dict[str, dict[str, Look]] = {
         "in_force": Look(_("In force"), "current", "ok"),
         "ended": Look(_("Ended"), "skip", "mute"),
     },
+    "change": {
+        "in_review": Look(_("In approval"), "hourglass", "info"),
+        "scheduled": Look(_("Waits for its time"), "calendar", "info"),
+        "applied": Look(_("Applied"), "ok", "ok"),
+        "rolled_back": Look(_("Rolled back"), "undo", "warn"),
+        "failed": Look(_("Could not be applied"), "alert", "bad"),
+        "cancelled": Look(_("Cancelled before its time"), "skip", "mute"),
+        "closed": Look(_("Not approved"), "reject", "mute"),
+    },
     "delivery": {
         "waiting": Look(_("Link sent"), "send", "info"),
         "sent": Look(_("Link sent"), "send", "info"),

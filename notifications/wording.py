@@ -5,6 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 KINDS: dict[str, str | Promise] = {
     "account_changed": _("Change of how somebody signs in"),
+    "change_news": _("Change of a key: what became of it"),
     "consent_code": _("Confirmation code for consent"),
     "consent_receipt": _("Receipt of a consent decision"),
     "consent_requested": _("Request for consent"),

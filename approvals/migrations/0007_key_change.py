@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
             name='KeyChange',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('draft', 'Draft'), ('in_review', 'In approval'), ('scheduled', 'Waits for its time'), ('applied', 'In force'), ('rolled_back', 'Rolled back'), ('failed', 'Could not be applied'), ('cancelled', 'Cancelled before its time'), ('closed', 'Not approved')], default='draft', max_length=12)),
+                ('state', models.CharField(choices=[('draft', 'Draft'), ('in_review', 'In approval'), ('scheduled', 'Waits for its time'), ('applied', 'Applied'), ('rolled_back', 'Rolled back'), ('failed', 'Could not be applied'), ('cancelled', 'Cancelled before its time'), ('closed', 'Not approved')], default='draft', max_length=12)),
                 ('base', models.JSONField()),
                 ('base_digest', models.BinaryField(max_length=32)),
                 ('direction', models.CharField(blank=True, choices=[('tightens', 'Only tightens'), ('loosens', 'Loosens or changes something')], max_length=8)),

@@ -5,10 +5,12 @@ from datetime import date, datetime
 
 from django.utils.functional import Promise
 
-from approvals.models import Request, Step
+from approvals.models import KeyChange, Request, Step
 from approvals.policy_wording import why_sentence
+from approvals.selectors.changes import change_of, difference_of, why_stale
 from approvals.selectors.options import name_of
 from approvals.selectors.terms import Section, describe_terms, label_of
+from approvals.terms_diff import TermChange
 from approvals.wording import ROLE_QUESTION
 from keys.models import Environment, PurposeCategory, Scope
 from keys.terms import KeyTerms
@@ -49,12 +51,15 @@ class DecisionPage:
     sections: list[Section]
     problems: list[str | Promise]
     addresses: list[str]
+    change: KeyChange | None
+    changes: list[TermChange]
 
 
 def decision_page(step: Step, *, now: datetime) -> DecisionPage:
     """The page of a step that comes with its revision and its request with partner and requester."""
     terms = KeyTerms.from_json(step.revision.terms)
     registry = Registry.read(terms)
+    change = change_of(step.request)
     return DecisionPage(
         request=step.request,
         step=step,
@@ -73,8 +78,13 @@ def decision_page(step: Step, *, now: datetime) -> DecisionPage:
         purpose_category=label_of(PurposeCategory, terms.purpose_category),
         digest=bytes(step.revision.digest).hex(),
         sections=describe_terms(terms),
-        problems=[sentence for _field, sentence in find_problems(terms, registry, now=now)],
+        problems=[
+            *(why_stale(change) if change else []),
+            *(sentence for _field, sentence in find_problems(terms, registry, now=now)),
+        ],
         addresses=[contact.email for contact in (registry.recipient, registry.consent_contact) if contact],
+        change=change,
+        changes=difference_of(change, step.revision) if change else [],
     )
 
 

@@ -8,7 +8,8 @@ from django.db.models import Q, QuerySet
 
 from accounts.models import User
 from accounts.roles import Permission, Role
-from approvals.models import Request, Step
+from approvals.models import KeyChange, Request, Step
+from approvals.selectors.changes import looks_for
 from approvals.selectors.requests import RequestRow, my_requests, steps_for
 from keys.models import Key
 from keys.terms import end_of_day, office_day
@@ -51,11 +52,12 @@ class Home:
     keys: Some
     stuck: Some | None
     failed: Some | None
+    looks: Some
 
     @property
     def is_quiet(self) -> bool:
         """Whether nothing at all is to be done."""
-        lists = (self.waiting, self.keys, self.stuck, self.failed)
+        lists = (self.waiting, self.keys, self.stuck, self.failed, self.looks)
         return not self.mine and not any(some.total for some in lists if some)
 
 
@@ -70,10 +72,11 @@ def home_of(user: User, *, now: datetime) -> Home:
         keys=_keys_in_trouble(user, now),
         stuck=_some(_stuck()) if guards else None,
         failed=_some(Message.objects.filter(state=Message.State.FAILED)) if mends else None,
+        looks=_some(looks_for(user, now=now)),
     )
 
 
-def _some(rows: QuerySet[Step] | QuerySet[Message]) -> Some:
+def _some(rows: QuerySet[Step] | QuerySet[Message] | QuerySet[KeyChange]) -> Some:
     first = list(rows[: LENGTH + 1])
     total = len(first) if len(first) <= LENGTH else rows.count()
     return Some(rows=first[:LENGTH], total=total)

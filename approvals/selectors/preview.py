@@ -40,9 +40,11 @@ class Preview:
     """Whether the contract is not chosen yet, on which legal and the COO depend."""
 
 
-def preview_path(terms: KeyTerms, registry: Registry, *, requester: User, now: datetime) -> Preview:
+def preview_path(
+    terms: KeyTerms, registry: Registry, *, requester: User, now: datetime, change: str = "none"
+) -> Preview:
     """The approvals that these terms would need, in two queries; nothing is changed."""
-    planned = plan_path(current_policy(now).rules, facts_of(terms, registry))
+    planned = plan_path(current_policy(now).rules, facts_of(terms, registry, change=change))
     staff = staff_who_decide()
     people = [person_of(user) for user in staff.values()]
     able = [
@@ -117,12 +119,14 @@ def current_policy(now: datetime) -> PolicyVersion:
     return PolicyVersion.objects.filter(in_force_from__lte=now).latest("number")
 
 
-def facts_of(terms: KeyTerms, registry: Registry) -> Facts:
-    """What the policy looks at, of these terms."""
-    return facts_from(terms, registry.plan, registry.scopes)
+def facts_of(terms: KeyTerms, registry: Registry, *, change: str = "none") -> Facts:
+    """What the policy looks at, of these terms; `change` is the direction where a key is changed (R3)."""
+    return facts_from(terms, registry.plan, registry.scopes, change=change)
 
 
-def facts_from(terms: KeyTerms, plan: Plan | None, scopes: Mapping[str, Scope]) -> Facts:
+def facts_from(
+    terms: KeyTerms, plan: Plan | None, scopes: Mapping[str, Scope], *, change: str = "none"
+) -> Facts:
     """The same, for whoever has read plan and scopes for many terms at once."""
     internal = plan is not None and plan.is_internal
     asked = [scopes[code] for code in terms.scopes if code in scopes]
@@ -137,4 +141,5 @@ def facts_from(terms: KeyTerms, plan: Plan | None, scopes: Mapping[str, Scope]) 
         n_scopes=len(terms.scopes),
         asks_write=any(scope.is_write or scope.is_admin for scope in asked),
         asks_admin=any(scope.is_admin for scope in asked),
+        change=change,
     )

@@ -28,21 +28,27 @@ class Warnings:
     split_jpy: int
 
 
-def find_warnings(terms: KeyTerms, registry: Registry, *, reader: User) -> Warnings:
-    """Both warnings for the terms as far as they are typed, in two queries at most."""
+def find_warnings(
+    terms: KeyTerms, registry: Registry, *, reader: User, besides: int | None = None
+) -> Warnings:
+    """Both warnings for the terms as far as they are typed, in two queries at most.
+
+    `besides` is the key (its database id) that is to be changed: no twin of itself.
+    """
     return Warnings(
-        twins=_twins(terms) if reader.may(Permission.SEE_KEYS) else [],
+        twins=_twins(terms, besides) if reader.may(Permission.SEE_KEYS) else [],
         split_jpy=_split_jpy(registry.contract) if registry.contract else 0,
     )
 
 
-def _twins(terms: KeyTerms) -> list[Key]:
+def _twins(terms: KeyTerms, besides: int | None) -> list[Key]:
     if not terms.products or not terms.environment:
         return []
     found = Key.objects.filter(
         partner__public_id=terms.partner, environment=terms.environment, products__code__in=terms.products
     )
-    return list(found.exclude(status__in=ENDED_KEY_STATES).distinct().order_by("-id")[:N_TWINS_SHOWN])
+    found = found.exclude(pk=besides or 0).exclude(status__in=ENDED_KEY_STATES)
+    return list(found.distinct().order_by("-id")[:N_TWINS_SHOWN])
 
 
 def _split_jpy(contract: Contract) -> int:

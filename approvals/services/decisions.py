@@ -15,6 +15,7 @@ from accounts.models import User
 from accounts.roles import SECOND_FACTOR_ROLES, Role
 from approvals.access import require_may_decide
 from approvals.models import Decision, Delegation, Request, RoleDeputy, Step, StepLink, StepRole
+from approvals.services.changing import finish_change
 from approvals.services.path import close_request, open_next_step
 from approvals.standing import StandIn
 from audit.actions import Action
@@ -318,7 +319,10 @@ def _go_on(actor: Actor, step: Step, decision: Decision, now: datetime) -> None:
         return
     _end_step(step, Step.State.APPROVED, now)
     if open_next_step(actor=actor, request=request, now=now) is None:
-        _issue(actor, step, now)
+        if request.kind == Request.Kind.CHANGE:
+            _change(actor, step, now)
+        else:
+            _issue(actor, step, now)
 
 
 def _end_step(step: Step, state: Step.State, now: datetime) -> None:
@@ -366,6 +370,23 @@ def _issue(actor: Actor, step: Step, now: datetime) -> None:
     )
     close_request(request, Request.State.APPROVED, now=now)
     _tell_requester("request_approved", request, decisions[-1], now)
+
+
+def _change(actor: Actor, step: Step, now: datetime) -> None:
+    """The last approval of a change: it is applied now, or waits for its time (R3)."""
+    request = step.request
+    decisions = request.decisions.filter(step__revision=step.revision).order_by("id")
+    record(
+        Action.REQUEST_APPROVED,
+        actor=actor,
+        objects=[f"request:{request.public_id}", f"partner:{request.partner.public_id}"],
+        payload={"revision": step.revision.number, "key": request.change.key.public_id},
+        now=now,
+    )
+    uids = [str(decision.uid) for decision in decisions]
+    finish_change(actor=actor, step=step, decisions=uids, now=now)
+    _require_own_addresses(step)  # once more: the contacts are locked now
+    close_request(request, Request.State.APPROVED, now=now)
 
 
 def _tell_requester(kind: str, request: Request, decision: Decision, now: datetime) -> None:

@@ -9,7 +9,7 @@ from accounts.models import User
 from accounts.roles import Role
 from approvals.access import decided_refs
 from approvals.bench import Bench
-from approvals.models import Request, Step, StepLink
+from approvals.models import KeyChange, Request, Step, StepLink
 from approvals.standing import n_answers
 from audit.actions import Action
 from audit.services import record
@@ -138,6 +138,9 @@ def close_request(request: Request, state: Request.State, *, now: datetime) -> N
         state=Step.State.CANCELLED, ended_at=now
     )
     StepLink.objects.filter(step__request=request, used_at=None, died_at=None).update(died_at=now)
+    # An approved change goes its own way: it is applied, or waits for its time (services.changing).
+    if state != Request.State.APPROVED:
+        KeyChange.objects.filter(request=request).update(state=KeyChange.State.CLOSED, ended_at=now)
     request.state = state
     request.ended_at = now
     request.version += 1

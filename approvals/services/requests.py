@@ -13,8 +13,9 @@ from accounts.models import User
 from accounts.roles import Permission
 from approvals.access import require_requester
 from approvals.models import PolicyVersion, Request, Revision, Step, StepLink
-from approvals.policy import plan_path
+from approvals.policy import Facts, plan_path
 from approvals.selectors.preview import current_policy, facts_of
+from approvals.services.changing import Wish, fix_change
 from approvals.services.path import close_request, open_next_step
 from audit.actions import Action
 from audit.services import record
@@ -27,9 +28,16 @@ from notifications.services import enqueue
 from partners.models import Partner
 
 
-def digest_of(terms: KeyTerms) -> bytes:
-    """SHA-256 of the terms' canonical JSON (RFC 8785): what a decision is bound to (A6)."""
-    return hashlib.sha256(rfc8785.dumps(terms.to_json())).digest()
+def digest_of(terms: KeyTerms, wish: Wish | None = None) -> bytes:
+    """SHA-256 of the canonical JSON (RFC 8785) of what is asked for: what a decision is bound to (A6).
+
+    For a change of a key, what it is based on, why and from when it is to be belong to it.
+    """
+    return hashlib.sha256(rfc8785.dumps(_asked_for(terms, wish))).digest()
+
+
+def _asked_for(terms: KeyTerms, wish: Wish | None) -> dict[str, Any]:
+    return terms.to_json() if wish is None else {**terms.to_json(), "change": wish.to_json()}
 
 
 @transaction.atomic
@@ -46,6 +54,8 @@ def copy_request(*, actor: Actor, by: User, request: Request, now: datetime) -> 
     """
     if request.state in {Request.State.DRAFT, Request.State.IN_REVIEW}:
         raise Conflict(_("Only a request that has ended can be copied."))
+    if request.kind == Request.Kind.CHANGE:
+        raise Conflict(_("A change begins with what the key has now: ask for it again on the key's page."))
     revision = request.revisions.last()
     draft = draft_of(KeyTerms.from_json(revision.terms)) if revision else request.draft
     return _draft(
@@ -77,7 +87,7 @@ def _draft(
     title: str = "",
     source: Request | None = None,
 ) -> Request:
-    _require_may_request(by)
+    require_may_request(by)
     if not partner.is_active:
         raise Conflict(_("This partner is not active."))
     request = Request.objects.create(
@@ -112,7 +122,7 @@ def save_draft(
     `version` is the one that the form was opened with: Conflict when another tab saved meanwhile.
     """
     request = _lock(request, by=by, version=version, states=[Request.State.DRAFT])
-    _require_may_request(by)
+    require_may_request(by)
     changed = sorted(name for name in draft if draft[name] != request.draft.get(name))
     request.draft = draft
     request.title = title[:120]
@@ -132,15 +142,17 @@ def submit_request(
     version: int,
     terms: KeyTerms,
     draft: dict[str, Any] | None = None,
+    wish: Wish | None = None,
     now: datetime,
 ) -> Request:
     """Fix the terms as a revision, lay the approval path and ask the first approver (R1, R5, A1).
 
-    `draft` is the form behind the terms, kept beside them. Raises Invalid for the first problem of the terms
+    `draft` is the form behind the terms, kept beside them; `wish` is what a change of a key says beside them
+    (R3). Raises Invalid for the first problem of the terms
     (the form shows them all), Conflict for a stale form or a partner that is not the request's.
     """
     request = _lock(request, by=by, version=version, states=[Request.State.DRAFT])
-    _require_may_request(by)
+    require_may_request(by)
     if terms.partner != request.partner.public_id:
         raise Conflict(_("These terms are for another partner than the request."))
     registry = Registry.read(terms)
@@ -148,15 +160,18 @@ def submit_request(
     if problems:
         field, sentence = problems[0]
         raise Invalid(sentence, field=field)
+    if (wish is None) != (request.kind == Request.Kind.NEW_KEY):
+        raise Conflict(_("These terms are for another kind of request."))
+    way = fix_change(request=request, terms=terms, wish=wish, now=now) if wish else "none"
     policy = current_policy(now)
     revision = Revision.objects.create(
         request=request,
         number=request.revisions.count() + 1,
-        terms=terms.to_json(),
-        digest=digest_of(terms),
+        terms=_asked_for(terms, wish),
+        digest=digest_of(terms, wish),
         created_at=now,
     )
-    steps = _lay_path(request, revision, policy, terms, registry)
+    steps = _lay_path(request, revision, policy, facts_of(terms, registry, change=way), registry)
     request.state = Request.State.IN_REVIEW
     request.title = terms.name
     request.policy = policy
@@ -172,6 +187,7 @@ def submit_request(
             "digest": revision.digest,
             "steps": [step.role for step in steps],
             "policy": policy.number,
+            **({"key": request.change.key.public_id, "change": way} if wish else {}),
         },
         now=now,
     )
@@ -180,9 +196,9 @@ def submit_request(
 
 
 def _lay_path(
-    request: Request, revision: Revision, policy: PolicyVersion, terms: KeyTerms, registry: Registry
+    request: Request, revision: Revision, policy: PolicyVersion, facts: Facts, registry: Registry
 ) -> list[Step]:
-    planned = plan_path(policy.rules, facts_of(terms, registry))
+    planned = plan_path(policy.rules, facts)
     return Step.objects.bulk_create(
         Step(
             request=request,
@@ -255,7 +271,8 @@ def _asked_on_open_step(request: Request) -> list[str]:
     return [person.public_id for person in people if person.is_active]
 
 
-def _require_may_request(by: User) -> None:
+def require_may_request(by: User) -> None:
+    """NotAllowed unless one of the person's roles makes requests."""
     if not by.may(Permission.MAKE_REQUESTS):
         raise NotAllowed(_("Your roles do not allow making requests."))
 

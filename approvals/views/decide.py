@@ -227,11 +227,13 @@ def _page(
     path = path_of(step.request, user)
     stand_in = require_may_decide(user, step)
     wants = wants_second_factor(step, stand_in)
+    page = decision_page(step, now=now)
+    changed = page.change.key_id if page.change else None
     context = {
-        "page": decision_page(step, now=now),
+        "page": page,
         "path": path,
         "after": consequences_of(step, path),
-        "warnings": find_warnings(terms, Registry.read(terms), reader=user),
+        "warnings": find_warnings(terms, Registry.read(terms), reader=user, besides=changed),
         "place": place_in_queue(user, step) if _in_a_row(request) else None,
         "form": form,
         "trouble": trouble,

@@ -18,12 +18,14 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts.access import require, signed_in
 from accounts.roles import Permission
 from approvals.access import find_request, require_requester
+from approvals.change_form import ChangeForm, ChangePanel, change_panel, present_of
 from approvals.form_drafts import is_same, is_too_long, limits_of, marks_of, posted_by, touched
 from approvals.forms import RequestForm
 from approvals.models import Request
 from approvals.selectors.options import Options
 from approvals.selectors.preview import Preview, preview_path
 from approvals.selectors.warnings import Warnings, find_warnings
+from approvals.services.changing import Wish
 from approvals.services.requests import save_draft, start_draft, submit_request
 from core.actors import actor_of
 from core.errors import Conflict, Invalid
@@ -71,7 +73,7 @@ def request_edit(request: HttpRequest, number: str) -> HttpResponse:
 
 
 def _answer(request: HttpRequest, draft: Request) -> HttpResponse:
-    typed = RequestForm.draft_from(request.POST)
+    typed = _form_class(draft).draft_from(request.POST)
     if draft.state != Request.State.DRAFT or str(draft.version) != request.POST.get("version"):
         sentence = _("This draft was changed meanwhile, perhaps in another window. Nothing was overwritten.")
         return _stale_page(request, draft, typed, sentence)
@@ -133,6 +135,7 @@ def _submit(request: HttpRequest, draft: Request, typed: dict[str, Any]) -> Http
             version=draft.version,
             terms=form.terms,
             draft=typed,
+            wish=_wish(request, form),
             now=timezone.now(),
         )
     except Invalid as problem:  # something that the form leans on changed between its check and the lock
@@ -188,25 +191,45 @@ class Panel:
     preview: Preview
     missing: Sequence[tuple[str, str | Promise]]
     warnings: Warnings
+    difference: ChangePanel | None
 
 
 def _panel(draft: Request, form: RequestForm) -> Panel:
     errors = form.errors  # judged once only: judging again would drop what was added since
-    preview = preview_path(form.terms, form.registry, requester=draft.requester, now=form.now)
+    change = change_panel(form) if isinstance(form, ChangeForm) else None
+    preview = preview_path(
+        form.terms,
+        form.registry,
+        requester=draft.requester,
+        now=form.now,
+        change=change.way if change else "none",
+    )
     missing = [
         (form[name].id_for_label or form[name].auto_id, form.fields[name].label or "")
         for name in errors
         if name in form.fields
     ]
-    warnings = find_warnings(form.terms, form.registry, reader=draft.requester)
-    return Panel(preview=preview, missing=missing, warnings=warnings)
+    changed = form.present.key.pk if isinstance(form, ChangeForm) else None
+    warnings = find_warnings(form.terms, form.registry, reader=draft.requester, besides=changed)
+    return Panel(preview=preview, missing=missing, warnings=warnings, difference=change)
 
 
 def _form(draft: Request, data: Any = None, options: Options | None = None) -> RequestForm:
     now = timezone.now()
     today = office_day(now)
     options = options or Options.read(draft.partner, today=today)
+    if draft.kind == Request.Kind.CHANGE:
+        present = present_of(draft, now=now)
+        return ChangeForm(data, present=present, options=options, today=today, now=now)
     return RequestForm(data, options=options, today=today, now=now)
+
+
+def _form_class(draft: Request) -> type[RequestForm]:
+    return ChangeForm if draft.kind == Request.Kind.CHANGE else RequestForm
+
+
+def _wish(request: HttpRequest, form: RequestForm) -> Wish | None:
+    return form.wish(request.POST.get("based_on", "")) if isinstance(form, ChangeForm) else None
 
 
 def _shown(draft: Request, values: Mapping[str, Any], options: Options | None = None) -> RequestForm:
@@ -219,7 +242,7 @@ def _shown(draft: Request, values: Mapping[str, Any], options: Options | None = 
 def _form_page(
     request: HttpRequest, draft: Request, form: RequestForm, *, status: int = 200, **context: Any
 ) -> HttpResponse:
-    judged = form if form.is_bound else _form(draft, RequestForm.data_from(form.initial), form.options)
+    judged = form if form.is_bound else _form(draft, form.data_from(form.initial), form.options)
     marks = marks_of(posted_by(_shown(draft, draft.draft, form.options)))
     context |= {"record": draft, "form": form, "panel": _panel(draft, judged), "marks": marks}
     return render(request, "approvals/request_edit.html", context, status=status)

@@ -13,6 +13,7 @@ from accounts.access import require, signed_in
 from accounts.roles import Permission
 from approvals.access import find_request, require_requester, visible_requests
 from approvals.models import Request
+from approvals.selectors.change_page import change_context
 from approvals.selectors.path import path_of
 from approvals.selectors.requests import VIEWS, list_requests, requests_of_partner
 from approvals.selectors.terms import describe_terms
@@ -74,6 +75,7 @@ def _detail_page(
         "is_mine": record.requester == user,
         "timeline": timeline_of(f"request:{record.public_id}"),
         "conflict": conflict,
+        **change_context(user, record, revision, now=timezone.now()),
     }
     return render(request, "approvals/request_detail.html", context, status=status)
 

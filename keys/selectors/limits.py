@@ -4,23 +4,26 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
-from keys.hotrecord import hour_shift, record_key
+from keys.hotrecord import MICROS, hour_shift, record_key
 from keys.models import Key
 
-# COUNTERS of lua/hotstore.lua: minute window, count, hour window, count, and what is not needed here.
+# COUNTERS of lua/hotstore.lua: minute window, count, hour window, count, what is not needed here, the end of
+# the budget month, what it has cost so far in millionths of a dollar.
 _COUNTERS = struct.Struct("<IIIIdId")
 
 
 @dataclass(frozen=True, slots=True)
 class Now:
-    """Calls let through in the minute and in the hour that run now."""
+    """Calls let through in the minute and in the hour that run now, and what this budget month has cost."""
 
     in_minute: int = 0
     in_hour: int = 0
+    spent_usd: Decimal = Decimal(0)
 
 
 def use_now(keys: Sequence[Key], *, now: datetime) -> dict[int, Now]:
@@ -41,10 +44,11 @@ def use_now(keys: Sequence[Key], *, now: datetime) -> dict[int, Now]:
 def _read(packed: bytes | None, key: Key, now: datetime) -> Now:
     if packed is None:
         return Now()
-    minute, in_minute, hour, in_hour, *_ = _COUNTERS.unpack(packed)
+    minute, in_minute, hour, in_hour, _arrival, month, spent = _COUNTERS.unpack(packed)
     seconds = int(now.timestamp())
     this_hour = (seconds + hour_shift(now, key.workspace.time_zone)) // 3600
     return Now(
         in_minute=in_minute if minute >= seconds // 60 else 0,
         in_hour=in_hour if hour >= this_hour else 0,
+        spent_usd=Decimal(int(spent) if seconds < month else 0) / MICROS,
     )

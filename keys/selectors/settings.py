@@ -4,7 +4,9 @@ import hashlib
 from typing import Any
 
 import rfc8785
+from django.utils.translation import gettext_lazy as _
 
+from core.errors import Conflict
 from keys.models import Key
 from keys.selectors.conditions import last_day
 from keys.terms import LICENCE_CHECKLIST, KeyTerms
@@ -98,3 +100,20 @@ def settings_of(terms: KeyTerms) -> dict[str, Any]:
 def digest_of_settings(terms: KeyTerms) -> bytes:
     """SHA-256 of the settings' canonical JSON (RFC 8785): equal for equal settings."""
     return hashlib.sha256(rfc8785.dumps(settings_of(terms))).digest()
+
+
+def require_unchanged(key: Key, terms: KeyTerms, based_on: bytes) -> None:
+    """Conflict when a key has ended, or has other settings than a change was based on."""
+    if key.has_ended:
+        raise Conflict(
+            _("Key %(number)s is “%(status)s” now: it can't be changed any more.")
+            % {"number": key.public_id, "status": key.get_status_display()}
+        )
+    if digest_of_settings(terms) != bytes(based_on):
+        raise Conflict(
+            _(
+                "Key %(number)s was changed after this change was begun, so it can't be applied as it is. "
+                "Ask for it again, based on the key as it is now."
+            )
+            % {"number": key.public_id}
+        )

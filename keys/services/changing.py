@@ -16,7 +16,7 @@ from core.errors import Conflict
 from keys import hotstore, lifecycle
 from keys.models import Key
 from keys.selectors import search_text_of
-from keys.selectors.settings import FIXED, digest_of_settings, settings_of, terms_of
+from keys.selectors.settings import FIXED, require_unchanged, settings_of, terms_of
 from keys.services.issuing import hold, plain_fields
 from keys.terms import KeyTerms, end_of_day
 from keys.terms_check import Registry, find_problems
@@ -59,6 +59,8 @@ def change_key(*, actor: Actor, key: Key, change: Change, objects: Iterable[str]
         raise Conflict(_("The link to collect the key is on its way to its recipient. Wait for it first."))
     before, after = _difference(old, change.terms)
     if change.status is not None:
+        if key.held_for and change.status != Key.Status.SUSPENDED:
+            raise Conflict(key.holds[0])
         lifecycle.require(key, change.status)
         before["status"], after["status"] = key.status, change.status.value
         key.status = change.status
@@ -78,23 +80,6 @@ def lock_key(key: Key) -> Key:
         .select_related("partner", "workspace", "contract", "recipient", "billing_contact", "plan", "owner")
         .get(pk=key.pk)
     )
-
-
-def require_unchanged(key: Key, terms: KeyTerms, based_on: bytes) -> None:
-    """Conflict when a locked key has ended, or has other settings than a change was based on."""
-    if key.has_ended:
-        raise Conflict(
-            _("Key %(number)s is “%(status)s” now: it can't be changed any more.")
-            % {"number": key.public_id, "status": key.get_status_display()}
-        )
-    if digest_of_settings(terms) != bytes(based_on):
-        raise Conflict(
-            _(
-                "Key %(number)s was changed after this change was begun, so it can't be applied as it is. "
-                "Ask for it again, based on the key as it is now."
-            )
-            % {"number": key.public_id}
-        )
 
 
 def _difference(old: KeyTerms, new: KeyTerms) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -63,6 +63,8 @@ def render_key(
         "conflict": conflict.message if conflict else "",
         "request_url": _url("approvals:request-detail", key.request_ref),
         "approvals_url": _url("approvals:key-approvals-panel", key.public_id) if key.request_ref else "",
+        "changes_url": _url("approvals:key-changes-panel", key.public_id),
+        "change_url": _change_url(user, key),
         "partner_url": _url("partners:partner-detail", key.partner.public_id),
         "new_request_url": _new_request_url(user, key),
         "suspend_form": SuspendForm(auto_id="suspend_%s"),
@@ -78,6 +80,13 @@ def _new_request_url(user: User, key: Key) -> str:
         return ""
     url = _url("approvals:request-new")
     return f"{url}?partner={key.partner.public_id}" if url else ""
+
+
+def _change_url(user: User, key: Key) -> str:
+    """Where this person asks for other terms of this key; `""` where that can't be."""
+    if key.has_ended or not key.partner.is_active or not user.may(Permission.MAKE_REQUESTS):
+        return ""
+    return _url("approvals:change-new", key.public_id)
 
 
 def _url(name: str, *args: str) -> str:

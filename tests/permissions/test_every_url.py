@@ -29,6 +29,7 @@ from keys.models import Delivery, Key
 from notifications.models import Message
 from partners.models import Contact
 from tests.cast import Cast, decide, make_draft, make_staff, sign_in
+from tests.changes import ask_change
 from verifier.models import Gateway
 from verifier.services import add_gateway
 
@@ -51,6 +52,7 @@ class World:
     key: Key
     delivery: Delivery
     request: Request
+    change: Request
     draft: Request
     step: Step
     staff_link: StepLink
@@ -113,6 +115,10 @@ def request(w: World) -> dict[str, Any]:
     return {"number": w.request.public_id}
 
 
+def change(w: World) -> dict[str, Any]:
+    return {"number": w.change.public_id}
+
+
 def gateway(w: World) -> dict[str, Any]:
     return {"number": w.gateway.public_id}
 
@@ -155,6 +161,11 @@ ROWS: dict[str, Row] = {
     "approvals:request-path-panel": Row(MAKERS, "POST", lambda w: {"number": w.draft.public_id}),
     "approvals:request-withdraw": Row(MAKERS, "POST", request),
     "approvals:request-copy": Row(P.MAKE_REQUESTS, "POST", request),
+    "approvals:change-new": Row(P.MAKE_REQUESTS, "POST", key),
+    "approvals:change-cancel": Row(frozenset({Role.REQUESTER, Role.SECURITY}), "POST", change),
+    "approvals:change-roll-back": Row(P.ROLL_BACK_CHANGES, "POST", change),
+    "approvals:change-look": Row(MAKERS, "POST", change),
+    "approvals:key-changes-panel": Row(P.SEE_KEYS, "GET", key),
     "approvals:key-approvals-panel": Row(P.SEE_KEYS, "GET", key),
     "approvals:partner-requests-panel": Row(SEERS, "GET", partner),
     "approvals:step-decide": Row(frozenset({Role.PM}), "POST", request),
@@ -291,6 +302,7 @@ def make_world() -> World:
         key=made,
         delivery=made.deliveries.get(),
         request=request,
+        change=ask_change(made, cast.requester, rpm=50),
         draft=make_draft(cast.company, cast.requester),
         step=step,
         staff_link=step.links.filter(staff=cast.pm).get(),

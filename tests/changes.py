@@ -1,0 +1,58 @@
+"""Changes of keys as tests ask for them: by the services that do it in the product."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from accounts.models import User
+from approvals.models import KeyChange, Request
+from approvals.selectors.changes import present_terms
+from approvals.services.change_drafts import start_change
+from approvals.services.changing import Wish
+from approvals.services.requests import submit_request
+from core.actors import staff_actor
+from keys.models import Key
+from keys.selectors.settings import digest_of_settings
+from tests.cast import Cast, decide
+from tests.key_stories import reveal
+
+
+def ask_change(
+    key: Key,
+    by: User,
+    *,
+    why: str = "They need another limit.",
+    not_before: datetime | None = None,
+    reactivates: bool = False,
+    **changes: Any,
+) -> Request:
+    """A request to change this key, submitted by `by`: its first step is open."""
+    now, actor = timezone.now(), staff_actor(by)
+    request = start_change(actor=actor, by=by, key=key, now=now)
+    present = present_terms(Key.objects.get(pk=key.pk))
+    return submit_request(
+        actor=actor,
+        by=by,
+        request=request,
+        version=request.version,
+        terms=replace(present, **changes),
+        wish=Wish(digest_of_settings(present), why, not_before, reactivates),
+        now=now,
+    )
+
+
+def live_key(cast: Cast, **changes: Any) -> tuple[Key, str]:
+    """A key of the company that its recipient has, and the secret's text."""
+    key = cast.key(**changes)
+    _secret, text = reveal(key)
+    return key, text
+
+
+def changed(cast: Cast, key: Key, **changes: Any) -> KeyChange:
+    """A tightening that a PM approved: in force, or waiting for its time."""
+    request = ask_change(key, cast.requester, **changes)
+    decide(request, cast.pm)
+    key.refresh_from_db()
+    return KeyChange.objects.get(request=request)
