@@ -223,8 +223,7 @@ def _commands(addresses: Addresses, *, demo: bool, traffic: bool) -> dict[str, s
     portal, verifier, mailbox = addresses.portal, addresses.verifier, addresses.mailbox
     commands = {
         "web": f"{listen} --port {portal} --blocking-threads 8 config.wsgi:application",
-        # Each check waits for Valkey most of its time: threads are what its speed comes from.
-        "verifier": f"{listen} --port {verifier} --blocking-threads 16 config.wsgi:application",
+        "verifier": f"exec {python} -m config.verifier --host {host} --port {verifier}",
         "worker": f"{celery} worker --concurrency 2 --without-gossip --without-mingle --loglevel WARNING",
         "beat": f"{celery} beat --schedule {shlex.quote(str(schedule))} --pidfile= --loglevel WARNING",
     }

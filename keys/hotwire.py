@@ -13,7 +13,7 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -55,6 +55,24 @@ class Address:
 
     def __repr__(self) -> str:
         return f"Address({self.path or f'{self.host}:{self.port}'}/{self.database})"
+
+    def greeting(self) -> list[bytes]:
+        """The commands that every connection begins with; the last one's reply is for `run_mark`."""
+        commands = []
+        if self.password:
+            login = [self.username] if self.username else []
+            commands.append(encode("AUTH", *login, self.password))
+        if self.database:
+            commands.append(encode("SELECT", self.database))
+        return [*commands, encode("INFO", "server")]
+
+    def tls_context(self) -> ssl.SSLContext:
+        """How the server's certificate is checked, where `tls` is on."""
+        context = ssl.create_default_context()
+        if not self.check_certificate:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
 
 
 def parse_url(url: str) -> Address:
@@ -106,12 +124,9 @@ class Connection:
         self._socket = _open(address, timeout)
         self._parser = hiredis.Reader()
         try:
-            if address.password:
-                login = [address.username] if address.username else []
-                self._expect(encode("AUTH", *login, address.password))
-            if address.database:
-                self._expect(encode("SELECT", address.database))
-            self.run = _run_mark(self._expect(encode("INFO", "server")))
+            for command in address.greeting():
+                told = self._expect(command)
+            self.run = run_mark(told)
         except BaseException:
             self.close()
             raise
@@ -154,11 +169,7 @@ def _open(address: Address, timeout: float) -> socket.socket:
         wire = socket.create_connection((address.host, address.port), timeout)
         wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if address.tls:
-        context = ssl.create_default_context()
-        if not address.check_certificate:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context.wrap_socket(wire, server_hostname=address.host)
+        return address.tls_context().wrap_socket(wire, server_hostname=address.host)
     # The kernel keeps the time: Python's own timeout would poll before each send and each receive.
     wire.settimeout(None)  # a timeout then is a BlockingIOError
     limit = struct.pack("ll", int(timeout), int(timeout % 1 * 1_000_000))
@@ -167,7 +178,8 @@ def _open(address: Address, timeout: float) -> socket.socket:
     return wire
 
 
-def _run_mark(information: bytes) -> bytes:
+def run_mark(information: bytes) -> bytes:
+    """The mark of a server process, from its INFO. Raises StoreUnavailableError."""
     for line in information.splitlines():
         if line.startswith(b"run_id:"):
             # The library's version too: another version may pack its records in another way.
@@ -233,20 +245,29 @@ def drop() -> None:
 os.register_at_fork(after_in_child=drop)
 
 
-def ask(command: bytes, mine: Connection | None = None) -> Any:
+def ask(command: bytes) -> Any:
     """One round trip on this thread's connection. Raises StoreUnavailableError for every kind of failure.
-
-    `mine`: what `connection()` said to the caller.
 
     A connection that the server had closed while it was idle is replaced once; a timeout is not tried again.
     A call whose answer was lost may have been counted: limits then err on the safe side.
     """
+    return ask_run(lambda _run: command)
+
+
+def ask_run(command_for: Callable[[bytes], bytes]) -> Any:
+    """As `ask`, for a command that names the server process (`run`) that it is meant for.
+
+    The second try may reach another process than the first: one that has lost its last second, and must not
+    be told that it is the one whose records are to be believed.
+    """
     try:
-        return _ask(mine or connection(), command)
+        mine = connection()
+        return _ask(mine, command_for(mine.run))
     except ConnectionError:
         pass
     try:
-        return _ask(connection(), command)
+        mine = connection()
+        return _ask(mine, command_for(mine.run))
     except ConnectionError as error:
         _pause()
         raise StoreUnavailableError(type(error).__name__) from error

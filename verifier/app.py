@@ -33,13 +33,13 @@ def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> 
         response = handle(environ)
     except Exception as error:  # noqa: BLE001 - whatever it is, a proxy waits for an answer
         # A key must never be let through, nor a proxy be left without an answer, because of our mistake.
-        _log(error)
+        log_failure(error)
         response = answers.problem(500, "INTERNAL_ERROR", "The verifier failed")
     start_response(answers.REASONS[response.status], response.headers)
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
 
 
-def _log(error: Exception) -> None:
+def log_failure(error: Exception) -> None:
     """Log an error's kind and frames, never its message: that may quote the key that was asked about."""
     frames = "".join(traceback.format_tb(error.__traceback__))
     data = {"error": type(error).__qualname__, "frames": frames}
@@ -58,19 +58,23 @@ def _nowhere(_environ: "WSGIEnvironment") -> Response:
     return answers.problem(404, "NO_SUCH_ENDPOINT", "There is no such endpoint")
 
 
-def _address(environ: "WSGIEnvironment") -> str:
+def address_of(environ: "WSGIEnvironment") -> str:
+    """Whose call this is, seen through the proxies that the settings trust."""
     return address_behind_proxies(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", ""))
+
+
+def bearer_of(environ: "WSGIEnvironment") -> str:
+    """The token of `Authorization: Bearer …`; empty where none was sent."""
+    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return token if scheme.lower() == "bearer" else ""
 
 
 def verify(environ: "WSGIEnvironment") -> Response:
     """`POST /v1/keys/verify`: the gateway in Authorization, the question as JSON (V1, V8)."""
     if environ["REQUEST_METHOD"] != "POST":
         return answers.problem(405, "METHOD_NOT_ALLOWED", "Use POST", [("Allow", "POST")])
-    scheme, _, credential = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if scheme.lower() != "bearer":
-        credential = ""
     try:
-        return _verify(environ, gateways.caller_of(credential, _address(environ)))
+        return _verify(environ, gateways.caller_of(bearer_of(environ), address_of(environ)))
     except question.BadQuestionError as error:
         return answers.problem(400, "BAD_REQUEST", "The question is wrong", detail=str(error))
     except gateways.UnknownGatewayError:
@@ -82,7 +86,7 @@ def verify(environ: "WSGIEnvironment") -> Response:
 def _verify(environ: "WSGIEnvironment", caller: Caller) -> Response:
     if environ.get("QUERY_STRING") and contains_secret(environ["QUERY_STRING"]):
         return answers.problem(400, Code.KEY_IN_URL.value, Code.KEY_IN_URL.meaning)
-    body = _body(environ)
+    body = body_of(environ)
     if body is None:
         return answers.problem(413, "TOO_LARGE", "The body is larger than 16 KiB")
     return answers.verified(decide(question.from_json(body), caller))
@@ -93,7 +97,7 @@ def authorize(environ: "WSGIEnvironment") -> Response:
     nginx = False
     try:
         credential = environ.get("HTTP_X_GATEWAY_CREDENTIAL", "")
-        caller = gateways.caller_of(credential, _address(environ))
+        caller = gateways.caller_of(credential, address_of(environ))
         nginx = caller.nginx
         if question.key_stands_in_url(environ):
             return answers.refused(Code.KEY_IN_URL)
@@ -130,7 +134,7 @@ def decide(asked: Question, caller: Caller) -> Verdict:
         return degraded.decide(asked, key_id.decode(), digest)
 
 
-def _body(environ: "WSGIEnvironment") -> bytes | None:
+def body_of(environ: "WSGIEnvironment") -> bytes | None:
     """The body, or None where it is too large. Chunked bodies have no length and are read to the limit."""
     try:
         length = int(environ.get("CONTENT_LENGTH") or -1)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import count
 from os import register_at_fork, urandom
-from typing import Final
+from typing import Any, Final
 
 from keys import hashing, hotwire
 from keys.hotrecord import epoch_key, lease_key, record_key, tag_of, use_key
@@ -91,17 +91,37 @@ def _prefix(key_id: bytes) -> bytes:
     return prefix
 
 
+def command(
+    question: Question, key_id: bytes, digest: bytes, *, run: bytes, lease: bytes, mode: bytes = FRESH
+) -> bytes:
+    """The one call of a check, for the server process marked `run`."""
+    return b"%b$8\r\n%b\r\n$1\r\n%b\r\n$17\r\ns%b\r\n%b$20\r\n%b\r\n" % (
+        _prefixes.get(key_id) or _prefix(key_id),
+        run,
+        mode,
+        digest[:16],
+        question.context.packed,
+        lease,
+    )
+
+
+def verdict_of(reply: list[Any], lease: bytes) -> Verdict | None:
+    """What the store said; None where it does not know (MISS)."""
+    if reply[0] == b"MISS":
+        return None
+    code, identity, minute, hour, budget, now, retry = reply
+    return Verdict(BY_BYTES[code], identity, minute, hour, budget, now, retry, lease)
+
+
 def ask(question: Question, key_id: bytes, digest: bytes, mode: bytes = FRESH) -> Verdict | Miss:
     """Ask the hot store once. Raises StoreUnavailableError."""
-    wire = hotwire.connection()
-    run = wire.run
     lease = new_lease()
-    parts = hotwire.ask(
-        b"%b$8\r\n%b\r\n$1\r\n%b\r\n$17\r\ns%b\r\n%b$20\r\n%b\r\n"
-        % (_prefixes.get(key_id) or _prefix(key_id), run, mode, digest[:16], question.context.packed, lease),
-        wire,
-    )
-    if parts[0] == b"MISS":
-        return Miss(parts[1], parts[2], run)
-    code, identity, minute, hour, budget, now, retry = parts
-    return Verdict(BY_BYTES[code], identity, minute, hour, budget, now, retry, lease)
+    asked = b""
+
+    def for_run(run: bytes) -> bytes:
+        nonlocal asked
+        asked = run
+        return command(question, key_id, digest, run=run, lease=lease, mode=mode)
+
+    reply = hotwire.ask_run(for_run)
+    return verdict_of(reply, lease) or Miss(reply[1], reply[2], asked)

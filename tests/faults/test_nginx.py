@@ -55,14 +55,11 @@ def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
 
 @contextmanager
 def verifier(**variables: str) -> Iterator[int]:
-    """A verifier under granian on this worker's database; its port."""
+    """A verifier on this worker's database; its port."""
     database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
     environment = {**os.environ, "DATABASE_URL": database.geturl(), "PYTHONWARNINGS": "ignore", **variables}
     port = free_port()
-    command = [
-        sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "error",
-        "--blocking-threads", "4", "--port", str(port), "config.wsgi:application",
-    ]  # fmt: skip
+    command = [sys.executable, "-m", "config.verifier", "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, env=environment)
     try:
         wait_for(port, process)

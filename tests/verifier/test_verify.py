@@ -338,6 +338,6 @@ def test_what_goes_wrong_here_is_logged_without_its_message(
     [line] = [record for record in caplog.records if record.name == "verifier.app"]
     written = JsonFormatter().format(line)
     assert "ConnectionResetError" in written
-    assert "in _body" in written
+    assert "in body_of" in written
     assert "kb_live" not in written
     assert "kb_live" not in caplog.text

@@ -1,0 +1,76 @@
+"""The verifier's process: `python -m config.verifier --port 8001 --workers 2`.
+
+Answers the same as `config.wsgi` under any WSGI server does, only faster; of the portal it has nothing but
+the health checks.
+"""
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+HEALTH = {"/healthz", "/readyz"}
+
+
+def main(arguments: list[str]) -> int:
+    """Serve in this process, or keep several that do."""
+    parser = argparse.ArgumentParser(prog="python -m config.verifier", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8001)
+    parser.add_argument("--workers", type=int, default=1, help="processes, about one per core")
+    parser.add_argument("--socket", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    if options.socket is not None:
+        return _work(socket.socket(fileno=options.socket))
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    listener = socket.create_server((options.host, options.port), family=family, backlog=1_024)
+    return _work(listener) if options.workers <= 1 else _keep(listener, options.workers)
+
+
+def _work(listener: socket.socket) -> int:
+    from config.wsgi import application as whole
+    from verifier.app import application as verifier
+    from verifier.server import serve
+
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        return (whole if environ["PATH_INFO"] in HEALTH else verifier)(environ, start_response)
+
+    serve(answer, listener)
+    return 0
+
+
+def _keep(listener: socket.socket, n_workers: int) -> int:
+    """Keep so many workers on one socket until told to stop; one that dies is replaced."""
+    number = listener.fileno()
+    command = [sys.executable, "-m", "config.verifier", "--socket", str(number)]
+    stopping = False
+
+    def stop(*_signal: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, stop)
+    workers: list[subprocess.Popen[bytes]] = []
+    while not stopping:
+        workers = [worker for worker in workers if worker.poll() is None]
+        workers += [subprocess.Popen(command, pass_fds=[number]) for _ in range(n_workers - len(workers))]
+        time.sleep(0.5)
+    for worker in workers:
+        worker.terminate()
+    for worker in workers:
+        worker.wait()
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,318 @@
+"""A gateway's connection: HTTP/1.1 over asyncio, parsed by httptools (the parser of Node).
+
+One request is answered at a time; what a gateway sends ahead waits. A check that only needs the hot store is
+answered in the event loop (`verifier.quick`), anything else by the WSGI entry in a thread.
+"""
+
+import asyncio
+import io
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from urllib.parse import unquote_to_bytes
+
+import httptools
+
+from verifier import answers, quick
+from verifier.answers import Response
+from verifier.app import MAX_BODY, log_failure
+from verifier.quick import Check
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+    from keys.hotpipe import Way
+
+# Longer than proxies keep an idle connection to us: the one who closes first must be the one who asks.
+IDLE_SECONDS: Final = 120
+REQUEST_SECONDS: Final = 30
+MAX_HEAD: Final = 64 * 1024
+_MAX_NAMES: Final = 1_000
+# A larger body than a question may have is told so by the verifier; a much larger one is not read to its end.
+_MAX_READ: Final = 1024 * 1024
+_REFUSALS: Final = {
+    400: "400 Bad Request",
+    413: "413 Content Too Large",
+    431: "431 Request Header Fields Too Large",
+}
+
+# Names of fields as the environ has them; gateways send the same few again and again. Empty: not to be read.
+_names: dict[bytes, str] = {}
+
+
+class Server(Protocol):
+    """What a connection needs of the server that it belongs to."""
+
+    way: "Way"
+    clients: "set[Client]"
+    threads: ThreadPoolExecutor
+    wsgi: "WSGIApplication"
+    environ: dict[str, Any]
+    date: str
+    tick: int
+    is_stopping: bool
+
+
+class Client(asyncio.Protocol):
+    """One connection. `since` is the tick at which it began to wait for the gateway; `is_busy` is for us."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.since = server.tick
+        self.is_busy = False
+        self._waiting: deque[tuple[WSGIEnvironment, bool]] = deque()
+        self._parser = httptools.HttpRequestParser(self)
+        self._n_head = 0
+        self._in_head = False
+        self._is_within = False
+        self._is_last = False
+        self._n_owed = 0
+
+    # --- the connection ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember who calls."""
+        self._transport = cast("asyncio.Transport", transport)
+        peer = transport.get_extra_info("peername")
+        self._template = {**self.server.environ, "REMOTE_ADDR": peer[0] if peer else ""}
+        self.server.clients.add(self)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Forget the connection; an answer that is under way then has no reader."""
+        self.server.clients.discard(self)
+        self._waiting.clear()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; each whole request calls `on_message_complete`."""
+        if self._is_last:
+            self._read_owed(data)
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # Nothing is spoken here but HTTP/1.1: this request is answered, what follows it is not read.
+            self._is_last = True
+            self._read_owed(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse(400)
+        self._n_head = self._n_head + len(data) if self._in_head else 0
+        if self._n_head > MAX_HEAD:
+            self._refuse(431)
+
+    def pause_writing(self) -> None:
+        """The gateway does not read its answers: nothing more is read from it."""
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """It has read them."""
+        if not self._waiting:
+            self._transport.resume_reading()
+
+    def is_overdue(self, tick: int) -> bool:
+        """Whether the gateway keeps us waiting too long: for a request's end, or for a next one (seconds)."""
+        return not self.is_busy and tick - self.since > (REQUEST_SECONDS if self._is_within else IDLE_SECONDS)
+
+    def close_if_idle(self) -> None:
+        """Close the connection between two requests; one that is being answered is closed after it."""
+        if not self.is_busy:
+            self._transport.close()
+
+    # --- the parser's calls ---
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self.since = self.server.tick
+        self._in_head = self._is_within = True
+        self._url = b""
+        self._environ: WSGIEnvironment = self._template.copy()
+        self._body: list[bytes] = []
+        self._n_body = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Take a piece of the target."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field. One sent twice is joined by a comma."""
+        field = _names.get(name)
+        if field is None:
+            field = _field(name)
+        if not field:
+            return
+        text = value.decode("latin-1")
+        environ = self._environ
+        environ[field] = f"{environ[field]},{text}" if field in environ else text
+
+    def on_headers_complete(self) -> None:
+        """Ask for the body where the gateway waits for that."""
+        self._in_head = False
+        if self._environ.get("HTTP_EXPECT", "").lower() == "100-continue":
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, piece: bytes) -> None:
+        """Keep a piece of the body, as far as the verifier would read it."""
+        if self._n_body <= MAX_BODY:
+            self._body.append(piece)
+        self._n_body += len(piece)
+        if self._n_body > _MAX_READ:
+            self._refuse(413)
+
+    def on_message_complete(self) -> None:
+        """Answer the request; where it asks for another protocol the parser has left us its body to read."""
+        if self._is_last:
+            return
+        if self._parser.should_upgrade():
+            self._n_owed = int(self._environ.get("CONTENT_LENGTH", 0))
+        if not self._n_owed:
+            self._complete()
+
+    def _read_owed(self, data: bytes) -> None:
+        if not self._n_owed:
+            return
+        piece = data[: self._n_owed]
+        self._n_owed -= len(piece)
+        self.on_body(piece)
+        if not self._n_owed and not self._transport.is_closing():
+            self._complete()
+
+    def _complete(self) -> None:
+        self._is_within = False
+        parser, environ = self._parser, self._environ
+        environ["REQUEST_METHOD"] = parser.get_method().decode("ascii")
+        path, _, query = self._url.partition(b"?")
+        if not path.startswith(b"/"):
+            path = httptools.parse_url(self._url).path or b"/"
+        environ["PATH_INFO"] = (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1")
+        environ["QUERY_STRING"] = query.decode("latin-1")
+        environ["kagiban.body"] = body = b"".join(self._body)
+        environ["wsgi.input"] = io.BytesIO(body)
+        is_plain = parser.get_http_version() == "1.1" and not parser.should_upgrade()
+        keeps = is_plain and parser.should_keep_alive()
+        if self.is_busy:
+            self._transport.pause_reading()
+            self._waiting.append((environ, keeps))
+        else:
+            self._serve(environ, keeps)
+
+    # --- answering ---
+
+    def _serve(self, environ: "WSGIEnvironment", keeps: bool) -> None:
+        self.is_busy = True
+        self._environ_served, self._keeps = environ, keeps
+        pipe = self.server.way.pipe()
+        begun: Response | Check | None = None
+        if pipe is not None:
+            try:
+                begun = quick.begin(environ, pipe.run)
+            except Exception as error:  # noqa: BLE001 - the other way answers, and says what is wrong
+                log_failure(error)
+        if isinstance(begun, Response):
+            self._send(begun)
+        elif begun is not None and pipe is not None:
+            self._check = begun
+            pipe.ask(begun.command, self._store_replied)
+        else:
+            self._serve_in_thread()
+
+    def _store_replied(self, reply: Any) -> None:
+        response: Response | None = None
+        try:
+            response = self._check.answer(reply)
+        except Exception as error:  # noqa: BLE001 - the same
+            log_failure(error)
+        if response is None:
+            self._serve_in_thread()
+        else:
+            self._send(response)
+
+    def _serve_in_thread(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._transport.is_closing():
+            return
+        environ = self._environ_served
+        environ["wsgi.input"] = io.BytesIO(environ["kagiban.body"])
+        done = loop.run_in_executor(self.server.threads, _call, self.server.wsgi, environ)
+        done.add_done_callback(self._thread_answered)
+
+    def _thread_answered(self, done: "asyncio.Future[tuple[str, Response]]") -> None:
+        error = None if done.cancelled() else done.exception()
+        if done.cancelled() or error is not None:
+            self._transport.abort()
+            return
+        status, response = done.result()
+        self._send(response, status)
+
+    def _send(self, response: Response, status: str = "") -> None:
+        """Write the answer and go on with the next request."""
+        transport, server = self._transport, self.server
+        if transport.is_closing():
+            return
+        keeps = self._keeps and not server.is_stopping
+        transport.write(_head(status or answers.REASONS[response.status], response, server.date, keeps=keeps))
+        if not keeps:
+            transport.close()
+            return
+        self.is_busy = False
+        self.since = server.tick
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._serve_next)
+
+    def _serve_next(self) -> None:
+        if self._transport.is_closing() or not self._waiting or self.is_busy:
+            return
+        environ, keeps = self._waiting.popleft()
+        if not self._waiting:
+            self._transport.resume_reading()
+        self._serve(environ, keeps)
+
+    def _refuse(self, status: int) -> None:
+        """Answer what is not HTTP, or too much of it, and close; after the answer that is under way."""
+        self._is_last = True
+        self._n_owed = 0
+        self._waiting.clear()
+        if self.is_busy:
+            self._keeps = False
+        elif not self._transport.is_closing():
+            line = f"HTTP/1.1 {_REFUSALS[status]}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            self._transport.write(line.encode())
+            self._transport.close()
+
+
+def _field(name: bytes) -> str:
+    """A field's name in the environ. One with an underscore is not read: it would pass for another there."""
+    text = "" if b"_" in name else name.decode("latin-1").upper().replace("-", "_")
+    if text and text not in {"CONTENT_LENGTH", "CONTENT_TYPE"}:
+        text = f"HTTP_{text}"
+    if len(_names) < _MAX_NAMES:
+        _names[name] = text
+    return text
+
+
+def _head(status: str, response: Response, date: str, *, keeps: bool) -> bytes:
+    """The answer's bytes. Raises ValueError where a value would end its line."""
+    lines = [f"HTTP/1.1 {status}", date, *[f"{name}: {value}" for name, value in response.headers]]
+    if not keeps:
+        lines.append("Connection: close")
+    head = "\r\n".join(lines)
+    if head.count("\n") >= len(lines):
+        raise ValueError("a field has more than one line")
+    return head.encode("latin-1") + b"\r\n\r\n" + response.body
+
+
+def _call(wsgi: "WSGIApplication", environ: "WSGIEnvironment") -> tuple[str, Response]:
+    """Call a WSGI application and keep its answer."""
+    status, headers = "", []
+
+    def start_response(line: str, fields: list[tuple[str, str]], _error: Any = None) -> Any:
+        nonlocal status, headers
+        status, headers = line, list(fields)
+        return None
+
+    parts = wsgi(environ, start_response)
+    try:
+        body = b"".join(parts)
+    finally:
+        getattr(parts, "close", bool)()
+    if not any(name.lower() == "content-length" for name, _ in headers):
+        headers.append(("Content-Length", str(len(body))))
+    return status, Response(int(status[:3]), headers, body)

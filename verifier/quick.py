@@ -1,0 +1,79 @@
+"""Checks that wait for nothing but the hot store, for the event loop of `verifier.server`.
+
+`verifier.app` is the whole of the verifier; this is its common case. Whatever is out of the ordinary (a
+gateway that must be read, a question that is wrong, a key that the store does not know, no store) gets None
+here, and `verifier.app` answers it in a thread.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from keys.secret_format import key_id_of
+from verifier import answers, app, gateways, question, warm
+from verifier.answers import Response
+from verifier.codes import Code
+from verifier.question import Question
+from verifier.warm import Verdict
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+
+@dataclass(slots=True)
+class Check:
+    """A check under way: the call that the store has to answer, and how its verdict is told."""
+
+    command: bytes
+    lease: bytes
+    tell: Callable[[Verdict], Response]
+
+    def answer(self, reply: Any) -> Response | None:
+        """The answer that the store's reply makes; None where there was no reply, or it does not know."""
+        if reply is None:
+            return None
+        verdict = warm.verdict_of(reply, self.lease)
+        return None if verdict is None else self.tell(verdict)
+
+
+def begin(environ: "WSGIEnvironment", run: bytes) -> Response | Check | None:
+    """The answer, the check that leads to it on the server process marked `run`, or None."""
+    path = environ["PATH_INFO"]
+    try:
+        if path == "/v1/keys/verify":
+            return _verify(environ, run)
+        if path == "/v1/authorize" or path.startswith("/v1/authorize/"):
+            return _authorize(environ, run)
+    except (question.BadQuestionError, gateways.UnknownGatewayError):
+        pass
+    return None
+
+
+def _verify(environ: "WSGIEnvironment", run: bytes) -> Response | Check | None:
+    if environ["REQUEST_METHOD"] != "POST" or environ["QUERY_STRING"]:
+        return None
+    if gateways.caller_at_hand(app.bearer_of(environ), app.address_of(environ)) is None:
+        return None
+    body = app.body_of(environ)
+    return None if body is None else _check(question.from_json(body), run, answers.verified)
+
+
+def _authorize(environ: "WSGIEnvironment", run: bytes) -> Response | Check | None:
+    credential = environ.get("HTTP_X_GATEWAY_CREDENTIAL", "")
+    caller = gateways.caller_at_hand(credential, app.address_of(environ))
+    if caller is None or environ["REQUEST_METHOD"] == "HEAD" or question.key_stands_in_url(environ):
+        return None
+    asked = question.from_headers(environ, environ["PATH_INFO"][len("/v1/authorize") :])
+    if not asked.secret:
+        return None
+    return _check(asked, run, partial(answers.authorized, nginx=caller.nginx))
+
+
+def _check(asked: Question, run: bytes, tell: Callable[[Verdict], Response]) -> Response | Check:
+    key_id = key_id_of(asked.secret)
+    if key_id is None:
+        return tell(Verdict(Code.MALFORMED))
+    lease = warm.new_lease()
+    digest = warm.digester()(asked.secret)
+    return Check(warm.command(asked, key_id, digest, run=run, lease=lease), lease, tell)

@@ -1,0 +1,110 @@
+"""The verifier's own server: an event loop that answers warm checks itself (docs/verifier.md, "Speed").
+
+A check waits for the hot store most of its time. With a thread for each, the threads' changes cost several
+times what the check does; here one thread has all of them under way, and shares one connection to the store.
+What may have to wait for the database goes to a few threads, and can't hold up a warm check.
+"""
+
+import asyncio
+import signal
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import uvloop
+
+from keys.hotpipe import Way
+from verifier.app import log_failure
+from verifier.client import Client
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+THREADS: Final = 16
+BACKLOG: Final = 1_024
+STOP_SECONDS: Final = 10
+
+
+class Loop:
+    """Everything that the connections of one process share."""
+
+    def __init__(self, wsgi: "WSGIApplication", listener: socket.socket) -> None:
+        self.way = Way(asyncio.get_running_loop())
+        self.clients: set[Client] = set()
+        self.threads = ThreadPoolExecutor(THREADS, "check")
+        self.wsgi = wsgi
+        self.environ: dict[str, Any] = _environ(listener)
+        self.date = ""
+        self.tick = 0
+        self.is_stopping = False
+
+    async def run(self, listener: socket.socket) -> None:
+        """Serve until SIGTERM or SIGINT; then finish what is under way."""
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        clock = loop.create_task(self._keep_time())
+        await self.way.open()
+        server = await loop.create_server(lambda: Client(self), sock=listener, backlog=BACKLOG)
+        await stop.wait()
+        server.close()
+        self.is_stopping = True
+        await self._finish()
+        clock.cancel()
+        await self.way.close()
+        self.threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _keep_time(self) -> None:
+        """Every second: the Date field, and an end to connections that only hold a place."""
+        while True:
+            self.tick += 1
+            self.date = f"Date: {format_datetime(datetime.now(UTC), usegmt=True)}"
+            for client in [one for one in self.clients if one.is_overdue(self.tick)]:
+                client.close_if_idle()
+            await asyncio.sleep(1)
+
+    async def _finish(self) -> None:
+        for client in list(self.clients):
+            client.close_if_idle()
+        for _ in range(STOP_SECONDS * 20):
+            if not self.clients:
+                return
+            await asyncio.sleep(0.05)
+
+
+def serve(wsgi: "WSGIApplication", listener: socket.socket) -> None:
+    """Answer on a listening socket until told to stop."""
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(_tell)
+        await Loop(wsgi, listener).run(listener)
+
+    uvloop.run(main())
+
+
+def _tell(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # Never the error's message: it may quote a key.
+    error = context.get("exception")
+    if isinstance(error, Exception):
+        log_failure(error)
+
+
+def _environ(listener: socket.socket) -> dict[str, Any]:
+    """What every request's environ has (PEP 3333)."""
+    name = listener.getsockname()
+    return {
+        "SERVER_NAME": name[0],
+        "SERVER_PORT": str(name[1]),
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "SCRIPT_NAME": "",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
