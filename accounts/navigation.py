@@ -42,7 +42,7 @@ class Link:
 ENTRIES: tuple[Entry, ...] = (
     Entry(_("Home"), "home", "home"),
     Entry(_("Key registry"), "list", "keys:key-list", frozenset({Permission.SEE_KEYS})),
-    Entry(_("Approvals"), "checklist", "approvals:queue", frozenset({Permission.SEE_REQUESTS})),
+    Entry(_("Approvals queue"), "checklist", "approvals:queue", frozenset({Permission.SEE_REQUESTS})),
     Entry(
         _("Requests"),
         "request",

@@ -1,5 +1,7 @@
 """The approvals page: the queue of open steps, and how long steps took."""
 
+from datetime import timedelta
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -8,7 +10,10 @@ from django.views.decorators.http import require_safe
 from accounts.access import require, signed_in
 from accounts.roles import Permission
 from approvals.models import StepRole
+from approvals.selectors.numbers import step_numbers
 from approvals.selectors.queue import list_steps, views_of
+
+PERIODS = (30, 90, 365)
 
 
 @require_safe
@@ -22,6 +27,7 @@ def queue(request: HttpRequest) -> HttpResponse:
     text, role = request.GET.get("q", "").strip(), request.GET.get("role", "")
     role = role if role in StepRole.values else ""
     cursor = request.GET.get("cursor", "")
+    days = next((n for n in PERIODS if request.GET.get("days") == str(n)), PERIODS[0])
     found = list_steps(user, view=view, text=text, role=role, cursor=cursor, now=now)
     context = {
         "found": found,
@@ -31,5 +37,8 @@ def queue(request: HttpRequest) -> HttpResponse:
         "role": role,
         "role_label": StepRole(role).label if role else "",
         "roles": StepRole.choices,
+        "numbers": step_numbers(since=now - timedelta(days=days), until=now, now=now),
+        "days": days,
+        "periods": PERIODS,
     }
     return render(request, "approvals/queue.html", context)
