@@ -55,6 +55,7 @@ ENTRIES: tuple[Entry, ...] = (
         "approvals:delegation-list",
         frozenset({Permission.DECIDE, Permission.SEE_AUDIT}),
     ),
+    Entry(_("Mail requests"), "inbox", "intake:mail-list", frozenset({Permission.SEE_MAIL})),
     Entry(_("Partners"), "partner", "partners:partner-list", frozenset({Permission.SEE_PARTNERS})),
     Entry(_("Audit log"), "audit", "audit:event-list", frozenset({Permission.SEE_AUDIT})),
     Entry(_("Team and permissions"), "team", "accounts:staff-list", frozenset({Permission.SEE_STAFF})),

@@ -31,6 +31,7 @@ class Permission(TextChoices):
     EDIT_PARTNERS = "edit_partners", _("Register and change partners")
     SEE_REQUESTS = "see_requests", _("See all requests")
     MAKE_REQUESTS = "make_requests", _("Make requests")
+    SEE_MAIL = "see_mail", _("See mails to the request address")
     DECIDE = "decide", _("Decide approval steps of one's role")
     SUSPEND_KEYS = "suspend_keys", _("Suspend and reactivate keys")
     REVOKE_KEYS = "revoke_keys", _("Revoke keys")
@@ -51,9 +52,12 @@ _READ = {P.SEE_KEYS, P.SEE_PARTNERS, P.SEE_REQUESTS, P.SEE_STAFF}
 
 MATRIX: dict[Role, frozenset[Permission]] = {
     # Requesters see all keys and partners, but of the requests only their own.
-    Role.REQUESTER: frozenset({P.SEE_KEYS, P.SEE_PARTNERS, P.EDIT_PARTNERS, P.MAKE_REQUESTS, P.SEE_STAFF}),
+    Role.REQUESTER: frozenset(
+        {P.SEE_KEYS, P.SEE_PARTNERS, P.EDIT_PARTNERS, P.MAKE_REQUESTS, P.SEE_MAIL, P.SEE_STAFF}
+    ),
     Role.PM: frozenset(
         _READ
+        | {P.SEE_MAIL}
         | {P.EDIT_PARTNERS, P.MAKE_REQUESTS, P.DECIDE, P.SUSPEND_KEYS, P.REDELIVER_KEYS, P.EXPORT}
         | {P.ROLL_BACK_CHANGES}
     ),
@@ -65,22 +69,22 @@ MATRIX: dict[Role, frozenset[Permission]] = {
     Role.SECURITY: frozenset(
         _READ
         | {P.DECIDE, P.SUSPEND_KEYS, P.REVOKE_KEYS, P.REDELIVER_KEYS, P.SEE_AUDIT, P.SEE_GATEWAYS}
-        | {P.SEE_MESSAGES, P.EXPORT, P.ROLL_BACK_CHANGES}
+        | {P.SEE_MESSAGES, P.SEE_MAIL, P.EXPORT, P.ROLL_BACK_CHANGES}
     ),
     Role.COO: frozenset(_READ | {P.DECIDE, P.SUSPEND_KEYS, P.REVOKE_KEYS, P.SEE_AUDIT, P.EXPORT}),
     # Ops can kill, not issue.
     Role.OPS: frozenset(
         _READ
         | {P.SUSPEND_KEYS, P.REVOKE_KEYS, P.SEE_AUDIT, P.SEE_GATEWAYS, P.SEE_MESSAGES, P.RETRY_MESSAGES}
-        | {P.EXPORT}
+        | {P.SEE_MAIL, P.EXPORT}
     ),
     # Auditors read all and change nothing.
-    Role.AUDITOR: frozenset(_READ | {P.SEE_AUDIT, P.SEE_GATEWAYS, P.SEE_MESSAGES, P.EXPORT}),
+    Role.AUDITOR: frozenset(_READ | {P.SEE_MAIL, P.SEE_AUDIT, P.SEE_GATEWAYS, P.SEE_MESSAGES, P.EXPORT}),
     # Administrators run the portal; they neither decide nor kill.
     Role.ADMIN: frozenset(
         _READ
         | {P.MANAGE_STAFF, P.SEE_AUDIT, P.SEE_GATEWAYS, P.MANAGE_GATEWAYS}
-        | {P.SEE_MESSAGES, P.RETRY_MESSAGES}
+        | {P.SEE_MESSAGES, P.RETRY_MESSAGES, P.SEE_MAIL}
     ),
 }
 

@@ -96,6 +96,12 @@ class Action(StrEnum):
     MESSAGE_FAILED = "message.failed"
     MESSAGE_RETRIED = "message.retried"
     EXPORT_MADE = "export.made"
+    # mails to the request address
+    MAIL_RECEIVED = "mail.received"
+    MAIL_TAKEN = "mail.taken"
+    MAIL_SET_ASIDE = "mail.set_aside"
+    MAIL_BROUGHT_BACK = "mail.brought_back"
+    MAIL_FORGOTTEN = "mail.forgotten"
 
 
 # Fields that any event may carry: numbers of things, states, reasons. `before`/`after` hold changed fields.
@@ -168,6 +174,8 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.MESSAGE_FAILED: frozenset({"kind", "attempts"}),
     Action.MESSAGE_RETRIED: frozenset({"kind"}),
     Action.EXPORT_MADE: frozenset({"kind", "rows", "filters"}),
+    Action.MAIL_RECEIVED: frozenset({"kind"}),
+    Action.MAIL_TAKEN: frozenset({"kind"}),
 }
 
 

@@ -20,6 +20,7 @@ _PAGES = {
     "partner": "partners:partner-detail",
     "staff": "accounts:staff-detail",
     "gateway": "verifier:gateway-detail",
+    "mail": "intake:mail-detail",
 }
 MOST_MATCHES = 200
 

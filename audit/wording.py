@@ -94,6 +94,11 @@ SENTENCES: dict[A, Words] = {
     A.MESSAGE_FAILED: _("A notification could not be delivered."),
     A.MESSAGE_RETRIED: _("%(who)s sent a failed notification again."),
     A.EXPORT_MADE: _("%(who)s exported a list."),
+    A.MAIL_RECEIVED: _("Mail %(what)s arrived at the request address."),
+    A.MAIL_TAKEN: _("%(who)s took mail %(what)s over as a draft."),
+    A.MAIL_SET_ASIDE: _("%(who)s set mail %(what)s aside."),
+    A.MAIL_BROUGHT_BACK: _("%(who)s brought mail %(what)s back."),
+    A.MAIL_FORGOTTEN: _("The content of mail %(what)s was deleted after its time."),
 }
 
 STEPS: dict[str, Words] = {
@@ -123,7 +128,10 @@ REASONS: dict[str, Words] = {
 # The groups of the filter: a name, and the first parts of its actions' names.
 GROUPS: dict[str, tuple[Words, tuple[str, ...]]] = {
     "keys": (_("Keys"), ("key", "secret", "delivery")),
-    "requests": (_("Requests and approvals"), ("request", "step", "link", "consent", "delegation", "deputy")),
+    "requests": (
+        _("Requests and approvals"),
+        ("request", "step", "link", "consent", "delegation", "deputy", "mail"),
+    ),
     "partners": (_("Partners"), ("partner", "contact", "contract", "workspace")),
     "staff": (_("Staff and sign-in"), ("staff",)),
     "gateways": (_("Gateways and API products"), ("gateway", "product", "plan")),
@@ -140,6 +148,7 @@ OBJECT_WORDS: dict[str, Words] = {
     "staff": _("Staff"),
     "delegation": _("Delegation"),
     "gateway": _("Gateway"),
+    "mail": _("Mail request"),
     "message": _("Notification"),
     "product": _("API product"),
     "plan": _("Plan"),
@@ -227,6 +236,7 @@ _ICONS = {
     "gateway": "gateway",
     "key": "key",
     "link": "send",
+    "mail": "inbox",
     "message": "mail",
     "partner": "partner",
     "plan": "gauge",

@@ -24,6 +24,8 @@ app.conf.beat_schedule = {
     "keep-delegations": {"task": "approvals.keep_delegations", "schedule": schedule(60)},
     "keep-time": {"task": "approvals.keep_time", "schedule": schedule(300)},
     "expire-requests": {"task": "approvals.expire_requests", "schedule": schedule(3600)},
+    "read-mailbox": {"task": "intake.read_mailbox", "schedule": schedule(60)},
+    "forget-mails": {"task": "intake.forget_mails", "schedule": schedule(3600)},
     "sweep-outbox": {"task": "notifications.sweep_outbox", "schedule": schedule(15)},
     "drain-use": {"task": "verifier.drain_use", "schedule": schedule(10)},
 }

@@ -96,6 +96,7 @@ INSTALLED_APPS = [
     "keys",
     "verifier",
     "approvals",
+    "intake",
 ]
 if DEMO:
     INSTALLED_APPS.append("demo")
@@ -242,6 +243,17 @@ MESSAGE_ATTEMPTS = env.int("MESSAGE_ATTEMPTS", default=20)  # with the backoff: 
 BOUNCE_ADDRESS = env.str("BOUNCE_ADDRESS", default="")
 # Each `whsec_<Base64>` (Standard Webhooks); several while one replaces another; none: no webhook.
 BOUNCE_WEBHOOK_SECRETS = env.list("BOUNCE_WEBHOOK_SECRET", default=[])
+
+# --- mails to the request address (R4) ---------------------------------------------------------------
+INTAKE_ADDRESS = env.str("INTAKE_ADDRESS", default="")
+INTAKE_MAX_BYTES = env.int("INTAKE_MAX_BYTES", default=10 * 1024 * 1024)
+INTAKE_ANSWERS_PER_DAY = env.int("INTAKE_ANSWERS_PER_DAY", default=3)
+INTAKE_KEEP_DAYS = env.int("INTAKE_KEEP_DAYS", default=180)
+IMAP_URL = env.str("IMAP_URL", default="")
+IMAP_PASSWORD = env.str("IMAP_PASSWORD", default="")
+IMAP_CA_FILE = env.str("IMAP_CA_FILE", default="")
+IMAP_DONE_FOLDER = env.str("IMAP_DONE_FOLDER", default="")
+IMAP_TIMEOUT = env.int("IMAP_TIMEOUT_SECONDS", default=30)
 
 # --- languages and time -------------------------------------------------------------------------------
 LANGUAGE_CODE = "ja"

@@ -16,6 +16,7 @@ urlpatterns = [
     path("partners/", include("partners.urls")),
     path("", include("keys.urls")),
     path("", include("approvals.urls")),
+    path("mail/", include("intake.urls")),
     path("gateways/", include("verifier.urls")),
     path("audit/", include("audit.urls")),
     path("notifications/", include("notifications.urls")),

@@ -128,6 +128,14 @@ LOOKS: dict[str, dict[str, Look]] = {
         "bounced": Look(_("Bounced"), "mail-x", "bad"),
         "cancelled": Look(_("Cancelled"), "skip", "mute"),
     },
+    "mail": {
+        "waiting": Look(_("Waiting"), "inbox", "info"),
+        "unreadable": Look(_("Could not be read"), "alert", "warn"),
+        "taken": Look(_("Taken over"), "ok", "ok"),
+        "set_aside": Look(_("Set aside"), "skip", "mute"),
+        "bounce": Look(_("Returned mail"), "mail-x", "mute"),
+        "automatic": Look(_("Automatic answer"), "rotate", "mute"),
+    },
     "staff": {
         "active": Look(_("Active"), "ok", "ok"),
         "invited": Look(_("Invited"), "mail", "info"),

@@ -12,6 +12,7 @@ SEQUENCES = {
     "KR": "public_request",
     "GW": "public_gateway",
     "DG": "public_delegation",
+    "MR": "public_mail",
 }
 
 

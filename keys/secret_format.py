@@ -40,6 +40,9 @@ _brands: set[bytes] = set()
 _IN_TEXT = re.compile(
     r"[a-z][a-z0-9]{1,9}_(?:live|test|dev)_[0-9A-Za-z]{12}_[0-9A-Za-z]{16,}", re.ASCII
 ).search
+_BEGINNING = re.compile(r"[a-z][a-z0-9]{1,9}_(?:live|test|dev)_[0-9A-Za-z]{12}_", re.ASCII)
+_ALPHANUMERIC = re.compile(r"[0-9A-Za-z]+", re.ASCII).match
+_WRAP = re.compile(r"[ \t]*=?\r?\n[>\t ]*(?=[0-9A-Za-z])", re.ASCII).match
 # Two base62 digits at a time halve the divisions of a checksum.
 _PAIRS: Final = tuple(a + b for a in ALPHABET for b in ALPHABET)
 _BYTE_PAIRS: Final = tuple(pair.encode() for pair in _PAIRS)
@@ -152,6 +155,32 @@ def _is_brand(brand: bytes) -> bool:
 def contains_secret(text: str) -> bool:
     """Whether something that looks like a secret stands anywhere in `text`; its checksum doesn't matter."""
     return _IN_TEXT(text) is not None
+
+
+def mask_all(text: str) -> str:
+    """The text with the random part of everything that looks like a secret gone: for what others wrote.
+
+    A secret that was broken over lines (mail programs wrap and quote) is masked to its end.
+    """
+    pieces, start = [], 0
+    for found in _BEGINNING.finditer(text):
+        end = _end_of_random(text, found.end())
+        if found.start() >= start and end:
+            pieces += [text[start : found.end()], "…"]
+            start = end
+    return "".join([*pieces, text[start:]])
+
+
+def _end_of_random(text: str, start: int) -> int:
+    """Where the random part that begins at `start` ends; 0 where it is too short to be one."""
+    n_found, end = 0, start
+    while True:
+        run = _ALPHANUMERIC(text, end)
+        n_found, end = n_found + (run.end() - end if run else 0), run.end() if run else end
+        wrap = _WRAP(text, end)
+        if n_found >= RANDOM_LENGTH + CRC_LENGTH or wrap is None:
+            return end if n_found >= 16 else 0
+        end = wrap.end()
 
 
 def mask(text: str) -> str:

@@ -20,6 +20,7 @@ KINDS: dict[str, str | Promise] = {
     "key_revealed": _("Key collected"),
     "key_revoked": _("Key revoked"),
     "key_suspended": _("Key suspended"),
+    "mail_received": _("Acknowledgement of a mail"),
     "password_link": _("Link to set a password"),
     "request_approved": _("Request approved"),
     "request_expired": _("Request expired"),

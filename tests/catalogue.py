@@ -19,7 +19,18 @@ ROOT = Path(__file__).resolve().parent.parent
 PO = ROOT / "locale" / "ja" / "LC_MESSAGES" / "django.po"
 MO = PO.with_suffix(".mo")
 # The demo speaks through its data; tests speak to nobody.
-APPS = ("accounts", "approvals", "audit", "config", "core", "keys", "notifications", "partners", "verifier")
+APPS = (
+    "accounts",
+    "approvals",
+    "audit",
+    "config",
+    "core",
+    "intake",
+    "keys",
+    "notifications",
+    "partners",
+    "verifier",
+)
 
 PLAIN = {"_", "gettext", "gettext_lazy", "gettext_noop"}
 PLURAL = {"ngettext", "ngettext_lazy"}

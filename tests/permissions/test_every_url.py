@@ -25,6 +25,8 @@ from approvals.services.deputies import give_delegation
 from audit.models import Event
 from core.actors import staff_actor
 from core.links import token_of
+from intake.models import ReceivedMail
+from intake.services.receiving import receive_mail
 from keys.models import Delivery, Key
 from notifications.models import Message
 from partners.models import Contact
@@ -63,6 +65,7 @@ class World:
     gateway: Gateway
     event: Event
     message: Message
+    letter: ReceivedMail
     nobody: User
     cookies: dict[str, str] = field(default_factory=dict)
 
@@ -131,6 +134,10 @@ def consent_link(w: World) -> dict[str, Any]:
     return {"token": token_of(bytes(w.consent_link.nonce), purpose="step")}
 
 
+def letter(w: World) -> dict[str, Any]:
+    return {"number": w.letter.public_id}
+
+
 def event(w: World) -> dict[str, Any]:
     return {"uid": w.event.uid}
 
@@ -189,6 +196,13 @@ ROWS: dict[str, Row] = {
     "approvals:role-deputy-remove": Row(
         P.MANAGE_STAFF, "POST", lambda w: {"role": "pm", "public_id": w.cast.legal.public_id}
     ),
+    # mails to the request address
+    "intake:mail-list": Row(P.SEE_MAIL),
+    "intake:mail-detail": Row(P.SEE_MAIL, "GET", letter),
+    "intake:mail-original": Row(P.SEE_MAIL, "GET", letter),
+    "intake:mail-take": Row(P.MAKE_REQUESTS, "POST", letter),
+    "intake:mail-set-aside": Row(P.MAKE_REQUESTS, "POST", letter),
+    "intake:mail-bring-back": Row(P.MAKE_REQUESTS, "POST", letter),
     # gateways
     "verifier:gateway-list": Row(P.SEE_GATEWAYS),
     "verifier:gateway-detail": Row(P.SEE_GATEWAYS, "GET", gateway),
@@ -322,6 +336,7 @@ def make_world() -> World:
         event=Event.objects.latest("id"),
         message=Message.objects.latest("id"),
         nobody=make_staff("Nobody Yet"),
+        letter=receive_mail(raw=b"Purpose: statistics", via="pipe", now=timezone.now()).mail,
     )
 
 
