@@ -1,6 +1,7 @@
 """`script/test`: lint, templates, floors, types, settings, then the tests; a heading and a time for each."""
 
 import argparse
+import functools
 import os
 import secrets
 import shutil
@@ -18,8 +19,13 @@ from tests.environment import ENVIRONMENT
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "var" / "test"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# Chromium with a font for Japanese, and the web server that the verifier's example configuration is tried on.
-SYSTEM_PACKAGES = ("chromium", "fonts-noto-cjk", "nginx-light")
+# Real servers of Debian's that tests start, by their mark: the heading of these tests and the package.
+SERVERS = {
+    "nginx": ("Gateway tests", "nginx-light"),
+    "dovecot": ("Mailbox tests", "dovecot-imapd"),
+}
+# Besides these, Chromium with a font for Japanese.
+SYSTEM_PACKAGES = ("chromium", "fonts-noto-cjk", *(package for _title, package in SERVERS.values()))
 TOOLS = Path(sys.executable).parent
 NO_TESTS = 5
 FAST = "not browser and not fault and not race and not long"
@@ -171,11 +177,12 @@ def _test(run: Run, *, fast: bool, browser: str | None) -> None:
         return
     beside = "(race or long) and not browser and not fault"
     run.section("Race and long tests", lambda: run.suite(beside, workers))
-    run.section("Fault tests", lambda: run.suite("fault and not nginx", 0))
-    if _nginx():
-        run.section("Gateway tests", lambda: run.suite("nginx", 0))
-    else:
-        run.section("Gateway tests", _without_nginx)
+    run.section("Fault tests", lambda: run.suite(" and not ".join(["fault", *SERVERS]), 0))
+    for name, (title, _package) in SERVERS.items():
+        if _server(name):
+            run.section(title, functools.partial(run.suite, name, 0))
+        else:
+            run.section(title, functools.partial(_without, name))
     if browser:
         run.section("Browser tests", lambda: run.suite("browser", workers))
     else:
@@ -185,7 +192,7 @@ def _test(run: Run, *, fast: bool, browser: str | None) -> None:
 def _browser() -> str | None:
     """The path of Chromium, installed first where it is missing and can be."""
     found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    complete = found and _nginx()
+    complete = found and all(map(_server, SERVERS))
     if not complete and os.geteuid() == 0 and shutil.which("apt-get"):
         print(f"Installing {', '.join(SYSTEM_PACKAGES)}; this happens once.", flush=True)
         quietly = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -196,15 +203,15 @@ def _browser() -> str | None:
     return found
 
 
-def _nginx() -> str | None:
-    """The path of nginx; Debian keeps it where only root looks."""
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+def _server(name: str) -> str | None:
+    """The path of the server; Debian keeps it where only root looks."""
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin")
 
 
-def _without_nginx() -> bool:
-    """Say loudly that docs/gateways/nginx.md was not tried; in CI that is a failure."""
-    print("THE TESTS OF NGINX DID NOT RUN: there is no nginx here, and it can't be installed.")
-    print(f"Install it ({SYSTEM_PACKAGES[-1]}) and run this again.")
+def _without(name: str) -> bool:
+    """Say loudly that what needs this server was not tried; in CI that is a failure."""
+    print(f"THE TESTS OF {name.upper()} DID NOT RUN: there is no {name} here, and it can't be installed.")
+    print(f"Install it ({SERVERS[name][1]}) and run this again.")
     return not os.environ.get("CI")
 
 

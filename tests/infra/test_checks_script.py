@@ -19,14 +19,15 @@ def test_missing_browser_is_loud_and_in_ci_a_failure(
     assert "THE BROWSER TESTS DID NOT RUN" in capsys.readouterr().out
 
 
-def test_missing_nginx_is_loud_and_in_ci_a_failure(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", ["nginx", "dovecot"])
+def test_missing_server_is_loud_and_in_ci_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     monkeypatch.delenv("CI", raising=False)
-    assert checks._without_nginx() is True
+    assert checks._without(name) is True
     monkeypatch.setenv("CI", "true")
-    assert checks._without_nginx() is False
-    assert "THE TESTS OF NGINX DID NOT RUN" in capsys.readouterr().out
+    assert checks._without(name) is False
+    assert f"THE TESTS OF {name.upper()} DID NOT RUN" in capsys.readouterr().out
 
 
 def test_every_section_runs_and_one_bad_one_fails_the_run(capsys: pytest.CaptureFixture[str]) -> None:
