@@ -95,7 +95,10 @@ def mail_take(request: HttpRequest, number: str) -> HttpResponse:
     """Take the mail over as a draft for the chosen partner, and go on in the form."""
     user = signed_in(request)
     mail = find_mail(user, number)
-    partner = find_partner(user, request.POST.get("partner", "").replace("\0", ""))
+    chosen = request.POST.get("partner", "").replace("\0", "")
+    if not chosen:
+        return _page(request, mail, status=422, must_choose=True)
+    partner = find_partner(user, chosen)
     try:
         draft = take_mail(actor=actor_of(request), by=user, mail=mail, partner=partner, now=timezone.now())
     except Conflict as conflict:

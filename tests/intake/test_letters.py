@@ -217,6 +217,7 @@ BAD: dict[str, tuple[bytes, str]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", BAD)
 def test_bad_mails_say_what_is_wrong_and_cost_little(name: str) -> None:
     raw, trouble = BAD[name]

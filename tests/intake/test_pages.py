@@ -124,7 +124,8 @@ def test_mail_of_a_stranger_is_given_a_partner_first(cast: Cast) -> None:
     assert "Whom is the key for?" in text
     assert cast.star.public_id in page(client, "detail", letter.public_id, partner="Hoshino")
     assert "No partner matches" in page(client, "detail", letter.public_id, partner="nobody")
-    assert act(client, "take", letter.public_id, partner="").status_code == 404
+    assert act(client, "take", letter.public_id, partner="").status_code == 422
+    assert act(client, "take", letter.public_id, partner="PT-9999").status_code == 404
     assert act(client, "take", letter.public_id, partner=cast.star.public_id).status_code == 302
     assert Request.objects.get().partner == cast.star
 

@@ -86,6 +86,7 @@ def test_one_message_id_is_one_row_and_one_answer() -> None:
     assert Message.objects.filter(kind="mail_received").count() == 2
 
 
+@pytest.mark.race
 @pytest.mark.django_db(transaction=True)
 def test_ten_arrivals_at_once_are_one_row() -> None:
     receipts: list[Receipt] = []
@@ -176,6 +177,7 @@ def test_colleague_is_known_and_nothing_is_done_for_them(cast: Cast) -> None:
 # --- bad input ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", BAD)
 def test_bad_mails_are_kept_and_shown(name: str) -> None:
     kept = receive(BAD[name][0])
@@ -184,6 +186,7 @@ def test_bad_mails_are_kept_and_shown(name: str) -> None:
     assert ReceivedMail.objects.get() == kept
 
 
+@pytest.mark.long
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.one_of(
@@ -294,6 +297,7 @@ def ingest(raw: bytes, environment: dict[str, str]) -> "subprocess.CompletedProc
     )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.django_db(transaction=True)
 def test_command_keeps_a_mail_from_a_pipe(process_environment: dict[str, str]) -> None:
     done = ingest(mail(), process_environment)
@@ -315,6 +319,7 @@ def test_command_keeps_a_mail_from_a_pipe(process_environment: dict[str, str]) -
         ({}, b"", os.EX_NOINPUT),
     ],
 )
+@pytest.mark.long
 @pytest.mark.django_db(transaction=True)
 def test_command_tells_the_mail_server_what_to_do(
     process_environment: dict[str, str], changes: dict[str, str], raw: bytes, status: int
