@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 
+from intake.mailbox import parse_place
 from notifications.hooks import secret_bytes
 
 LONGEST_CACHE_TTL = 300
@@ -92,6 +93,20 @@ def check_bounce_hook(**_: Any) -> list[CheckMessage]:
             hint = 'Make it with `echo "whsec_$(openssl rand -base64 32)"`.'
             errors.append(_error(20, "A secret of BOUNCE_WEBHOOK_SECRET is weak or can't be read.", hint))
     return errors
+
+
+@register(Tags.security, deploy=True)
+def check_mailbox(**_: Any) -> list[CheckMessage]:
+    """The mailbox's address can be read, and its password doesn't travel in clear."""
+    if not settings.IMAP_URL:
+        return []
+    try:
+        place, _password = parse_place(settings.IMAP_URL)
+    except ValueError as error:
+        return [_error(21, "IMAP_URL can't be read.", str(error))]
+    if place.scheme == "imap" and not place.is_near:
+        return [_error(22, "IMAP_URL asks for no encryption.", "Write imaps:// or imap+starttls://.")]
+    return []
 
 
 def _error(number: int, message: str, hint: str) -> CheckMessage:

@@ -13,7 +13,7 @@ from django.db.models import F
 from accounts.models import User
 from approvals.models import Request, StepLink
 from core.errors import Conflict
-from demo import credentials
+from demo import credentials, letters
 from demo.calendar import TOKYO, Story
 from demo.catalogue import load_catalogue
 from demo.credentials import Credentials, KnownKey
@@ -22,6 +22,7 @@ from demo.places import PLACES, Deal, Place, register, sign
 from demo.story import Player, sweep
 from demo.use import NORMAL_A_DAY, write_use
 from demo.wishes import USES, Wish, open_wishes, plan_wishes
+from intake.services.receiving import receive_mail
 from keys.models import Delivery, Key
 from notifications.models import Message
 from verifier.services import add_gateway
@@ -59,6 +60,7 @@ def load_demo(*, now: datetime, every: int = 1) -> Loaded:
     player = Player(story=story, rng=rng, staff=staff, sites={})
     gateway = _found(player, began, now)
     _plan(player, now, every)
+    _write_in(player, now)
     story.run()
     sweep(now)
     n_days = write_use(player.wishes, now=now, rng=rng)
@@ -123,6 +125,17 @@ def _plan(player: Player, now: datetime, every: int) -> None:
     wishes += _drafts(now)
     for wish in wishes:
         player.story.at(wish.asked_at, partial(player.ask, wish))
+
+
+def _write_in(player: Player, now: datetime) -> None:
+    """Two mails reach the request address today."""
+    for hours, raw in ((5, letters.readable(now)), (2, letters.unreadable())):
+        then = now - timedelta(hours=hours)
+        player.story.at(then, partial(_receive, raw))
+
+
+def _receive(raw: bytes, now: datetime) -> None:
+    receive_mail(raw=raw, via="imap", now=now)
 
 
 def _drafts(now: datetime) -> list[Wish]:

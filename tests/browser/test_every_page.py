@@ -66,6 +66,10 @@ NO_PAGE = {
     "audit:event-bytes",
     "audit:event-export",
     "notifications:message-retry",
+    "notifications:bounce-hook",
+    "intake:mail-take",
+    "intake:mail-set-aside",
+    "intake:mail-bring-back",
 }
 # Who looks at a page; else whoever of these is let in first.
 LOOKERS = (Role.ADMIN, Role.SECURITY, Role.PM, Role.REQUESTER, Role.TECH, Role.LEGAL)

@@ -25,6 +25,7 @@ from demo.loading import load_demo
 from demo.management.commands.demo_signins import Command as SignIns
 from demo.people import PASSWORD
 from demo.traffic import FASTEST, SLOWEST, question_for, usual_rate
+from intake.models import ReceivedMail
 from keys.models import ApiProduct, Key, KeyUseDay, Plan, Scope, Secret
 from keys.secret_format import contains_secret, parse
 from notifications.models import Message
@@ -63,6 +64,10 @@ def test_the_whole_demo(secrets_file: Path, capsys: pytest.CaptureFixture[str]) 
         "pm", "rights_holder", "legal", "tech", "coo",
     }  # fmt: skip
     assert Decision.objects.filter(contact__isnull=False).exists()
+
+    # Two mails wait: one can be read, one can't.
+    kinds = ReceivedMail.objects.order_by("id").values_list("kind", "state", "matched_by")
+    assert list(kinds) == [("request", "waiting", "contact"), ("unreadable", "waiting", "")]
 
     # Its events are in the order of its days, and none is from tomorrow.
     times = list(Event.objects.order_by("id").values_list("occurred_at", flat=True))

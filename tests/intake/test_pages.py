@@ -9,7 +9,9 @@ from django.utils import timezone
 
 from approvals.models import Request
 from audit.models import Event
+from config.checks import check_mailbox
 from core.errors import Conflict
+from intake.mailbox import parse_place
 from intake.models import ReceivedMail
 from intake.services.inbox import take_mail
 from intake.services.receiving import receive_mail
@@ -214,3 +216,25 @@ def test_mailbox_trouble_is_shown(cast: Cast, settings: Any) -> None:
     settings.IMAP_URL = "imap://mio@imap.example.jp/INBOX"
     assert read_mailbox(now=timezone.now()) == 0
     assert "IMAP_URL asks for no encryption" in page(sign_in(cast.ops), "list")
+
+
+@pytest.mark.parametrize(
+    ("url", "ids"),
+    [
+        ("", []),
+        ("imaps://api%40x.jp:a%2Fb@imap.example.jp/INBOX", []),
+        ("imap://x:y@127.0.0.1:1143", []),
+        ("imap://x:y@imap.example.jp", ["kagiban.E022"]),
+        ("pop3://x:y@imap.example.jp", ["kagiban.E021"]),
+        ("imaps://imap.example.jp", ["kagiban.E021"]),
+        ("imaps://x:y@imap.example.jp:99999", ["kagiban.E021"]),
+    ],
+)
+def test_release_checklist_looks_at_the_mailbox(settings: Any, url: str, ids: list[str]) -> None:
+    settings.IMAP_URL = url
+    assert [error.id for error in check_mailbox()] == ids
+    assert "a%2Fb" not in str(check_mailbox())
+    if "INBOX" in url:
+        place, password = parse_place(url)
+        assert (place.user, password, place.port, place.folder) == ("api@x.jp", "a/b", 993, "INBOX")
+        assert "a/b" not in repr(place)
