@@ -27,7 +27,7 @@ def _about(message: Message) -> Mail | None:
         (_("Deputy"), delegation.deputy.name),
         (_("Role"), delegation.get_role_display()),
         (_("From"), when_text(delegation.starts_at)),
-        (_("Until"), when_text(delegation.ended_at or delegation.ends_at)),
+        (_("Until"), when_text(delegation.last_moment)),
     ]
     if delegation.note:
         facts.append((_("Remark"), delegation.note))

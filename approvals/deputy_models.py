@@ -3,6 +3,8 @@
 A part of `approvals.models`, which names these, too.
 """
 
+from datetime import datetime, timedelta
+
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -68,6 +70,11 @@ class Delegation(models.Model):
         if self.ended_at is not None:
             return "ended"
         return "planned" if self.began_at is None else "in_force"
+
+    @property
+    def last_moment(self) -> datetime:
+        """Until when, as people say it: a day's end is still that day, not the next one's midnight."""
+        return self.ended_at or self.ends_at - timedelta(minutes=1)
 
 
 class RoleDeputy(models.Model):

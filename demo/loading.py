@@ -12,6 +12,8 @@ from django.db.models import F
 
 from accounts.models import User
 from approvals.models import Request, StepLink
+from approvals.services.deputies import add_role_deputy, give_delegation
+from approvals.services.watching import watch_steps
 from core.errors import Conflict
 from demo import credentials, letters
 from demo.calendar import TOKYO, Story
@@ -59,9 +61,11 @@ def load_demo(*, now: datetime, every: int = 1) -> Loaded:
     story = Story(now)
     player = Player(story=story, rng=rng, staff=staff, sites={})
     gateway = _found(player, began, now)
+    story.at(began + timedelta(hours=5), partial(_name_deputies, player))
     _plan(player, now, every)
     _write_in(player, now)
     story.run()
+    _leave(player, now)
     sweep(now)
     n_days = write_use(player.wishes, now=now, rng=rng)
     _finish_mails()
@@ -153,6 +157,29 @@ def _arrive(player: Player, place: Place, number: int, by: User, checker: User, 
 def _sign(player: Player, place: Place, deal: Deal, by: User, terms_version: str, now: datetime) -> None:
     site = player.sites[place.name]
     sign(site, deal, by=by, terms_version=terms_version, today=player.story.now, now=now)
+
+
+def _name_deputies(player: Player, now: datetime) -> None:
+    """Who may decide once nobody has answered in time."""
+    admin = actor_for(player.person("taro.yamamoto"))
+    for role, mailbox in (("pm", "takeshi.watanabe"), ("legal", "misaki.sato"), ("coo", "takeshi.watanabe")):
+        add_role_deputy(actor=admin, role=role, staff=player.person(mailbox), now=now)
+
+
+def _leave(player: Player, now: datetime) -> None:
+    """Legal is away this week: what waits for her is before her deputy."""
+    giver = player.person("sakura.ito")
+    give_delegation(
+        actor=actor_for(giver),
+        giver=giver,
+        deputy=player.person("takeshi.watanabe"),
+        role="legal",
+        starts_at=now,
+        ends_at=_morning(now + timedelta(days=6)),
+        note="出張",
+        now=now,
+    )
+    watch_steps(now=now)
 
 
 def _finish_mails() -> None:

@@ -14,7 +14,7 @@ from django.db.models import Max, Min
 
 from accounts.models import User
 from accounts.roles import Role
-from approvals.models import Decision, Request, Step
+from approvals.models import Decision, Delegation, Request, Step, StepLink
 from audit.models import Event
 from core.errors import Conflict
 from demo import credentials
@@ -90,6 +90,11 @@ def test_the_whole_demo(secrets_file: Path, capsys: pytest.CaptureFixture[str]) 
         "step_requested", "consent_requested", "delivery_link",
     }  # fmt: skip
     assert waiting.aggregate(oldest=Min("created_at"))["oldest"] > NOW - timedelta(hours=72)
+
+    # Somebody is away, and the deputy was asked.
+    delegation = Delegation.objects.get()
+    assert delegation.state == "in_force"
+    assert StepLink.objects.filter(staff=delegation.deputy, step__role="legal", died_at=None).exists()
 
     # Secrets stand in the owner's file alone.
     assert stat.S_IMODE(secrets_file.stat().st_mode) == 0o600
