@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.roles import Permission
-from approvals.bench import Bench, refs_in
+from approvals.bench import Bench, barring, refs_in
 from approvals.models import Request, Step
 from approvals.standing import StandIn
 from approvals.wording import WHY_NOT
@@ -37,7 +37,7 @@ def find_request(user: User, number: str) -> Request:
 
 def why_may_not_decide(user: User, step: Step) -> str:
     """A code of approvals.wording.WHY_NOT, or `""` when the person may decide the step now or in its turn."""
-    return Bench.read().standing(user, step, decided_refs(step.request)).refusal
+    return Bench.read().standing(user, step, decided_refs(step)).refusal
 
 
 def require_may_decide(user: User, step: Step) -> StandIn | None:
@@ -45,15 +45,16 @@ def require_may_decide(user: User, step: Step) -> StandIn | None:
 
     NotAllowed, with the reason in words, unless they may.
     """
-    standing = Bench.read().standing(user, step, decided_refs(step.request))
+    standing = Bench.read().standing(user, step, decided_refs(step))
     if standing.refusal:
         raise NotAllowed(WHY_NOT[standing.refusal])
     return standing.stand_in
 
 
-def decided_refs(request: Request) -> set[str]:
-    """Who took part in a decision on the request, and so may not in another (A4)."""
-    return refs_in(request.decisions.exclude(staff=None).select_related("staff", "on_behalf_of"))
+def decided_refs(step: Step) -> set[str]:
+    """Who took part in a decision on the step's request, and so may not in this one (A4, A6)."""
+    decisions = step.request.decisions.exclude(staff=None).select_related("staff", "on_behalf_of", "step")
+    return refs_in(barring(step, decisions))
 
 
 def require_requester(user: User, request: Request) -> None:

@@ -8,15 +8,31 @@ from django.utils.translation import gettext
 from accounts.models import User
 from accounts.roles import MATRIX, Permission
 from approvals.models import Decision, Delegation, RoleDeputy, Step
-from approvals.policy import Person
+from approvals.policy import Person, bars
 from approvals.standing import Question, StandIn, Standing, able_of, asked_of, standing_of
 
 DECIDING_ROLES = sorted(role.value for role, allowed in MATRIX.items() if Permission.DECIDE in allowed)
+
+# For `prefetch_related` on steps: all that `barring` and `refs_in` look at.
+PEOPLE_OF_DECISIONS = (
+    "request__decisions__staff",
+    "request__decisions__on_behalf_of",
+    "request__decisions__step",
+)
 
 
 def person_of(user: User) -> Person:
     """What approvals.policy knows of a member of staff."""
     return Person(ref=user.public_id, roles=user.roles, is_active=user.is_active)
+
+
+def barring(step: Step, decisions: Iterable[Decision]) -> list[Decision]:
+    """Those of a request's decisions that keep their makers from deciding this step (A4, A6)."""
+    return [
+        decision
+        for decision in decisions
+        if bars(decided_role=decision.step.role, has_fallen=decision.fallen_at is not None, role=step.role)
+    ]
 
 
 def refs_in(decisions: Iterable[Decision]) -> set[str]:

@@ -6,18 +6,22 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from approvals.models import Decision, Step, StepRole
-from approvals.services.decisions import Answer
+from approvals.services.decisions import NEEDS_REASON, Answer
 from core.fields import LineField, ParagraphField
 from partners.models import IdentityCheck
 
 
 class DecisionForm(forms.Form):
-    """Approve or reject, on exactly the terms whose digest the page showed."""
+    """Approve, ask for changes or reject, on exactly the terms whose digest the page showed."""
 
     digest = forms.RegexField(regex=r"^[0-9a-f]{64}$", widget=forms.HiddenInput)
     answer = forms.ChoiceField(
         label=_("Your answer"),
-        choices=Decision.Outcome.choices,
+        choices=[
+            (Decision.Outcome.APPROVE.value, Decision.Outcome.APPROVE.label),
+            (Decision.Outcome.CHANGES.value, Decision.Outcome.CHANGES.label),
+            (Decision.Outcome.REJECT.value, Decision.Outcome.REJECT.label),
+        ],
         widget=forms.RadioSelect,
         error_messages={"required": _("Choose an answer."), "invalid_choice": _("Choose an answer.")},
     )
@@ -29,7 +33,7 @@ class DecisionForm(forms.Form):
     )
     reason = ParagraphField(
         label=_("Reason"),
-        help_text=_("Needed for a rejection: the requester will read it."),
+        help_text=_("Needed unless you approve: the requester will read it."),
         required=False,
         max_length=2000,
         widget=forms.Textarea(attrs={"rows": 3}),
@@ -52,8 +56,8 @@ class DecisionForm(forms.Form):
         """What the service checks again, said beside its field."""
         data = super().clean() or {}
         answer = data.get("answer")
-        if answer == Decision.Outcome.REJECT and "reason" in data and not data["reason"]:
-            self.add_error("reason", _("A rejection needs a reason: the requester will read it."))
+        if answer in NEEDS_REASON and "reason" in data and not data["reason"]:
+            self.add_error("reason", NEEDS_REASON[answer])
         if answer == Decision.Outcome.APPROVE and set(self.points) - set(data.get("checklist", ())):
             self.add_error(
                 "checklist", _("Every point of the identity check must be confirmed before approval.")
@@ -88,9 +92,10 @@ class ConsentForm(DecisionForm):
         super().__init__(*args, **options)
         self.fields["answer"].choices = [  # type: ignore[attr-defined]  # a ChoiceField, see above
             (Decision.Outcome.APPROVE.value, _("I consent")),
+            (Decision.Outcome.CHANGES.value, _("I want changes first")),
             (Decision.Outcome.REJECT.value, _("I do not consent")),
         ]
-        self.fields["reason"].help_text = _("Needed if you do not consent.")
+        self.fields["reason"].help_text = _("Needed unless you consent. Say what should be different.")
         self.fields["signed_name"].widget.attrs["autocomplete"] = "name"
 
 

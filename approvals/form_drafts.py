@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 
 from keys.models import Plan
+from keys.terms import KeyTerms
 
 LONGEST_TEXT = 20_000
 
@@ -22,6 +23,20 @@ def limits_of(plan: Plan) -> dict[str, Any]:
         "concurrency": plan.default_concurrency,
         "rotation_days": plan.default_rotation_days,
     }
+
+
+def draft_of(terms: KeyTerms) -> dict[str, Any]:
+    """Terms as the form keeps them: texts, and lists of texts where several are chosen."""
+    draft: dict[str, Any] = {}
+    for name, value in terms.to_json().items():
+        if isinstance(value, list):
+            draft[name] = [str(item) for item in value]
+        elif isinstance(value, bool):
+            draft[name] = "on" if value else ""
+        else:
+            draft[name] = "" if value is None else str(value)
+    draft["ip_ranges"] = "\n".join(draft["ip_ranges"])
+    return draft
 
 
 def is_too_long(draft: Mapping[str, Any]) -> bool:

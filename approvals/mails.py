@@ -14,6 +14,7 @@ from approvals.deputy_mails import delegation_ended, delegation_given
 from approvals.models import ConsentCode, Decision, KeyChange, Request, Revision, Step, StepLink, StepRole
 from approvals.selectors import receipt_url
 from approvals.selectors.changes import change_of, difference_of
+from approvals.selectors.revisions import since_last_answer
 from approvals.services.path import PURPOSE
 from approvals.services.undeliverable import KINDS, mark_undeliverable
 from core.links import code_of, token_of
@@ -77,6 +78,7 @@ def _question(message: Message, link: StepLink, *, page: str) -> Mail:
             **_about(request),
             "is_change": request.kind == Request.Kind.CHANGE,
             "facts": [
+                *_news_of(step),
                 *_change_facts(message, request, step.revision),
                 *_terms_facts(request, step.revision),
                 (_("Please answer by"), due),
@@ -95,7 +97,7 @@ def _question(message: Message, link: StepLink, *, page: str) -> Mail:
 
 def _standing(person: User, step: Step) -> Able | None:
     """In whose place the reader is asked; None once they may not decide any more."""
-    able = Bench.read().able(step, decided_refs(step.request))
+    able = Bench.read().able(step, decided_refs(step))
     return next((one for one in able if one.user == person), None)
 
 
@@ -228,8 +230,21 @@ def consent_receipt(message: Message) -> Mail | None:
     )
 
 
+def _news_of(step: Step) -> list[Fact]:
+    """For who is asked about a changed request: that it was changed, and in what (A6)."""
+    if step.revision.number == 1:
+        return []
+    since = since_last_answer(step, None)
+    facts: list[Fact] = [(_("Revision"), str(step.revision.number))]
+    if since is not None and since.changes:
+        labels = [str(marked.change.label) for marked in since.changes]
+        facts.append((_("Changed since the last answer"), ", ".join(labels)))
+    return facts
+
+
 CONSENT_WORDS = {
     Decision.Outcome.APPROVE: _("You consented."),
+    Decision.Outcome.CHANGES: _("You asked for changes."),
     Decision.Outcome.REJECT: _("You did not consent."),
 }
 
@@ -271,6 +286,32 @@ def request_rejected(message: Message) -> Mail | None:
     return mail_to(message, {**_about(request), "facts": facts, "role": role, "url": _request_url(request)})
 
 
+def request_changes_wanted(message: Message) -> Mail | None:
+    """To the requester: who wants what changed, and where the form is. Not once it was answered (A6)."""
+    request = _find_request(message)
+    decision = Decision.objects.select_related("step", "staff", "contact").get(
+        uid=message.context["decision"]
+    )
+    if request.state != Request.State.CHANGES_WANTED or decision.fallen_at is not None:
+        return None
+    role, person = StepRole(decision.step.role).label, decision.staff or decision.contact
+    name = person.name if person else ""
+    facts: list[Fact] = [
+        *_request_facts(request),
+        (_("Wanted by"), f"{name} ({role})"),
+        (_("Wanted at"), when_text(decision.decided_at)),
+        (_("Wanted changes"), decision.reason),
+    ]
+    url = page_url("approvals:request-edit", request.public_id)
+    return mail_to(message, {**_about(request), "facts": facts, "role": role, "person": name, "url": url})
+
+
+def request_paused(message: Message) -> Mail | None:
+    """To those who were asked and had not answered: the requester is editing it, and asks again (R5)."""
+    request = _find_request(message)
+    return mail_to(message, {**_about(request), "facts": _request_facts(request)})
+
+
 def request_expired(message: Message) -> Mail | None:
     """To the requester and those who were asked last: nobody decided in time, which is never a yes (A5)."""
     request = _find_request(message)
@@ -278,8 +319,10 @@ def request_expired(message: Message) -> Mail | None:
     if request.submitted_at is not None:
         submitted = timezone.localtime(request.submitted_at).date()
         facts.append((_("Submitted on"), date_text(submitted)))
+    was_sent_back = request.decisions.filter(outcome=Decision.Outcome.CHANGES, fallen_at=None).exists()
     is_requester = message.recipient_ref == request.requester.public_id
     context = {**_about(request), "facts": facts, "url": _request_url(request), "is_requester": is_requester}
+    context["was_sent_back"] = was_sent_back
     return mail_to(message, context)
 
 
@@ -318,7 +361,7 @@ def step_escalated(message: Message) -> Mail | None:
     if step.state != Step.State.OPEN:
         return None
     role = StepRole(step.role).label
-    able = Bench.read().able(step, decided_refs(step.request))
+    able = Bench.read().able(step, decided_refs(step))
     deputies = [one.user.name for one in able if one.standing.stand_in and not one.giver]
     facts: list[Fact] = [*_request_facts(step.request), (_("Step"), role)]
     if step.due_at is not None:
@@ -365,6 +408,8 @@ BUILDERS: tuple[Callable[[Message], Mail | None], ...] = (
     consent_receipt,
     request_approved,
     request_rejected,
+    request_changes_wanted,
+    request_paused,
     request_expired,
     request_withdrawn,
     step_stuck,

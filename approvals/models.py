@@ -23,6 +23,7 @@ __all__ = [
     "Request",
     "Revision",
     "RoleDeputy",
+    "Standing",
     "Step",
     "StepLink",
     "StepReminder",
@@ -72,6 +73,7 @@ class Request(models.Model):
     class State(models.TextChoices):
         DRAFT = "draft", _("Draft")
         IN_REVIEW = "in_review", _("In review")
+        CHANGES_WANTED = "changes_wanted", _("Changes wanted")
         APPROVED = "approved", _("Approved")
         REJECTED = "rejected", _("Rejected")
         WITHDRAWN = "withdrawn", _("Withdrawn")
@@ -79,7 +81,7 @@ class Request(models.Model):
 
     public_id = models.CharField(max_length=12, unique=True)
     kind = models.CharField(_("kind"), max_length=10, choices=Kind.choices, default=Kind.NEW_KEY)
-    state = models.CharField(_("state"), max_length=12, choices=State.choices, default=State.DRAFT)
+    state = models.CharField(_("state"), max_length=16, choices=State.choices, default=State.DRAFT)
     version = models.PositiveIntegerField(default=1)
     requester = models.ForeignKey("accounts.User", on_delete=models.PROTECT, related_name="requests")
     partner = models.ForeignKey("partners.Partner", on_delete=models.PROTECT, related_name="requests")
@@ -104,8 +106,8 @@ class Request(models.Model):
                 name="approvals_request_submitted_has_time",
             ),
             models.CheckConstraint(
-                condition=Q(state__in=["draft", "in_review"], ended_at__isnull=True)
-                | (~Q(state__in=["draft", "in_review"]) & Q(ended_at__isnull=False)),
+                condition=Q(state__in=["draft", "in_review", "changes_wanted"], ended_at__isnull=True)
+                | (~Q(state__in=["draft", "in_review", "changes_wanted"]) & Q(ended_at__isnull=False)),
                 name="approvals_request_ended_has_time",
             ),
             models.CheckConstraint(
@@ -122,6 +124,11 @@ class Request(models.Model):
 
     def __str__(self) -> str:
         return f"{self.public_id} {self.title}"
+
+    @property
+    def is_editable(self) -> bool:
+        """Whether its requester has it on the desk: a draft, or sent back."""
+        return self.state in {self.State.DRAFT, self.State.CHANGES_WANTED}
 
 
 class Revision(models.Model):
@@ -151,6 +158,8 @@ class Step(models.Model):
         OPEN = "open", _("Waiting for a decision")
         APPROVED = "approved", _("Approved")
         REJECTED = "rejected", _("Rejected")
+        CHANGES_WANTED = "changes_wanted", _("Changes wanted")
+        STANDS = "stands", _("Stands from an earlier revision")
         CANCELLED = "cancelled", _("No longer needed")
 
     request = models.ForeignKey(Request, on_delete=models.PROTECT, related_name="steps")
@@ -168,7 +177,7 @@ class Step(models.Model):
     contact = models.ForeignKey(
         "partners.Contact", on_delete=models.PROTECT, related_name="steps", null=True, blank=True
     )
-    state = models.CharField(max_length=12, choices=State.choices, default=State.WAITING)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.WAITING)
     opened_at = models.DateTimeField(null=True, blank=True)
     due_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -185,8 +194,8 @@ class Step(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(state="waiting", opened_at__isnull=True)
-                | Q(state__in=["open", "approved", "rejected"], opened_at__isnull=False)
-                | Q(state="cancelled"),
+                | Q(state__in=["open", "approved", "rejected", "changes_wanted"], opened_at__isnull=False)
+                | Q(state__in=["stands", "cancelled"]),
                 name="approvals_step_open_has_time",
             ),
             models.CheckConstraint(
@@ -289,11 +298,16 @@ class ConsentCode(models.Model):
 
 
 class Decision(models.Model):
-    """One person's answer on one step, bound to the digest of what was decided on. Never changed."""
+    """One person's answer on one step, bound to the digest of what was decided on. Never changed.
+
+    But for one thing: when a later revision touches what it was about it has *fallen*, for good (A6). What a
+    later revision leaves alone still stands: see Standing.
+    """
 
     class Outcome(models.TextChoices):
         APPROVE = "approve", _("Approve")
         REJECT = "reject", _("Reject")
+        CHANGES = "changes", _("Ask for changes")
 
     class Basis(models.TextChoices):
         OWN = "own", _("Own role")
@@ -324,6 +338,10 @@ class Decision(models.Model):
     delegation = models.ForeignKey(Delegation, on_delete=models.PROTECT, null=True, blank=True)
     via_link = models.ForeignKey(StepLink, on_delete=models.PROTECT, null=True, blank=True)
     decided_at = models.DateTimeField()
+    fallen_at = models.DateTimeField(null=True, blank=True)
+    fell_with = models.ForeignKey(
+        Revision, on_delete=models.PROTECT, related_name="fallen", null=True, blank=True
+    )
 
     class Meta:
         ordering = ["id"]
@@ -333,14 +351,26 @@ class Decision(models.Model):
                 | Q(staff__isnull=True, contact__isnull=False),
                 name="approvals_decision_one_person",
             ),
-            # Four eyes (A4): not on one's own request, not on two steps of one request.
+            # Four eyes (A4): not on one's own request, not on two steps of one request. That nobody decides
+            # for two roles, be it on two revisions, is kept by the trigger approvals_decision_open_step.
             models.CheckConstraint(
                 condition=Q(staff__isnull=True) | ~Q(staff=F("requester_id_copy")),
                 name="approvals_decision_not_own",
             ),
-            models.UniqueConstraint(fields=["request", "staff"], name="approvals_decision_one_step_each"),
             models.UniqueConstraint(
-                fields=["request", "contact"], name="approvals_decision_one_consent_each"
+                fields=["request", "staff"],
+                condition=Q(fallen_at__isnull=True),
+                name="approvals_decision_one_step_each",
+            ),
+            models.UniqueConstraint(
+                fields=["request", "contact"],
+                condition=Q(fallen_at__isnull=True),
+                name="approvals_decision_one_consent_each",
+            ),
+            models.CheckConstraint(
+                condition=Q(fallen_at__isnull=True, fell_with__isnull=True)
+                | Q(fallen_at__isnull=False, fell_with__isnull=False),
+                name="approvals_decision_fell_with_a_revision",
             ),
             models.CheckConstraint(
                 condition=Q(basis="delegation", on_behalf_of__isnull=False, delegation__isnull=False)
@@ -363,3 +393,19 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.step_id} {self.outcome}"
+
+
+class Standing(models.Model):
+    """That an approval of an earlier revision counts for a step of this one: bound to both digests (A6)."""
+
+    decision = models.ForeignKey(Decision, on_delete=models.PROTECT, related_name="standings")
+    step = models.ForeignKey(Step, on_delete=models.PROTECT, related_name="standings")
+    digest = models.BinaryField(max_length=32)
+    carried_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["decision", "step"], name="approvals_standing_once")]
+
+    def __str__(self) -> str:
+        return f"{self.decision_id} {self.step_id}"

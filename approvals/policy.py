@@ -117,6 +117,15 @@ def why_not(
     return ""
 
 
+def bars(*, decided_role: str, has_fallen: bool, role: str) -> bool:
+    """Whether a decision on a step keeps its maker from deciding a step of `role` of the same request.
+
+    Nobody decides for two roles, whatever has fallen since; nor twice for one role while the first answer is
+    in force (A4, A6).
+    """
+    return not has_fallen or decided_role != role
+
+
 def deciders(
     people: Sequence[Person],
     *,

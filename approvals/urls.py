@@ -16,6 +16,7 @@ urlpatterns = [
     path("requests/<str:number>/edit/", drafts.request_edit, name="request-edit"),
     path("requests/<str:number>/path/", drafts.request_path_panel, name="request-path-panel"),
     path("requests/<str:number>/withdraw/", requests.request_withdraw, name="request-withdraw"),
+    path("requests/<str:number>/pull-back/", requests.request_pull_back, name="request-pull-back"),
     path("requests/<str:number>/copy/", requests.request_copy, name="request-copy"),
     path("requests/change-of/<str:number>/", changes.change_new, name="change-new"),
     path("requests/<str:number>/change/cancel/", changes.change_cancel, name="change-cancel"),

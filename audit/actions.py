@@ -37,6 +37,9 @@ class Action(StrEnum):
     REQUEST_DRAFTED = "request.drafted"
     REQUEST_EDITED = "request.edited"
     REQUEST_SUBMITTED = "request.submitted"
+    REQUEST_RESUBMITTED = "request.resubmitted"
+    REQUEST_SENT_BACK = "request.sent_back"
+    REQUEST_PULLED_BACK = "request.pulled_back"
     REQUEST_WITHDRAWN = "request.withdrawn"
     REQUEST_APPROVED = "request.approved"
     REQUEST_REJECTED = "request.rejected"
@@ -48,6 +51,11 @@ class Action(StrEnum):
     STEP_OPENED = "step.opened"
     STEP_APPROVED = "step.approved"
     STEP_REJECTED = "step.rejected"
+    STEP_CHANGES_WANTED = "step.changes_wanted"
+    STEP_STANDS = "step.stands"
+    STEP_FELL = "step.fell"
+    STEP_ADDED = "step.added"
+    STEP_DROPPED = "step.dropped"
     STEP_STUCK = "step.stuck"
     STEP_UNDELIVERABLE = "step.undeliverable"
     LINK_SENT = "link.sent"
@@ -126,6 +134,9 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.REQUEST_DRAFTED: frozenset({"kind", "revision", "key"}),
     Action.REQUEST_EDITED: frozenset({"revision", "fields"}),
     Action.REQUEST_SUBMITTED: frozenset({"revision", "steps", "policy", "key", "change"}),
+    Action.REQUEST_RESUBMITTED: frozenset({"revision", "steps", "policy", "key", "change"}),
+    Action.REQUEST_SENT_BACK: frozenset({"step", "revision"}),
+    Action.REQUEST_PULLED_BACK: frozenset({"revision"}),
     Action.REQUEST_APPROVED: frozenset({"revision", "key"}),
     Action.CHANGE_SCHEDULED: frozenset({"key", "not_before"}),
     Action.CHANGE_CANCELLED: frozenset({"key"}),
@@ -143,6 +154,13 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.DELEGATION_ENDED: frozenset({"recipient"}),
     Action.DEPUTY_ADDED: frozenset({"roles"}),
     Action.DEPUTY_REMOVED: frozenset({"roles"}),
+    Action.STEP_CHANGES_WANTED: frozenset(
+        {"step", "revision", "capacity", "basis", "on_behalf_of", "delegation"}
+    ),
+    Action.STEP_STANDS: frozenset({"step", "revision", "since", "people"}),
+    Action.STEP_FELL: frozenset({"step", "revision", "people", "fields"}),
+    Action.STEP_ADDED: frozenset({"step", "revision"}),
+    Action.STEP_DROPPED: frozenset({"step", "revision"}),
     Action.STEP_STUCK: frozenset({"step"}),
     Action.STEP_UNDELIVERABLE: frozenset({"step"}),
     Action.LINK_SENT: frozenset({"step", "recipient", "expires_at"}),

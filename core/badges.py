@@ -64,6 +64,7 @@ LOOKS: dict[str, dict[str, Look]] = {
         "rejected": Look(_("Rejected"), "reject", "bad"),
         "changes_wanted": Look(_("Changes wanted"), "undo", "warn"),
         "skipped": Look(_("Not needed"), "skip", "mute"),
+        "stands": Look(_("Stands"), "ok", "ok"),
         "void": Look(_("Void"), "undo", "mute"),
         "voided": Look(_("Void"), "undo", "mute"),
         "cancelled": Look(_("Cancelled"), "skip", "mute"),

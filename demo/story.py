@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from accounts.models import User
+from approvals.form_drafts import draft_of
 from approvals.models import Request, Step, StepRole
 from approvals.services.consent import check_code, give_consent, send_code
 from approvals.services.decisions import Answer, decide_as_staff
@@ -14,7 +15,6 @@ from approvals.services.links import expire_links, note_opening, renew_link, sta
 from approvals.services.path import PURPOSE as STEP_PURPOSE
 from approvals.services.path import staff_who_may_decide
 from approvals.services.requests import (
-    draft_of,
     expire_requests,
     save_draft,
     start_draft,

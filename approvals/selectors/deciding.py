@@ -5,10 +5,12 @@ from datetime import date, datetime
 
 from django.utils.functional import Promise
 
+from accounts.models import User
 from approvals.models import KeyChange, Request, Step
 from approvals.policy_wording import why_sentence
 from approvals.selectors.changes import change_of, difference_of, why_stale
 from approvals.selectors.options import name_of
+from approvals.selectors.revisions import SinceThen, since_last_answer
 from approvals.selectors.terms import Section, describe_terms, label_of
 from approvals.terms_diff import TermChange
 from approvals.wording import ROLE_QUESTION
@@ -53,10 +55,14 @@ class DecisionPage:
     addresses: list[str]
     change: KeyChange | None
     changes: list[TermChange]
+    since: SinceThen | None
 
 
-def decision_page(step: Step, *, now: datetime) -> DecisionPage:
-    """The page of a step that comes with its revision and its request with partner and requester."""
+def decision_page(step: Step, *, now: datetime, reader: User | None = None) -> DecisionPage:
+    """The page of a step that comes with its revision and its request with partner and requester.
+
+    `reader` is the member of staff who decides; None for the step's own contact.
+    """
     terms = KeyTerms.from_json(step.revision.terms)
     registry = Registry.read(terms)
     change = change_of(step.request)
@@ -85,6 +91,7 @@ def decision_page(step: Step, *, now: datetime) -> DecisionPage:
         addresses=[contact.email for contact in (registry.recipient, registry.consent_contact) if contact],
         change=change,
         changes=difference_of(change, step.revision) if change else [],
+        since=since_last_answer(step, reader.pk if reader else None),
     )
 
 

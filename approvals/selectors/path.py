@@ -1,14 +1,18 @@
 """The path of a request: its steps with people, clocks and answers, drawn alike wherever it is shown."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.db.models import Prefetch
 
 from accounts.models import User
-from approvals.bench import Bench, refs_in
-from approvals.models import Decision, Request, Step, StepRole
+from approvals.bench import Bench, barring, refs_in
+from approvals.models import Decision, Request, Standing, Step, StepRole
+from approvals.selectors.revisions import Before, before_of
 from approvals.standing import n_answers
+
+WHO_STANDS = ("decision__staff", "decision__contact", "decision__on_behalf_of", "decision__step__revision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class StepLine:
     n_able: int
     may_decide: bool
     why_not: str
+    stands: Sequence[Standing] = ()
+    before: Sequence[Before] = ()
 
     @property
     def look(self) -> str:
@@ -35,8 +41,13 @@ class StepLine:
         return bool(
             self.step.state == Step.State.OPEN
             and self.step.role != StepRole.RIGHTS_HOLDER
-            and self.n_able + len(self.decisions) < self.step.n_needed
+            and self.n_able + self.n_given < self.step.n_needed
         )
+
+    @property
+    def n_given(self) -> int:
+        """How many answers count on it so far."""
+        return len(self.decisions) + len(self.stands)
 
     @property
     def took(self) -> timedelta | None:
@@ -52,16 +63,29 @@ class StepLine:
 
 
 def path_of(request: Request, user: User) -> list[StepLine]:
-    """The steps of the latest revision with their people and decisions, in six queries."""
+    """The steps of the latest revision with their people and decisions, in nine queries."""
     answers = Decision.objects.select_related("staff", "contact", "on_behalf_of")
     steps = list(
         request.steps.filter(revision=request.revisions.order_by("-number")[:1])
         .select_related("contact", "revision")
-        .prefetch_related(Prefetch("decisions", queryset=answers))
+        .prefetch_related(
+            Prefetch("decisions", queryset=answers),
+            Prefetch("standings", queryset=Standing.objects.select_related(*WHO_STANDS)),
+        )
     )
     bench = Bench.read() if request.state == Request.State.IN_REVIEW else Bench({}, [], [])
-    decided = refs_in(decision for step in steps for decision in step.decisions.all())
-    return [_line(step, user, bench, decided) for step in steps]
+    given = list(
+        request.decisions.select_related("staff", "contact", "on_behalf_of", "step__revision", "fell_with")
+    )
+    before = before_of(request, given)
+    return [
+        replace(
+            _line(step, user, bench, refs_in(barring(step, given))),
+            stands=list(step.standings.all()),
+            before=before.get(step.role, ()),
+        )
+        for step in steps
+    ]
 
 
 def _line(step: Step, user: User, bench: Bench, decided: set[str]) -> StepLine:

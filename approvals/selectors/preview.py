@@ -41,10 +41,19 @@ class Preview:
 
 
 def preview_path(
-    terms: KeyTerms, registry: Registry, *, requester: User, now: datetime, change: str = "none"
+    terms: KeyTerms,
+    registry: Registry,
+    *,
+    requester: User,
+    now: datetime,
+    policy: PolicyVersion | None = None,
+    change: str = "none",
 ) -> Preview:
-    """The approvals that these terms would need, in two queries; nothing is changed."""
-    planned = plan_path(current_policy(now).rules, facts_of(terms, registry, change=change))
+    """The approvals that these terms would need, in two queries; nothing is changed.
+
+    By the policy in force, unless the request is bound to another version.
+    """
+    planned = plan_path((policy or current_policy(now)).rules, facts_of(terms, registry, change=change))
     staff = staff_who_decide()
     people = [person_of(user) for user in staff.values()]
     able = [

@@ -9,14 +9,14 @@ from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Subquery
 from accounts.models import User
 from accounts.roles import Permission
 from approvals.access import visible_requests
-from approvals.bench import Bench, refs_in
+from approvals.bench import Bench, barring, refs_in
 from approvals.models import Decision, Delegation, Request, RoleDeputy, Step
 from approvals.policy import STAFF_ROLES
 from core.paging import Order, Page, keyset_page
 from core.parsing import clean_text
 
 PAGE_SIZE = 25
-OPEN_STATES = (Request.State.DRAFT, Request.State.IN_REVIEW)
+OPEN_STATES = (Request.State.DRAFT, Request.State.CHANGES_WANTED, Request.State.IN_REVIEW)
 VIEWS = ("waiting", "mine", "review", "ended")
 
 
@@ -80,8 +80,9 @@ def _step_roles(roles: Iterable[str]) -> list[str]:
 
 
 def _with_a_part(user: User) -> QuerySet[Decision]:
-    """For Exists over steps: a decision on the same request by this person, or in their name."""
-    return Decision.objects.filter(Q(staff=user) | Q(on_behalf_of=user), request=OuterRef("request"))
+    """For Exists over steps: a decision by this person, or in their name, that bars them from the step."""
+    bars = Q(fallen_at=None) | ~Q(step__role=OuterRef("role"))
+    return Decision.objects.filter(bars, Q(staff=user) | Q(on_behalf_of=user), request=OuterRef("request"))
 
 
 def count_waiting(user: User) -> int:
@@ -134,7 +135,7 @@ def _with_steps(found: QuerySet[Request]) -> QuerySet[Request]:
     open_steps = Step.objects.filter(state=Step.State.OPEN).select_related("contact")
     return found.select_related("partner", "requester", "key").prefetch_related(
         Prefetch("steps", queryset=open_steps, to_attr="open_steps"),
-        Prefetch("decisions", queryset=Decision.objects.select_related("staff", "on_behalf_of")),
+        Prefetch("decisions", queryset=Decision.objects.select_related("staff", "on_behalf_of", "step")),
     )
 
 
@@ -150,7 +151,7 @@ def _asked(user: User, request: Request, bench: Bench) -> Asked | None:
         return None
     if steps[0].contact:
         return Asked(step=steps[0], people=[steps[0].contact.name], by_me=False)
-    able = bench.able(steps[0], refs_in(request.decisions.all()))
+    able = bench.able(steps[0], refs_in(barring(steps[0], request.decisions.all())))
     return Asked(
         step=steps[0],
         people=[person.label for person in able],

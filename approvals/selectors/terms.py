@@ -1,6 +1,6 @@
 """Terms in full, for people: labels and names, not codes (A3: what is decided on is what is read)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -44,9 +44,9 @@ class Section:
     facts: list[Fact]
 
 
-def describe_terms(terms: KeyTerms) -> list[Section]:
+def describe_terms(terms: KeyTerms, registry: Registry | None = None) -> list[Section]:
     """All terms, in eight queries. What was removed since is shown by its number: terms are history."""
-    registry = Registry.read(terms)
+    registry = registry or Registry.read(terms)
     return [
         Section(_("Partner and contacts"), _people(terms, registry)),
         Section(_("API products and scopes"), _api(terms, registry)),
@@ -55,6 +55,16 @@ def describe_terms(terms: KeyTerms) -> list[Section]:
         Section(_("Plan, limits and budget"), _limits(terms, registry)),
         Section(_("Addresses and life"), _life(terms)),
     ]
+
+
+NOTHING = Registry(None, None, None, None, None, None, None, {}, {})
+
+
+def labels_of(fields: Collection[str], *several: KeyTerms) -> list[str | Promise]:
+    """What the terms page calls these fields, each once, without a query; other fields by their name."""
+    facts = [fact for terms in several for part in describe_terms(terms, NOTHING) for fact in part.facts]
+    called = {name: fact.label for fact in facts for name in (*fact.also, fact.field)}
+    return list(dict.fromkeys(called.get(field, field) for field in fields))
 
 
 def _people(terms: KeyTerms, registry: Registry) -> list[Fact]:

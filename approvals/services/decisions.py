@@ -17,6 +17,7 @@ from approvals.access import require_may_decide
 from approvals.models import Decision, Delegation, Request, RoleDeputy, Step, StepLink, StepRole
 from approvals.services.changing import finish_change
 from approvals.services.path import close_request, open_next_step
+from approvals.services.revising import send_back
 from approvals.standing import StandIn
 from audit.actions import Action
 from audit.models import Event
@@ -41,6 +42,17 @@ class Answer:
     signed_name: str = ""
     signed_capacity: str = ""
 
+
+# The answers that need a reason, and what is said without one.
+NEEDS_REASON = {
+    Decision.Outcome.REJECT.value: _("A rejection needs a reason: the requester will read it."),
+    Decision.Outcome.CHANGES.value: _("Say what is to be changed: the requester will read it."),
+}
+ACTION_OF = {
+    Decision.Outcome.APPROVE.value: Action.STEP_APPROVED,
+    Decision.Outcome.REJECT.value: Action.STEP_REJECTED,
+    Decision.Outcome.CHANGES.value: Action.STEP_CHANGES_WANTED,
+}
 
 # The database's own word against a second decision of one person (A4).
 ONE_EACH = {"approvals_decision_one_step_each", "approvals_decision_one_consent_each"}
@@ -192,7 +204,7 @@ def _check_answer(step: Step, answer: Answer) -> None:
     if answer.outcome == Decision.Outcome.APPROVE:
         _require_own_addresses(step)
     elif not answer.reason.strip():
-        raise Invalid(_("A rejection needs a reason: the requester will read it."), field="reason")
+        raise Invalid(NEEDS_REASON[answer.outcome], field="reason")
     if _checks_identity(step, answer):
         points = set(IdentityCheck.points_for(step.request.partner.kind))
         if not points <= set(answer.checklist):
@@ -266,9 +278,8 @@ def _decide(
         StepLink.objects.filter(pk=link.pk).update(used_at=now)
     # Where the step goes on (n of m), the person's other links to it have nothing left to ask.
     step.links.filter(staff=staff, contact=contact, used_at=None, died_at=None).update(died_at=now)
-    approved = answer.outcome == Decision.Outcome.APPROVE
     record(
-        Action.STEP_APPROVED if approved else Action.STEP_REJECTED,
+        ACTION_OF[answer.outcome],
         actor=actor,
         objects=[f"request:{step.request.public_id}"],
         payload=_payload_of(decision, step),
@@ -312,10 +323,14 @@ def _go_on(actor: Actor, step: Step, decision: Decision, now: datetime) -> None:
         _end_step(step, Step.State.REJECTED, now)
         _reject(actor, request, decision, now)
         return
+    if decision.outcome == Decision.Outcome.CHANGES:
+        _end_step(step, Step.State.CHANGES_WANTED, now)
+        send_back(actor=actor, decision=decision, now=now)
+        return
     request.version += 1
     request.changed_at = now
     request.save(update_fields=["version", "changed_at"])
-    if step.decisions.count() < step.n_needed:
+    if step.decisions.count() + step.standings.count() < step.n_needed:
         return
     _end_step(step, Step.State.APPROVED, now)
     if open_next_step(actor=actor, request=request, now=now) is None:
@@ -346,7 +361,7 @@ def _reject(actor: Actor, request: Request, decision: Decision, now: datetime) -
 
 def _issue(actor: Actor, step: Step, now: datetime) -> None:
     request = step.request
-    decisions = list(request.decisions.filter(step__revision=step.revision).order_by("id"))
+    decisions = _approvals_of(step)
     key = issue_key(
         actor=actor,
         terms=KeyTerms.from_json(step.revision.terms),
@@ -375,7 +390,7 @@ def _issue(actor: Actor, step: Step, now: datetime) -> None:
 def _change(actor: Actor, step: Step, now: datetime) -> None:
     """The last approval of a change: it is applied now, or waits for its time (R3)."""
     request = step.request
-    decisions = request.decisions.filter(step__revision=step.revision).order_by("id")
+    decisions = _approvals_of(step)
     record(
         Action.REQUEST_APPROVED,
         actor=actor,
@@ -387,6 +402,23 @@ def _change(actor: Actor, step: Step, now: datetime) -> None:
     finish_change(actor=actor, step=step, decisions=uids, now=now)
     _require_own_addresses(step)  # once more: the contacts are locked now
     close_request(request, Request.State.APPROVED, now=now)
+
+
+def _approvals_of(last: Step) -> list[Decision]:
+    """All approvals that make a key, given on its terms or standing for them, in the order they were given.
+
+    A step without them all is a fault of ours, and then no key is issued.
+    """
+    found: list[Decision] = []
+    digest = bytes(last.revision.digest)
+    for step in last.revision.steps.all():
+        given = list(step.decisions.filter(outcome=Decision.Outcome.APPROVE, digest=digest))
+        stand = Decision.objects.filter(standings__step=step, standings__digest=digest)
+        approvals = [decision for decision in [*given, *stand] if decision.fallen_at is None]
+        if len(approvals) < step.n_needed:
+            raise RuntimeError(f"Step {step.pk} lacks approvals of what is to be issued.")
+        found += approvals
+    return sorted(found, key=lambda decision: decision.pk)
 
 
 def _tell_requester(kind: str, request: Request, decision: Decision, now: datetime) -> None:

@@ -31,7 +31,7 @@ def open_next_step(*, actor: Actor, request: Request, now: datetime) -> Step | N
     step.opened_at = now
     step.due_at = add_business_hours(now, step.deadline_hours or settings.ESCALATION_HOURS)
     step.save(update_fields=["state", "opened_at", "due_at"])
-    bench, decided = Bench.read(), decided_refs(request)
+    bench, decided = Bench.read(), decided_refs(step)
     people = [asked.user for asked in bench.asked(step, decided)]
     record(
         Action.STEP_OPENED,
@@ -49,15 +49,15 @@ def open_next_step(*, actor: Actor, request: Request, now: datetime) -> Step | N
         send_link(actor=actor, step=step, recipient=step.contact, now=now)
     for person in people:
         send_link(actor=actor, step=step, recipient=person, now=now)
-    able = bench.able(step, decided)
-    if step.contact is None and n_answers(person.standing for person in able) < step.n_needed:
+    n_able = n_answers(person.standing for person in bench.able(step, decided))
+    if step.contact is None and n_able + step.standings.count() < step.n_needed:
         alarm_stuck(actor=actor, step=step, now=now)
     return step
 
 
 def staff_who_may_decide(step: Step) -> list[User]:
     """Active staff who may decide this step now, deputies included, four eyes considered (A4, A5)."""
-    return [able.user for able in Bench.read().able(step, decided_refs(step.request))]
+    return [able.user for able in Bench.read().able(step, decided_refs(step))]
 
 
 def send_link(

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from accounts.models import User
 from approvals.access import decided_refs
-from approvals.bench import Bench, refs_in
+from approvals.bench import PEOPLE_OF_DECISIONS, Bench, barring, refs_in
 from approvals.models import Request, Step, StepReminder
 from approvals.services.path import guardians, send_link
 from audit.actions import Action
@@ -43,17 +43,18 @@ def _due_requests(now: datetime) -> list[int]:
     steps = (
         Step.objects.filter(state=Step.State.OPEN, request__state=Request.State.IN_REVIEW)
         .select_related("request__requester", "contact")
-        .prefetch_related(
-            "links", "reminders", "request__decisions__staff", "request__decisions__on_behalf_of"
-        )
+        .prefetch_related("links", "reminders", *PEOPLE_OF_DECISIONS)
         .order_by("request_id")
     )
     return [
         step.request_id
         for step in steps
-        if _is_late(step, now)
-        or any(True for _due in _reminders(step, bench, refs_in(step.request.decisions.all()), now))
+        if _is_late(step, now) or any(True for _due in _reminders(step, bench, _decided(step), now))
     ]
+
+
+def _decided(step: Step) -> set[str]:
+    return refs_in(barring(step, step.request.decisions.all()))
 
 
 def _is_late(step: Step, now: datetime) -> bool:
@@ -106,7 +107,7 @@ def _see_to(actor: Actor, request_pk: int, now: datetime) -> bool:
     if _is_late(step, now):
         _escalate(actor, step, now)
         return True
-    due = list(_reminders(step, Bench.read(), decided_refs(request), now))
+    due = list(_reminders(step, Bench.read(), decided_refs(step), now))
     for person, hours in due:
         _remind(actor, step, person, hours, now)
     return bool(due)
@@ -148,7 +149,7 @@ def _escalate(actor: Actor, step: Step, now: datetime) -> None:
     step.escalated_at = now
     step.save(update_fields=["escalated_at"])
     request = step.request
-    decided = decided_refs(request)
+    decided = decided_refs(step)
     asked = [able.user for able in Bench.read().asked(step, decided)]
     had = {link.staff_id for link in step.links.all()}
     deputies = [person for person in asked if person.pk not in had]

@@ -12,11 +12,13 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from accounts.roles import Permission
 from approvals.access import require_requester
+from approvals.form_drafts import draft_of
 from approvals.models import PolicyVersion, Request, Revision, Step, StepLink
 from approvals.policy import Facts, plan_path
 from approvals.selectors.preview import current_policy, facts_of
 from approvals.services.changing import Wish, fix_change
 from approvals.services.path import close_request, open_next_step
+from approvals.services.revising import carry_over, tell_those_asked
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
@@ -26,6 +28,9 @@ from keys.terms import KeyTerms
 from keys.terms_check import Registry, find_problems
 from notifications.services import enqueue
 from partners.models import Partner
+
+# The requester has it on the desk: it can be edited, submitted, withdrawn.
+WITH_REQUESTER = [Request.State.DRAFT, Request.State.CHANGES_WANTED]
 
 
 def digest_of(terms: KeyTerms, wish: Wish | None = None) -> bytes:
@@ -52,7 +57,7 @@ def copy_request(*, actor: Actor, by: User, request: Request, now: datetime) -> 
 
     Whoever may see the request and make requests may copy it. Conflict while it is open.
     """
-    if request.state in {Request.State.DRAFT, Request.State.IN_REVIEW}:
+    if request.ended_at is None:
         raise Conflict(_("Only a request that has ended can be copied."))
     if request.kind == Request.Kind.CHANGE:
         raise Conflict(_("A change begins with what the key has now: ask for it again on the key's page."))
@@ -61,20 +66,6 @@ def copy_request(*, actor: Actor, by: User, request: Request, now: datetime) -> 
     return _draft(
         actor=actor, by=by, partner=request.partner, draft=draft, title=request.title, source=request, now=now
     )
-
-
-def draft_of(terms: KeyTerms) -> dict[str, Any]:
-    """Terms as the form keeps them: texts, and lists of texts where several are chosen."""
-    draft: dict[str, Any] = {}
-    for name, value in terms.to_json().items():
-        if isinstance(value, list):
-            draft[name] = [str(item) for item in value]
-        elif isinstance(value, bool):
-            draft[name] = "on" if value else ""
-        else:
-            draft[name] = "" if value is None else str(value)
-    draft["ip_ranges"] = "\n".join(draft["ip_ranges"])
-    return draft
 
 
 def _draft(
@@ -121,7 +112,7 @@ def save_draft(
 
     `version` is the one that the form was opened with: Conflict when another tab saved meanwhile.
     """
-    request = _lock(request, by=by, version=version, states=[Request.State.DRAFT])
+    request = _lock(request, by=by, version=version, states=WITH_REQUESTER)
     require_may_request(by)
     changed = sorted(name for name in draft if draft[name] != request.draft.get(name))
     request.draft = draft
@@ -148,10 +139,11 @@ def submit_request(
     """Fix the terms as a revision, lay the approval path and ask the first approver (R1, R5, A1).
 
     `draft` is the form behind the terms, kept beside them; `wish` is what a change of a key says beside them
-    (R3). Raises Invalid for the first problem of the terms
-    (the form shows them all), Conflict for a stale form or a partner that is not the request's.
+    (R3). What was sent back goes by the policy that it was first submitted under (A2), and what nothing moved
+    under still stands (A6). Raises Invalid for the first problem of the terms (the form shows them all),
+    Conflict for a stale form or a partner that is not the request's.
     """
-    request = _lock(request, by=by, version=version, states=[Request.State.DRAFT])
+    request = _lock(request, by=by, version=version, states=WITH_REQUESTER)
     require_may_request(by)
     if terms.partner != request.partner.public_id:
         raise Conflict(_("These terms are for another partner than the request."))
@@ -163,7 +155,7 @@ def submit_request(
     if (wish is None) != (request.kind == Request.Kind.NEW_KEY):
         raise Conflict(_("These terms are for another kind of request."))
     way = fix_change(request=request, terms=terms, wish=wish, now=now) if wish else "none"
-    policy = current_policy(now)
+    policy = request.policy or current_policy(now)
     revision = Revision.objects.create(
         request=request,
         number=request.revisions.count() + 1,
@@ -179,7 +171,7 @@ def submit_request(
     request.draft = request.draft if draft is None else draft
     _bump(request, now, "state", "title", "policy", "submitted_at", "draft")
     record(
-        Action.REQUEST_SUBMITTED,
+        Action.REQUEST_SUBMITTED if revision.number == 1 else Action.REQUEST_RESUBMITTED,
         actor=actor,
         objects=_objects(request),
         payload={
@@ -191,6 +183,8 @@ def submit_request(
         },
         now=now,
     )
+    if revision.number > 1:
+        carry_over(actor=actor, request=request, revision=revision, steps=steps, now=now)
     open_next_step(actor=actor, request=request, now=now)
     return request
 
@@ -220,20 +214,9 @@ def _lay_path(
 @transaction.atomic
 def withdraw_request(*, actor: Actor, by: User, request: Request, version: int, now: datetime) -> Request:
     """The requester takes the request back; open links die and the asked approver is told (R5)."""
-    request = _lock(request, by=by, version=version, states=[Request.State.DRAFT, Request.State.IN_REVIEW])
+    request = _lock(request, by=by, version=version, states=[*WITH_REQUESTER, Request.State.IN_REVIEW])
     record(Action.REQUEST_WITHDRAWN, actor=actor, objects=_objects(request), now=now)
-    for step in request.steps.filter(state=Step.State.OPEN):
-        for link in step.links.filter(used_at=None, died_at=None).select_related("staff", "contact"):
-            person = link.staff or link.contact
-            assert person is not None  # approvals_link_one_recipient
-            enqueue(
-                "request_withdrawn",
-                recipient_ref=person.public_id,
-                context={"request": request.public_id},
-                dedupe_key=f"request_withdrawn:{request.public_id}:{person.public_id}",
-                objects=[f"request:{request.public_id}"],
-                now=now,
-            )
+    tell_those_asked("request_withdrawn", request, now=now)
     close_request(request, Request.State.WITHDRAWN, now=now)
     return request
 
@@ -244,7 +227,10 @@ def expire_requests(*, now: datetime, limit: int = 200) -> int:
     with transaction.atomic():
         due = list(
             Request.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(state=Request.State.IN_REVIEW, changed_at__lte=now - settings.REQUEST_LIFETIME)
+            .filter(
+                state__in=[Request.State.IN_REVIEW, Request.State.CHANGES_WANTED],
+                changed_at__lte=now - settings.REQUEST_LIFETIME,
+            )
             .select_related("requester", "partner")
             .order_by("id")[:limit]
         )

@@ -7,7 +7,7 @@ from django.db import transaction
 
 from accounts.models import User
 from approvals.access import decided_refs
-from approvals.bench import Able, Bench, refs_in
+from approvals.bench import PEOPLE_OF_DECISIONS, Able, Bench, barring, refs_in
 from approvals.models import Request, Step
 from approvals.services.path import alarm_stuck, send_link
 from approvals.standing import n_answers
@@ -31,14 +31,14 @@ def _conspicuous_requests() -> list[int]:
     steps = (
         Step.objects.filter(state=Step.State.OPEN, contact=None)
         .select_related("request__requester")
-        .prefetch_related("links", "request__decisions__staff", "request__decisions__on_behalf_of")
+        .prefetch_related("links", "standings", *PEOPLE_OF_DECISIONS)
         .order_by("request_id")
     )
     found = []
     for step in steps:
         decisions = list(step.request.decisions.all())
-        decided = refs_in(decisions)
-        n_here = sum(decision.step_id == step.pk for decision in decisions)
+        decided = refs_in(barring(step, decisions))
+        n_here = sum(decision.step_id == step.pk for decision in decisions) + len(step.standings.all())
         unasked = _unasked(bench.asked(step, decided), step)
         if unasked or _lacks_people(bench.able(step, decided), n_here, step) != (step.stuck_at is not None):
             found.append(step.request_id)
@@ -62,11 +62,11 @@ def _see_to(actor: Actor, request_pk: int, now: datetime) -> bool:
     step = request.steps.select_for_update().filter(state=Step.State.OPEN, contact=None).first()
     if step is None:
         return False
-    bench, decided = Bench.read(), decided_refs(request)
+    bench, decided = Bench.read(), decided_refs(step)
     unasked = _unasked(bench.asked(step, decided), step)
     for person in unasked:
         send_link(actor=actor, step=step, recipient=person, now=now)
-    is_stuck = _lacks_people(bench.able(step, decided), step.decisions.count(), step)
+    is_stuck = _lacks_people(bench.able(step, decided), step.decisions.count() + step.standings.count(), step)
     changed = is_stuck != (step.stuck_at is not None)
     if changed and is_stuck:
         alarm_stuck(actor=actor, step=step, now=now)

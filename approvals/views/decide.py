@@ -227,7 +227,7 @@ def _page(
     path = path_of(step.request, user)
     stand_in = require_may_decide(user, step)
     wants = wants_second_factor(step, stand_in)
-    page = decision_page(step, now=now)
+    page = decision_page(step, now=now, reader=user)
     changed = page.change.key_id if page.change else None
     context = {
         "page": page,
@@ -258,6 +258,6 @@ def _changed(
 
 def _over(request: HttpRequest, user: User, asked: Request, trouble: str | Promise = "") -> HttpResponse:
     """409: nothing waits for this person's answer here; says what stands instead."""
-    own = asked.decisions.filter(staff=user).select_related("step").first()
+    own = asked.decisions.filter(staff=user, fallen_at=None).select_related("step").first()
     context = {"asked": asked, "own": own, "path": path_of(asked, user), "trouble": trouble}
     return render(request, "approvals/decide_over.html", context, status=409)

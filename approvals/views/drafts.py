@@ -24,6 +24,7 @@ from approvals.forms import RequestForm
 from approvals.models import Request
 from approvals.selectors.options import Options
 from approvals.selectors.preview import Preview, preview_path
+from approvals.selectors.revisions import asked_for
 from approvals.selectors.warnings import Warnings, find_warnings
 from approvals.services.changing import Wish
 from approvals.services.requests import save_draft, start_draft, submit_request
@@ -67,14 +68,14 @@ def request_edit(request: HttpRequest, number: str) -> HttpResponse:
     require_requester(signed_in(request), draft)
     if request.method == "POST":
         return _answer(request, draft)
-    if draft.state != Request.State.DRAFT:
+    if not draft.is_editable:
         return redirect("approvals:request-detail", number=number)
     return _form_page(request, draft, _shown(draft, draft.draft))
 
 
 def _answer(request: HttpRequest, draft: Request) -> HttpResponse:
     typed = _form_class(draft).draft_from(request.POST)
-    if draft.state != Request.State.DRAFT or str(draft.version) != request.POST.get("version"):
+    if not draft.is_editable or str(draft.version) != request.POST.get("version"):
         sentence = _("This draft was changed meanwhile, perhaps in another window. Nothing was overwritten.")
         return _stale_page(request, draft, typed, sentence)
     try:
@@ -97,7 +98,10 @@ def _save(request: HttpRequest, draft: Request, typed: dict[str, Any]) -> HttpRe
     if detour:
         target = reverse(detour, args=[draft.partner.public_id])
         return HttpResponseRedirect(f"{target}?{urlencode({'next': back})}")
-    messages.success(request, gettext("The draft is saved. Nobody has been asked yet."))
+    if draft.state == Request.State.DRAFT:
+        messages.success(request, gettext("The draft is saved. Nobody has been asked yet."))
+    else:
+        messages.success(request, gettext("It is saved. Nobody is asked before you submit it."))
     return HttpResponseRedirect(back)
 
 
@@ -141,7 +145,10 @@ def _submit(request: HttpRequest, draft: Request, typed: dict[str, Any]) -> Http
     except Invalid as problem:  # something that the form leans on changed between its check and the lock
         form.add_error(problem.field if problem.field in form.fields else None, str(problem.message))
         return _refused(request, draft, form, typed)
-    messages.success(request, gettext("The request is submitted; the first approver was asked by mail."))
+    if draft.submitted_at is None:
+        messages.success(request, gettext("The request is submitted; the first approver was asked by mail."))
+    else:
+        messages.success(request, gettext("The request is submitted again. Only whom it concerns is asked."))
     return redirect("approvals:request-detail", number=draft.public_id)
 
 
@@ -201,6 +208,7 @@ def _panel(draft: Request, form: RequestForm) -> Panel:
         form.terms,
         form.registry,
         requester=draft.requester,
+        policy=draft.policy,  # what was sent back keeps its own (A2)
         now=form.now,
         change=change.way if change else "none",
     )
@@ -245,6 +253,7 @@ def _form_page(
     judged = form if form.is_bound else _form(draft, form.data_from(form.initial), form.options)
     marks = marks_of(posted_by(_shown(draft, draft.draft, form.options)))
     context |= {"record": draft, "form": form, "panel": _panel(draft, judged), "marks": marks}
+    context["asked_for"] = asked_for(draft)
     return render(request, "approvals/request_edit.html", context, status=status)
 
 
@@ -258,7 +267,7 @@ def _stale_page(
     changed = {name: value for name, value in typed.items() if name in names}
     form = _shown(draft, saved | changed, shown.options)
     context: dict[str, Any] = {"conflict": sentence, "differences": _differences(form, saved, changed)}
-    if draft.state == Request.State.DRAFT:
+    if draft.is_editable:
         return _form_page(request, draft, form, status=409, **context)
     context["record"] = draft
     return render(request, "approvals/request_stale.html", context, status=409)

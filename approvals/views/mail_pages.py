@@ -5,7 +5,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import translation
 
-from approvals.models import StepLink
+from approvals.models import Decision, StepLink
 from approvals.selectors.dead_links import outcome_for, receipt_sent
 
 # What a dead link's page says instead of showing the request; see approvals.services.links.state_of.
@@ -33,7 +33,7 @@ def dead_link(
 def wanted_answer(request: HttpRequest) -> str:
     """The answer that was clicked in the mail: preselected on the page, never given by the link (A3)."""
     answer = request.POST.get("answer") or request.GET.get("answer") or ""
-    return answer if answer in {"approve", "reject"} else ""
+    return answer if answer in set(Decision.Outcome.values) else ""
 
 
 def speak_as(request: HttpRequest, language: str) -> None:

@@ -16,8 +16,10 @@ from approvals.models import Request
 from approvals.selectors.change_page import change_context
 from approvals.selectors.path import path_of
 from approvals.selectors.requests import VIEWS, list_requests, requests_of_partner
+from approvals.selectors.revisions import asked_for, compare
 from approvals.selectors.terms import describe_terms
 from approvals.services.requests import copy_request, withdraw_request
+from approvals.services.revising import pull_back
 from audit.selectors import timeline_of
 from core.actors import actor_of
 from core.errors import Conflict
@@ -63,7 +65,8 @@ def _detail_page(
     request: HttpRequest, record: Request, *, status: int = 200, conflict: object = ""
 ) -> HttpResponse:
     user = signed_in(request)
-    revision = record.revisions.last()
+    revisions = list(record.revisions.all())
+    revision = revisions[-1] if revisions else None
     path = path_of(record, user)
     context = {
         "record": record,
@@ -76,6 +79,9 @@ def _detail_page(
         "timeline": timeline_of(f"request:{record.public_id}"),
         "conflict": conflict,
         **change_context(user, record, revision, now=timezone.now()),
+        "revisions": revisions,
+        "comparison": compare(revisions, request.GET.get("old", ""), request.GET.get("new", "")),
+        "asked_for": asked_for(record),
     }
     return render(request, "approvals/request_detail.html", context, status=status)
 
@@ -104,6 +110,22 @@ def request_withdraw(request: HttpRequest, number: str) -> HttpResponse:
         return _detail_page(request, record, status=409, conflict=conflict.message)
     messages.success(request, gettext("%(number)s is withdrawn.") % {"number": number})
     return redirect("approvals:request-list")
+
+
+@require_POST
+@require(Permission.MAKE_REQUESTS)
+def request_pull_back(request: HttpRequest, number: str) -> HttpResponse:
+    """Take one's own request out of review to edit it."""
+    user = signed_in(request)
+    record = find_request(user, number)
+    try:
+        pull_back(
+            actor=actor_of(request), by=user, request=record, version=_version(request), now=timezone.now()
+        )
+    except Conflict as conflict:
+        return _detail_page(request, find_request(user, number), status=409, conflict=conflict.message)
+    messages.success(request, gettext("The request is back with you. Nobody is asked until you submit it."))
+    return redirect("approvals:request-edit", number=number)
 
 
 @require_POST

@@ -9,10 +9,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from approvals.form_choices import plan_card
-from approvals.form_drafts import posted_by
+from approvals.form_drafts import draft_of, posted_by
 from approvals.models import Request, Step
 from approvals.selectors.preview import preview_path
-from approvals.services.requests import draft_of
 from audit.models import Event
 from keys.terms import KeyTerms, office_day
 from keys.terms_check import Registry

@@ -243,7 +243,8 @@ def test_untouched_requests_end_unapproved(cast: Cast) -> None:
     assert expire_requests(now=timezone.now() + timedelta(days=31)) == 0
     request.refresh_from_db()
     assert (request.state, request.key) == (Request.State.EXPIRED, None)
-    assert Message.objects.filter(kind="request_expired").count() == 1
+    told = Message.objects.filter(kind="request_expired", recipient_ref=cast.requester.public_id)
+    assert told.count() == 1
     page = get(cast.requester, "approvals:request-detail", request.public_id)
     assert "Silence never approves" in page.content.decode()
 

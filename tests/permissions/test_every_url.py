@@ -167,6 +167,7 @@ ROWS: dict[str, Row] = {
     "approvals:request-edit": Row(MAKERS, "POST", lambda w: {"number": w.draft.public_id}),
     "approvals:request-path-panel": Row(MAKERS, "POST", lambda w: {"number": w.draft.public_id}),
     "approvals:request-withdraw": Row(MAKERS, "POST", request),
+    "approvals:request-pull-back": Row(MAKERS, "POST", request),
     "approvals:request-copy": Row(P.MAKE_REQUESTS, "POST", request),
     "approvals:change-new": Row(P.MAKE_REQUESTS, "POST", key),
     "approvals:change-cancel": Row(frozenset({Role.REQUESTER, Role.SECURITY}), "POST", change),

@@ -1,0 +1,247 @@
+"""Sending a request back, and what of its decisions stands when it is submitted again (R5, A6).
+
+All of it runs on a locked request.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from approvals.access import require_requester
+from approvals.concerns import Approval, Place, concerning, moved_fields, standing
+from approvals.form_drafts import draft_of
+from approvals.models import Decision, KeyChange, Request, Revision, Standing, Step, StepLink
+from audit.actions import Action
+from audit.models import Event
+from audit.services import record
+from core.actors import Actor
+from core.errors import Conflict
+from keys.terms import KeyTerms
+from notifications.services import enqueue
+
+
+def send_back(*, actor: Actor, decision: Decision, now: datetime) -> None:
+    """After an answer that asks for changes: the request waits for its requester, who is told.
+
+    The step has ended already.
+    """
+    request = decision.step.request
+    record(
+        Action.REQUEST_SENT_BACK,
+        actor=actor,
+        objects=_objects(request),
+        payload={
+            "step": decision.step.role,
+            "revision": decision.step.revision.number,
+            "reason": decision.reason,
+        },
+        now=now,
+    )
+    _wait_for_requester(request, decision.step.revision, now)
+    enqueue(
+        "request_changes_wanted",
+        recipient_ref=request.requester.public_id,
+        context={"request": request.public_id, "decision": str(decision.uid)},
+        dedupe_key=f"request_changes_wanted:{decision.uid}",
+        objects=[f"request:{request.public_id}"],
+        now=now,
+    )
+
+
+@transaction.atomic
+def pull_back(*, actor: Actor, by: User, request: Request, version: int, now: datetime) -> Request:
+    """The requester takes a request out of review to edit it; decisions given so far may stand (R5).
+
+    Conflict when it is not in review any more, or was acted on since the page was opened.
+    """
+    request = (
+        Request.objects.select_for_update(of=("self",))
+        .select_related("partner", "requester")
+        .get(pk=request.pk)
+    )
+    require_requester(by, request)
+    if request.state != Request.State.IN_REVIEW:
+        raise Conflict(
+            _("The request is “%(state)s” now, so this is no longer possible.")
+            % {"state": request.get_state_display()}
+        )
+    if request.version != version:
+        raise Conflict(_("The request was changed meanwhile, perhaps in another window. Look at it again."))
+    revision = newest_revision(request)
+    record(
+        Action.REQUEST_PULLED_BACK,
+        actor=actor,
+        objects=_objects(request),
+        payload={"revision": revision.number},
+        now=now,
+    )
+    tell_those_asked("request_paused", request, now=now)
+    _wait_for_requester(request, revision, now)
+    return request
+
+
+def tell_those_asked(kind: str, request: Request, *, now: datetime) -> None:
+    """A mail to everybody who has a link to the request that still works: they need not answer any more."""
+    links = StepLink.objects.filter(step__request=request, used_at=None, died_at=None)
+    for link in links.select_related("staff", "contact"):
+        enqueue(
+            kind,
+            recipient_ref=link.recipient.public_id,
+            context={"request": request.public_id},
+            dedupe_key=f"{kind}:{request.public_id}:{request.version}:{link.recipient.public_id}",
+            objects=[f"request:{request.public_id}"],
+            now=now,
+        )
+
+
+def _wait_for_requester(request: Request, revision: Revision, now: datetime) -> None:
+    request.steps.filter(state__in=[Step.State.WAITING, Step.State.OPEN]).update(
+        state=Step.State.CANCELLED, ended_at=now
+    )
+    StepLink.objects.filter(step__request=request, used_at=None, died_at=None).update(died_at=now)
+    # A change of a key lets go of the key: while it is edited, another may go first.
+    KeyChange.objects.filter(request=request).update(state=KeyChange.State.DRAFT)
+    request.state = Request.State.CHANGES_WANTED
+    if request.kind == Request.Kind.NEW_KEY:
+        request.draft = draft_of(KeyTerms.from_json(revision.terms))
+    request.version += 1
+    request.changed_at = now
+    request.save(update_fields=["state", "draft", "version", "changed_at"])
+
+
+def newest_revision(request: Request) -> Revision:
+    """The revision that counts."""
+    return request.revisions.order_by("-number")[0]
+
+
+# --- what stands ------------------------------------------------------------------------------------------
+
+
+def carry_over(
+    *, actor: Actor, request: Request, revision: Revision, steps: Sequence[Step], now: datetime
+) -> None:
+    """After resubmission: approvals that nothing moved under stand on the new steps, all others fall.
+
+    `steps` are the new revision's, none of them open yet. Nothing is deleted; who asked for changes is asked
+    again.
+    """
+    old = request.revisions.get(number=revision.number - 1)
+    old_steps = list(old.steps.order_by("position"))
+    place_of = {step.pk: place for place, step in enumerate(old_steps)}
+    in_force = list(
+        request.decisions.filter(fallen_at=None).select_related(
+            "step__revision", "staff", "contact", "on_behalf_of"
+        )
+    )
+    counts_on = {item.decision_id: item.step_id for item in Standing.objects.filter(step__revision=old)}
+    where = {decision.pk: place_of[counts_on.get(decision.pk, decision.step_id)] for decision in in_force}
+    approvals = [decision for decision in in_force if decision.outcome == Decision.Outcome.APPROVE]
+    fields = [*moved_fields(old.terms, revision.terms), *_moved_addresses(old, revision)]
+    stands = standing(
+        [_place(step) for step in old_steps],
+        [_place(step) for step in steps],
+        [
+            Approval(where[d.pk], d.on_behalf_of.public_id if d.on_behalf_of else _ref_of(d))
+            for d in approvals
+        ],
+        fields=fields,
+        asked_for_changes={where[d.pk] for d in in_force if d.outcome == Decision.Outcome.CHANGES},
+    )
+    kept = {approvals[index].pk: steps[place] for index, place in stands.items()}
+    for decision in in_force:
+        if decision.pk not in kept:
+            _fall(actor, decision, revision, fields, now)
+    for decision in approvals:
+        if decision.pk in kept:
+            _stand(actor, decision, kept[decision.pk], revision, now)
+    _tell_of_the_path(actor, request, old_steps, steps, now)
+
+
+def _place(step: Step) -> Place:
+    return Place(
+        role=step.role,
+        n_needed=step.n_needed,
+        needs_second_factor=step.needs_second_factor,
+        people=tuple(step.people),
+        contact=step.contact_id,
+    )
+
+
+def _ref_of(decision: Decision) -> str:
+    person = decision.staff or decision.contact
+    assert person is not None  # approvals_decision_one_person
+    return person.public_id
+
+
+def _moved_addresses(old: Revision, new: Revision) -> list[str]:
+    """Fields that name a contact whose address was changed since: who approved it saw another one (A4)."""
+    contacts = {name: new.terms[name] for name in ("recipient", "consent_contact") if new.terms[name]}
+    changed = Event.objects.filter(
+        action=Action.CONTACT_CHANGED,
+        occurred_at__gt=old.created_at,
+        objects_touched__overlap=[f"contact:{number}" for number in contacts.values()],
+        payload__fields__contains=["email"],
+    )
+    touched = {name for event in changed for name in event.objects_touched}
+    return [name for name, number in contacts.items() if f"contact:{number}" in touched]
+
+
+def _fall(actor: Actor, decision: Decision, revision: Revision, fields: Sequence[str], now: datetime) -> None:
+    decision.fallen_at, decision.fell_with = now, revision
+    decision.save(update_fields=["fallen_at", "fell_with"])
+    if decision.outcome != Decision.Outcome.APPROVE:
+        return  # what was asked for has been answered
+    record(
+        Action.STEP_FELL,
+        actor=actor,
+        objects=[f"request:{decision.step.request.public_id}"],
+        payload={
+            "step": decision.step.role,
+            "revision": revision.number,
+            "people": [_ref_of(decision)],
+            "fields": concerning(decision.step.role, fields),
+        },
+        now=now,
+    )
+
+
+def _stand(actor: Actor, decision: Decision, step: Step, revision: Revision, now: datetime) -> None:
+    Standing.objects.create(decision=decision, step=step, digest=revision.digest, carried_at=now)
+    record(
+        Action.STEP_STANDS,
+        actor=actor,
+        objects=[f"request:{step.request.public_id}"],
+        payload={
+            "step": step.role,
+            "revision": revision.number,
+            "since": decision.step.revision.number,
+            "people": [_ref_of(decision)],
+            "digest": bytes(revision.digest),
+        },
+        now=now,
+    )
+    if step.standings.count() >= step.n_needed:
+        step.state, step.ended_at = Step.State.STANDS, now
+        step.save(update_fields=["state", "ended_at"])
+
+
+def _tell_of_the_path(
+    actor: Actor, request: Request, old: Sequence[Step], new: Sequence[Step], now: datetime
+) -> None:
+    before, after = {step.role for step in old}, {step.role for step in new}
+    for action, roles in ((Action.STEP_ADDED, after - before), (Action.STEP_DROPPED, before - after)):
+        for role in sorted(roles):
+            record(
+                action,
+                actor=actor,
+                objects=[f"request:{request.public_id}"],
+                payload={"step": role, "revision": new[0].revision.number},
+                now=now,
+            )
+
+
+def _objects(request: Request) -> list[str]:
+    return [f"request:{request.public_id}", f"partner:{request.partner.public_id}"]

@@ -1,0 +1,75 @@
+"""Which decisions stand when a request is submitted again: pure rules (A6)."""
+
+from dataclasses import fields as fields_of
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from approvals.concerns import CONCERNS, LISTED, Approval, Place, concerning, moved_fields, standing
+from approvals.models import StepRole
+from keys.terms import KeyTerms
+
+PATH = [Place("pm", 1), Place("legal", 1), Place("tech", 1)]
+ALL = [Approval(0, "a"), Approval(1, "b"), Approval(2, "c")]
+
+
+def stands(fields: list[str], *, asked: tuple[int, ...] = (), new: list[Place] = PATH) -> dict[int, int]:
+    return standing(PATH, new, ALL[:2], fields=fields, asked_for_changes=asked)
+
+
+def test_every_listed_field_is_one_of_the_terms() -> None:
+    assert set(CONCERNS) <= {field.name for field in fields_of(KeyTerms)}
+    assert {"scopes", "products", "environment", "partner"}.isdisjoint(CONCERNS)
+
+
+def test_an_unknown_field_or_role_concerns_all() -> None:
+    assert concerning("pm", ["scopes", "ip_ranges"]) == ["scopes"]
+    assert concerning("tech", ["moon"]) == ["moon"]
+    assert StepRole.PM_OR_SECURITY not in LISTED
+    assert concerning("pm_or_security", ["ip_ranges"]) == ["ip_ranges"]
+
+
+def test_what_nobody_touched_stands() -> None:
+    assert stands([]) == {0: 0, 1: 1}
+    assert stands(["contract"]) == {0: 0}
+    assert stands(["rpm"]) == {1: 1}
+    assert stands(["scopes"]) == {}
+    assert stands([], asked=(1,)) == {0: 0}
+
+
+def test_a_step_that_is_asked_otherwise_falls() -> None:
+    assert stands([], new=[Place("pm", 1, needs_second_factor=True), *PATH[1:]]) == {1: 1}
+    assert stands([], new=[Place("pm", 1, people=("z",)), *PATH[1:]]) == {1: 1}
+    assert stands([], new=[Place("pm", 1, people=("a",)), *PATH[1:]]) == {0: 0, 1: 1}
+    assert stands([], new=PATH[1:]) == {1: 0}
+
+
+def test_somebody_is_always_asked() -> None:
+    assert standing(PATH, PATH, ALL, fields=[], asked_for_changes=()) == {0: 0, 1: 1}
+    assert standing(PATH, PATH[:1], ALL, fields=[], asked_for_changes=()) == {}
+
+
+def test_moved_fields_sees_what_is_new_and_what_is_gone() -> None:
+    assert moved_fields({"a": 1, "b": 2}, {"a": 1, "c": 3}) == ["b", "c"]
+
+
+roles = st.sampled_from(StepRole.values)
+places = st.lists(st.builds(Place, role=roles, n_needed=st.integers(1, 2)), min_size=1, max_size=5)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(places, places, st.data())
+def test_an_approval_stands_for_its_own_role_only_and_never_on_all(
+    old: list[Place], new: list[Place], data: st.DataObject
+) -> None:
+    approvals = data.draw(
+        st.lists(st.builds(Approval, place=st.integers(0, len(old) - 1), person=st.just("x")), max_size=6)
+    )
+    fields = data.draw(st.lists(st.sampled_from([*CONCERNS, "scopes"]), unique=True))
+    kept = standing(old, new, approvals, fields=fields, asked_for_changes=())
+    for index, place in kept.items():
+        assert old[approvals[index].place].role == new[place].role
+        assert not concerning(new[place].role, fields)
+    counts = [list(kept.values()).count(n) for n in range(len(new))]
+    assert all(count <= place.n_needed for count, place in zip(counts, new, strict=True))
+    assert any(count < place.n_needed for count, place in zip(counts, new, strict=True))
