@@ -130,7 +130,7 @@ LOOKS: dict[str, dict[str, Look]] = {
         "cancelled": Look(_("Cancelled"), "skip", "mute"),
     },
     "mail": {
-        "waiting": Look(_("Waiting"), "inbox", "info"),
+        "waiting": Look(_("Waiting for somebody"), "inbox", "info"),
         "unreadable": Look(_("Could not be read"), "alert", "warn"),
         "taken": Look(_("Taken over"), "ok", "ok"),
         "set_aside": Look(_("Set aside"), "skip", "mute"),

@@ -26,7 +26,7 @@ class ReceivedMail(models.Model):
         AUTOMATIC = "automatic", _("Automatic answer")
 
     class State(models.TextChoices):
-        WAITING = "waiting", _("Waiting")
+        WAITING = "waiting", _("Waiting for somebody")
         TAKEN = "taken", _("Taken over")
         SET_ASIDE = "set_aside", _("Set aside")
         FILED = "filed", _("Needs nobody")

@@ -7,7 +7,7 @@ Words = dict[str, str | Promise]
 
 FOUND: Words = {
     "applicant": _("Applicant"),
-    "partner": _("Company"),
+    "partner": _("Company name"),
     "purpose": _("Purpose"),
     "period": _("Period"),
     "starts": _("From"),
@@ -39,6 +39,9 @@ NOTES: Words = {
         "An API key or a personal link stood in this mail and was masked. Treat a key as leaked: revoke it."
     ),
     "text_cut": _("The text was longer than is kept here; the original has all of it."),
+    "answer_returned": _(
+        "Our acknowledgement came back: the sender's address does not exist, or is somebody else's."
+    ),
     "bounce_marked": _("The mail that came back is marked as undeliverable."),
     "bounce_not_final": _("It is a report of a delay; nothing was marked."),
     "bounce_over": _("The mail had failed already, or was sent again since."),

@@ -261,6 +261,15 @@ def test_returned_mail_marks_mail_and_step(cast: Cast, sink: Sink, status: str, 
     assert receive(delivery_report(message_id=message_id(message), status=status)).pk == kept.pk
 
 
+def test_acknowledgement_that_comes_back_says_something_about_the_sender(sink: Sink) -> None:
+    kept = receive(mail())
+    sweep_outbox(now=timezone.now())
+    answer = Message.objects.get(kind="mail_received")
+    receive(delivery_report(message_id=message_id(answer)))
+    kept.refresh_from_db()
+    assert kept.notes == ["answer_returned"]
+
+
 def test_report_that_names_no_mail_of_ours_marks_nothing(cast: Cast, sink: Sink) -> None:
     cast.request()
     sweep_outbox(now=timezone.now())

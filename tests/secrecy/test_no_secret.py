@@ -26,13 +26,16 @@ import pytest
 import redis
 from django.conf import settings
 from django.db import connection
+from django.utils import timezone
 from psycopg import sql
 
 from accounts.models import User
 from core.sealing import seal
+from intake.services.receiving import receive_mail
 from tests import product as products
 from tests.accounts.test_sign_in import code_of
 from tests.cast import PASSWORD, Cast
+from tests.intake.letters import mail
 from tests.product import Product
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.fault]
@@ -215,6 +218,11 @@ def walk(cast: Cast, product: Product) -> tuple[dict[str, str], dict[str, bytes]
     assert product.verify(gateway, text, ip="203.0.113.9")["code"] == "VALID"
     assert product.verify(gateway, f"{text}x", ip="203.0.113.9")["code"] != "VALID"
     recipient.open(f"/keys/?q={text}")  # somebody puts the key where it never belongs
+    for how in ("8bit", "base64", "quoted-printable"):  # or into a mail
+        raw = mail(
+            f"用途：{text}", subject=f"Key {text}", encoding=how, message_id=f"<{how}@minato.example.jp>"
+        )
+        receive_mail(raw=raw, via="pipe", now=timezone.now())
     pm = Person(product.base)
     pm.sign_in(cast.pm, next_url="/keys/")
     pm.open(f"/keys/?q={text}")
