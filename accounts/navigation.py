@@ -57,6 +57,12 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(_("Mail requests"), "inbox", "intake:mail-list", frozenset({Permission.SEE_MAIL})),
     Entry(_("Partners"), "partner", "partners:partner-list", frozenset({Permission.SEE_PARTNERS})),
+    Entry(
+        _("Approval policy"),
+        "scale",
+        "approvals:policy-list",
+        frozenset({Permission.EDIT_POLICY, Permission.APPROVE_POLICY}),
+    ),
     Entry(_("Audit log"), "audit", "audit:event-list", frozenset({Permission.SEE_AUDIT})),
     Entry(_("Team and permissions"), "team", "accounts:staff-list", frozenset({Permission.SEE_STAFF})),
     Entry(_("Gateways"), "gateway", "verifier:gateway-list", frozenset({Permission.SEE_GATEWAYS})),

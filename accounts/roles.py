@@ -33,6 +33,8 @@ class Permission(TextChoices):
     MAKE_REQUESTS = "make_requests", _("Make requests")
     SEE_MAIL = "see_mail", _("See mails to the request address")
     DECIDE = "decide", _("Decide approval steps of one's role")
+    EDIT_POLICY = "edit_policy", _("Write drafts of the approval policy")
+    APPROVE_POLICY = "approve_policy", _("Put somebody else's draft of the approval policy in force")
     SUSPEND_KEYS = "suspend_keys", _("Suspend and reactivate keys")
     REVOKE_KEYS = "revoke_keys", _("Revoke keys")
     REDELIVER_KEYS = "redeliver_keys", _("Send a delivery link again")
@@ -61,17 +63,20 @@ MATRIX: dict[Role, frozenset[Permission]] = {
         | {P.EDIT_PARTNERS, P.MAKE_REQUESTS, P.DECIDE, P.SUSPEND_KEYS, P.REDELIVER_KEYS, P.EXPORT}
         | {P.ROLL_BACK_CHANGES}
     ),
-    Role.LEGAL: frozenset(_READ | {P.DECIDE, P.SEE_AUDIT, P.EXPORT}),
+    Role.LEGAL: frozenset(_READ | {P.DECIDE, P.SEE_AUDIT, P.EXPORT, P.EDIT_POLICY}),
     Role.TECH: frozenset(
         _READ
         | {P.DECIDE, P.SUSPEND_KEYS, P.REDELIVER_KEYS, P.SEE_GATEWAYS, P.MANAGE_GATEWAYS, P.SEE_MESSAGES}
     ),
     Role.SECURITY: frozenset(
         _READ
+        | {P.EDIT_POLICY, P.APPROVE_POLICY}
         | {P.DECIDE, P.SUSPEND_KEYS, P.REVOKE_KEYS, P.REDELIVER_KEYS, P.SEE_AUDIT, P.SEE_GATEWAYS}
         | {P.SEE_MESSAGES, P.SEE_MAIL, P.EXPORT, P.ROLL_BACK_CHANGES}
     ),
-    Role.COO: frozenset(_READ | {P.DECIDE, P.SUSPEND_KEYS, P.REVOKE_KEYS, P.SEE_AUDIT, P.EXPORT}),
+    Role.COO: frozenset(
+        _READ | {P.APPROVE_POLICY} | {P.DECIDE, P.SUSPEND_KEYS, P.REVOKE_KEYS, P.SEE_AUDIT, P.EXPORT}
+    ),
     # Ops can kill, not issue.
     Role.OPS: frozenset(
         _READ
@@ -83,6 +88,7 @@ MATRIX: dict[Role, frozenset[Permission]] = {
     # Administrators run the portal; they neither decide nor kill.
     Role.ADMIN: frozenset(
         _READ
+        | {P.EDIT_POLICY, P.APPROVE_POLICY}
         | {P.MANAGE_STAFF, P.SEE_AUDIT, P.SEE_GATEWAYS, P.MANAGE_GATEWAYS}
         | {P.SEE_MESSAGES, P.RETRY_MESSAGES, P.SEE_MAIL}
     ),

@@ -11,7 +11,17 @@ from accounts.models import User
 from approvals.access import decided_refs
 from approvals.bench import Able, Bench
 from approvals.deputy_mails import delegation_ended, delegation_given
-from approvals.models import ConsentCode, Decision, KeyChange, Request, Revision, Step, StepLink, StepRole
+from approvals.models import (
+    ConsentCode,
+    Decision,
+    KeyChange,
+    PolicyVersion,
+    Request,
+    Revision,
+    Step,
+    StepLink,
+    StepRole,
+)
 from approvals.selectors import receipt_url
 from approvals.selectors.changes import change_of, difference_of
 from approvals.selectors.revisions import since_last_answer
@@ -401,6 +411,40 @@ def _request_url(request: Request) -> str:
     return page_url("approvals:request-detail", request.public_id)
 
 
+def policy_proposed(message: Message) -> Mail | None:
+    """To those who may put a policy in force: who proposes what, and why (A2). Not sent once it is over."""
+    policy = PolicyVersion.objects.select_related("author").get(number=message.context["policy"])
+    if policy.state != PolicyVersion.State.PROPOSED or policy.version != message.context["version"]:
+        return None
+    return mail_to(message, _policy_words(policy))
+
+
+def policy_decided(message: Message) -> Mail | None:
+    """To the author: the second person's answer (A2)."""
+    policy = PolicyVersion.objects.select_related("author", "decider").get(number=message.context["policy"])
+    is_in_force = policy.state == PolicyVersion.State.IN_FORCE
+    return mail_to(message, _policy_words(policy) | {"is_in_force": is_in_force})
+
+
+def _policy_words(policy: PolicyVersion) -> dict[str, Any]:
+    facts: list[Fact] = [
+        (_("Version"), str(policy)),
+        (_("Written by"), policy.author.name if policy.author else ""),
+        (_("Why the path is to change"), policy.reason),
+    ]
+    if policy.decider is not None:
+        facts.append((_("Second person"), policy.decider.name))
+    if policy.decision_reason:
+        facts.append((_("Reason"), policy.decision_reason))
+    return {
+        "number": str(policy),
+        "author": policy.author.name if policy.author else "",
+        "decider": policy.decider.name if policy.decider else "",
+        "facts": facts,
+        "url": page_url("approvals:policy-detail", str(policy)),
+    }
+
+
 BUILDERS: tuple[Callable[[Message], Mail | None], ...] = (
     step_requested,
     consent_requested,
@@ -419,6 +463,8 @@ BUILDERS: tuple[Callable[[Message], Mail | None], ...] = (
     delegation_given,
     delegation_ended,
     change_news,
+    policy_proposed,
+    policy_decided,
 )
 
 

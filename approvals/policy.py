@@ -140,3 +140,25 @@ def deciders(
         for person in people
         if not why_not(person, role=role, requester=requester, decided=decided, named=named)
     ]
+
+
+def unstaffed(needs: Sequence[int], able: Sequence[Sequence[str]]) -> set[int]:
+    """The steps for which too few would be left, since nobody decides two steps of one request (A4).
+
+    `needs` and `able` have an entry a step: how many people, and the refs of those who could. People are
+    dealt to steps as well as they can be (Kuhn's matching), so that a step is named only when no order of
+    deciding could staff it.
+    """
+    holder: dict[str, int] = {}
+
+    def seat(place: int, seen: set[str]) -> bool:
+        for ref in able[place]:
+            if ref in seen:
+                continue
+            seen.add(ref)
+            if ref not in holder or seat(holder[ref], seen):
+                holder[ref] = place
+                return True
+        return False
+
+    return {place for place, n in enumerate(needs) if not all(seat(place, set()) for _n in range(n))}

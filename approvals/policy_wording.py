@@ -20,6 +20,9 @@ FLAGS: dict[tuple[str, bool], Words] = {
     ("asks_admin", False): _("no scope that administers is asked for"),
 }
 
+TAKES_AWAY = _("it is a change that only takes away")
+GIVES = _("it gives access: a new key, or a change that gives more")
+
 
 def why_sentence(code: str, conditions: Sequence[Mapping[str, Any]]) -> str | Promise:
     """Why a step is asked for: the sentence of its code, else its conditions in words."""
@@ -47,6 +50,8 @@ def condition_text(condition: Condition, plans: Mapping[str, str]) -> str:
     fact, op, value = condition.fact, condition.op, condition.value
     if isinstance(value, bool):
         return str(FLAGS[fact, value if op == "is" else not value])
+    if fact == "change" and value == "tightens":
+        return str(TAKES_AWAY if op == "is" else GIVES)
     label = str(FACTS[fact].label)
     if isinstance(value, int):
         number = money_text(value) if fact == "monthly_amount_jpy" else f"{value:,}"

@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("approvals.decision_urls")),
     path("approvals/", queue.queue, name="queue"),
     path("", include("approvals.deputy_urls")),
+    path("", include("approvals.policy_urls")),
     path("requests/", requests.request_list, name="request-list"),
     path("requests/new/", drafts.request_new, name="request-new"),
     path("requests/<str:number>/", requests.request_detail, name="request-detail"),

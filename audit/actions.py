@@ -72,6 +72,14 @@ class Action(StrEnum):
     CONSENT_CODE_SENT = "consent.code_sent"
     CONSENT_CODE_FAILED = "consent.code_failed"
     CONSENT_CODE_PASSED = "consent.code_passed"
+    # the approval policy
+    POLICY_DRAFTED = "policy.drafted"
+    POLICY_EDITED = "policy.edited"
+    POLICY_PROPOSED = "policy.proposed"
+    POLICY_TAKEN_BACK = "policy.taken_back"
+    POLICY_WITHDRAWN = "policy.withdrawn"
+    POLICY_REJECTED = "policy.rejected"
+    POLICY_PUT_IN_FORCE = "policy.put_in_force"
     # keys
     KEY_ISSUED = "key.issued"
     KEY_ACTIVATED = "key.activated"
@@ -170,6 +178,9 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.CONSENT_CODE_SENT: frozenset({"step"}),
     Action.CONSENT_CODE_FAILED: frozenset({"step", "attempt"}),
     Action.CONSENT_CODE_PASSED: frozenset({"step"}),
+    Action.POLICY_DRAFTED: frozenset({"source"}),
+    Action.POLICY_PROPOSED: frozenset({"warnings"}),
+    Action.POLICY_PUT_IN_FORCE: frozenset({"warnings", "replaces"}),
     Action.KEY_ISSUED: frozenset({"request", "partner", "environment", "scopes", "expires_at", "decisions"}),
     Action.KEY_ACTIVATED: frozenset({"key_id"}),
     Action.KEY_REVOKED: frozenset({"reason_code"}),

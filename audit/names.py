@@ -15,6 +15,7 @@ _SOURCES = {
     "PT": "partners.Partner",
 }
 _PAGES = {
+    "policy": "approvals:policy-detail",
     "key": "keys:key-detail",
     "request": "approvals:request-detail",
     "partner": "partners:partner-detail",

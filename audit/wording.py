@@ -74,6 +74,13 @@ SENTENCES: dict[A, Words] = {
     A.CONSENT_CODE_SENT: _("A confirmation code for request %(what)s was sent to %(who)s."),
     A.CONSENT_CODE_FAILED: _("A wrong confirmation code was entered for request %(what)s."),
     A.CONSENT_CODE_PASSED: _("%(who)s entered the confirmation code for request %(what)s."),
+    A.POLICY_DRAFTED: _("%(who)s began %(what)s of the approval policy."),
+    A.POLICY_EDITED: _("%(who)s changed the draft %(what)s of the approval policy."),
+    A.POLICY_PROPOSED: _("%(who)s proposed %(what)s of the approval policy."),
+    A.POLICY_TAKEN_BACK: _("%(who)s took the proposal %(what)s of the approval policy back to change it."),
+    A.POLICY_WITHDRAWN: _("%(who)s withdrew %(what)s of the approval policy."),
+    A.POLICY_REJECTED: _("%(who)s rejected %(what)s of the approval policy."),
+    A.POLICY_PUT_IN_FORCE: _("%(who)s put %(what)s of the approval policy in force."),
     A.KEY_ISSUED: _("Key %(what)s was issued."),
     A.KEY_ACTIVATED: _("Key %(what)s became active."),
     A.KEY_SUSPENDED: _("%(who)s suspended key %(what)s."),
@@ -141,6 +148,7 @@ GROUPS: dict[str, tuple[Words, tuple[str, ...]]] = {
         ("request", "step", "link", "consent", "delegation", "deputy", "mail"),
     ),
     "partners": (_("Partners"), ("partner", "contact", "contract", "workspace")),
+    "policies": (_("Approval policy"), ("policy",)),
     "staff": (_("Staff and sign-in"), ("staff",)),
     "gateways": (_("Gateways and API products"), ("gateway", "product", "plan")),
     "messages": (_("Notifications and exports"), ("message", "export")),
@@ -161,6 +169,7 @@ OBJECT_WORDS: dict[str, Words] = {
     "product": _("API product"),
     "plan": _("Plan"),
     "list": _("List"),
+    "policy": _("Approval policy"),
 }
 
 ACTOR_KINDS: dict[str, Words] = {
@@ -210,11 +219,13 @@ FIELD_WORDS: dict[str, Words] = {
     "reason_code": _("Reason"),
     "recipient": _("Recipient"),
     "removed": _("Removed"),
+    "replaces": _("Instead of"),
     "request": _("Request"),
     "revision": _("Revision"),
     "roles": _("Roles"),
     "rows": _("Rows"),
     "scopes": _("Scopes"),
+    "source": _("Begun from"),
     "starts_on": _("From"),
     "status": _("Status"),
     "step": _("Step"),
@@ -222,6 +233,7 @@ FIELD_WORDS: dict[str, Words] = {
     "change": _("Direction"),
     "not_before": _("Not before"),
     "via": _("By way of"),
+    "warnings": _("Warnings"),
 }
 
 
@@ -248,6 +260,7 @@ _ICONS = {
     "message": "mail",
     "partner": "partner",
     "plan": "gauge",
+    "policy": "checklist",
     "product": "code",
     "request": "request",
     "secret": "lock",

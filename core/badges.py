@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 TONES = ("ok", "warn", "bad", "info", "mute")
 
@@ -55,6 +56,14 @@ LOOKS: dict[str, dict[str, Look]] = {
         "withdrawn": Look(_("Withdrawn"), "skip", "mute"),
         "expired": Look(_("Expired"), "clock", "mute"),
         "frozen": Look(_("Frozen"), "freeze", "bad"),
+    },
+    "policy": {
+        "draft": Look(_("Draft"), "edit", "mute"),
+        "proposed": Look(_("Waits for a second person"), "hourglass", "warn"),
+        "current": Look(pgettext_lazy("policy", "In force"), "ok", "ok"),
+        "past": Look(_("Was in force"), "clock", "mute"),
+        "rejected": Look(_("Rejected"), "reject", "bad"),
+        "withdrawn": Look(_("Withdrawn"), "skip", "mute"),
     },
     "step": {
         "waiting": Look(_("Not yet"), "waiting", "mute"),

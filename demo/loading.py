@@ -21,6 +21,7 @@ from demo.catalogue import load_catalogue
 from demo.credentials import Credentials, KnownKey
 from demo.people import actor_for, hire
 from demo.places import PLACES, Deal, Place, register, sign
+from demo.policies import propose_a_policy
 from demo.story import Player, sweep
 from demo.use import NORMAL_A_DAY, write_use
 from demo.wishes import USES, Wish, open_wishes, plan_wishes
@@ -127,6 +128,7 @@ def _plan(player: Player, now: datetime, every: int) -> None:
         player.story.at((now - timedelta(days=number)).astimezone(TOKYO).replace(hour=3), sweep)
     wishes = plan_wishes(PLACES, now=now, rng=player.rng, every=every) + open_wishes(now=now)
     wishes += _drafts(now)
+    player.story.at(now - timedelta(hours=5), partial(propose_a_policy, player))
     for wish in wishes:
         player.story.at(wish.asked_at, partial(player.ask, wish))
 

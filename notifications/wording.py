@@ -32,6 +32,8 @@ KINDS: dict[str, str | Promise] = {
     "step_reminder": _("Reminder about an approval"),
     "step_requested": _("Request for approval"),
     "step_stuck": _("Step that nobody can decide"),
+    "policy_proposed": _("Approval policy: a second person is wanted"),
+    "policy_decided": _("Approval policy: answer of the second person"),
 }
 
 

@@ -9,7 +9,7 @@ from django.utils.functional import Promise
 from accounts.models import User
 from approvals.bench import person_of
 from approvals.models import PolicyVersion, StepRole
-from approvals.policy import STAFF_ROLES, Facts, Person, PlannedStep, deciders, plan_path
+from approvals.policy import STAFF_ROLES, Facts, Person, PlannedStep, deciders, plan_path, unstaffed
 from approvals.policy_wording import why_sentence
 from keys.models import Plan, Scope
 from keys.terms import KeyTerms
@@ -92,28 +92,9 @@ def _names(
 
 
 def _unstaffed(planned: Sequence[PlannedStep], able: Sequence[Sequence[Person]]) -> set[int]:
-    """The steps for which nobody would be left, since nobody decides two steps of one request (A4).
-
-    People are dealt to steps as well as they can be (Kuhn's matching), so that a step is named only when no
-    order of deciding could staff it.
-    """
-    holder: dict[str, int] = {}
-
-    def seat(place: int, seen: set[str]) -> bool:
-        for person in able[place]:
-            if person.ref in seen:
-                continue
-            seen.add(person.ref)
-            if person.ref not in holder or seat(holder[person.ref], seen):
-                holder[person.ref] = place
-                return True
-        return False
-
-    return {
-        place
-        for place, step in enumerate(planned)
-        if step.role in STAFF_ROLES and not all(seat(place, set()) for _n in range(step.n_needed))
-    }
+    """The steps for which nobody would be left; a rights-holder's is decided by an outsider."""
+    needs = [step.n_needed if step.role in STAFF_ROLES else 0 for step in planned]
+    return unstaffed(needs, [[person.ref for person in people] for people in able])
 
 
 def staff_who_decide() -> dict[str, User]:
@@ -125,7 +106,7 @@ def staff_who_decide() -> dict[str, User]:
 
 def current_policy(now: datetime) -> PolicyVersion:
     """The policy version in force (A2)."""
-    return PolicyVersion.objects.filter(in_force_from__lte=now).latest("number")
+    return PolicyVersion.objects.filter(in_force_from__lte=now).latest("in_force_from", "number")
 
 
 def facts_of(terms: KeyTerms, registry: Registry, *, change: str = "none") -> Facts:

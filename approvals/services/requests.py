@@ -15,9 +15,10 @@ from approvals.access import require_requester
 from approvals.form_drafts import draft_of
 from approvals.models import PolicyVersion, Request, Revision, Step, StepLink
 from approvals.policy import Facts, plan_path
-from approvals.selectors.preview import current_policy, facts_of
+from approvals.selectors.preview import facts_of
 from approvals.services.changing import Wish, fix_change
 from approvals.services.path import close_request, open_next_step
+from approvals.services.policies import hold_policy
 from approvals.services.revising import carry_over, tell_those_asked
 from audit.actions import Action
 from audit.services import record
@@ -155,7 +156,7 @@ def submit_request(
     if (wish is None) != (request.kind == Request.Kind.NEW_KEY):
         raise Conflict(_("These terms are for another kind of request."))
     way = fix_change(request=request, terms=terms, wish=wish, now=now) if wish else "none"
-    policy = request.policy or current_policy(now)
+    policy = request.policy or hold_policy(now)
     revision = Revision.objects.create(
         request=request,
         number=request.revisions.count() + 1,

@@ -116,7 +116,7 @@ def test_a_problem_says_where_it_is() -> None:
         ),
         (
             [condition("change", "is_not", "tightens")],
-            "Asked when “What is asked for” is not a change that only takes away.",
+            "Asked when it gives access: a new key, or a change that gives more.",
         ),
         ([condition("plan", "is", "premium")], "Asked when “Plan” is Premium."),
     ],

@@ -19,9 +19,10 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.roles import MATRIX, Permission, Role
-from approvals.models import Decision, Delegation, Request, Step, StepLink
+from approvals.models import Decision, Delegation, PolicyVersion, Request, Step, StepLink
 from approvals.selectors import receipt_url
 from approvals.services.deputies import give_delegation
+from approvals.services.policies import start_policy_draft
 from audit.models import Event
 from core.actors import staff_actor
 from core.links import token_of
@@ -43,6 +44,7 @@ SEERS = frozenset(role for role in Role if MATRIX[role] & {P.SEE_REQUESTS, P.MAK
 SEES_DEPUTIES = frozenset(role for role in Role if MATRIX[role] & {P.DECIDE, P.SEE_AUDIT})
 EXPORTERS_OF_EVENTS = frozenset(role for role in Role if {P.SEE_AUDIT, P.EXPORT} <= MATRIX[role])
 CODE_HOLDER = "whoever typed the code from the registered address, and nobody here has"
+POLICY_AUTHOR = frozenset({Role.LEGAL})  # whose draft of the policy it is, in this world
 MAKERS = frozenset({Role.REQUESTER})  # whose request it is, in this world
 
 
@@ -56,6 +58,7 @@ class World:
     request: Request
     change: Request
     draft: Request
+    policy: PolicyVersion
     step: Step
     staff_link: StepLink
     consent_link: StepLink
@@ -122,6 +125,14 @@ def change(w: World) -> dict[str, Any]:
     return {"number": w.change.public_id}
 
 
+def policy(w: World) -> dict[str, Any]:
+    return {"number": str(w.cast.policy)}
+
+
+def draft_policy(w: World) -> dict[str, Any]:
+    return {"number": str(w.policy)}
+
+
 def gateway(w: World) -> dict[str, Any]:
     return {"number": w.gateway.public_id}
 
@@ -179,6 +190,15 @@ ROWS: dict[str, Row] = {
     "approvals:step-decide": Row(frozenset({Role.PM}), "POST", request),
     "approvals:step-ask-again": Row(P.EDIT_PARTNERS, "POST", request),
     "approvals:step-decided": Row(frozenset({Role.PM}), "GET", lambda w: {"uid": w.decision.uid}),
+    "approvals:policy-list": Row(SEERS),
+    "approvals:policy-detail": Row(SEERS, "GET", policy),
+    "approvals:policy-dry-run": Row(P.SEE_REQUESTS, "GET", policy),
+    "approvals:policy-copy": Row(P.EDIT_POLICY, "POST", policy),
+    "approvals:policy-edit": Row(POLICY_AUTHOR, "POST", draft_policy),
+    "approvals:policy-propose": Row(POLICY_AUTHOR, "POST", draft_policy),
+    "approvals:policy-take-back": Row(POLICY_AUTHOR, "POST", draft_policy),
+    "approvals:policy-withdraw": Row(POLICY_AUTHOR, "POST", draft_policy),
+    "approvals:policy-decide": Row(P.APPROVE_POLICY, "POST", draft_policy),
     "approvals:link-decide": Row(frozenset({Role.PM}), "GET", staff_link),
     "approvals:link-renew": Row(PUBLIC, "POST", staff_link),
     "approvals:consent-start": Row(PUBLIC, "GET", consent_link),
@@ -319,6 +339,9 @@ def make_world() -> World:
         request=request,
         change=ask_change(made, cast.requester, rpm=50),
         draft=make_draft(cast.company, cast.requester),
+        policy=start_policy_draft(
+            actor=staff_actor(cast.legal), by=cast.legal, source=cast.policy, now=timezone.now()
+        ),
         step=step,
         staff_link=step.links.filter(staff=cast.pm).get(),
         consent_link=StepLink.objects.get(step__request=decided, contact__isnull=False),
