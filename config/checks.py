@@ -1,11 +1,13 @@
 """`manage.py check --deploy` as the release checklist of the security runbook (S4)."""
 
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 
+from core.business_time import office
 from intake.mailbox import parse_place
 from notifications.hooks import secret_bytes
 
@@ -106,6 +108,20 @@ def check_mailbox(**_: Any) -> list[CheckMessage]:
         return [_error(21, "IMAP_URL can't be read.", str(error))]
     if place.scheme == "imap" and not place.is_near:
         return [_error(22, "IMAP_URL asks for no encryption.", "Write imaps:// or imap+starttls://.")]
+    return []
+
+
+@register(Tags.security)
+def check_business_hours(**_: Any) -> list[CheckMessage]:
+    """The office opens at some time, its country is known, and reminders come before the escalation."""
+    try:
+        now = datetime.now(tz=UTC)
+        office().add(now, 0)
+    except (ValueError, NotImplementedError) as error:
+        return [_error(23, "The business hours can't be read.", f"BUSINESS_…: {error}")]
+    if any(not 0 < hours < settings.ESCALATION_HOURS for hours in settings.REMINDER_HOURS):
+        hint = "Every one of REMINDER_HOURS must lie between 0 and ESCALATION_HOURS."
+        return [_error(24, "A reminder would come after the escalation.", hint)]
     return []
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from accounts.models import User
 from accounts.roles import Permission
@@ -45,8 +45,8 @@ def possible_deputies() -> QuerySet[User]:
 
 
 def visible_delegations(user: User) -> QuerySet[Delegation]:
-    """Those that one gave or received; all of them for those who may see the audit log."""
-    found = Delegation.objects.select_related("giver", "deputy")
+    """Those that one gave or received; all of them for those who may see the audit log. With `n_decided`."""
+    found = Delegation.objects.select_related("giver", "deputy").annotate(n_decided=Count("decision"))
     return found if user.may(Permission.SEE_AUDIT) else found.filter(Q(giver=user) | Q(deputy=user))
 
 

@@ -47,6 +47,12 @@ def test_good_settings_pass(settings: Settings) -> None:
         ("ALLOWED_ORIGINS", ["https://app.example.jp/path"], "kagiban.E007"),
         ("EMAIL_BACKEND", "django.core.mail.backends.console.EmailBackend", "kagiban.E008"),
         ("DEMO", True, "kagiban.E009"),
+        ("BUSINESS_OPENS", "19:00", "kagiban.E023"),
+        ("BUSINESS_CLOSES", "six", "kagiban.E023"),
+        ("BUSINESS_WEEKDAYS", ["Montag"], "kagiban.E023"),
+        ("BUSINESS_HOLIDAYS", "XX", "kagiban.E023"),
+        ("BUSINESS_DAY_HOURS", 0, "kagiban.E023"),
+        ("REMINDER_HOURS", [24, 72], "kagiban.E024"),
     ],
 )
 def test_each_fault_is_named(settings: Settings, name: str, value: object, fault: str) -> None:
