@@ -12,6 +12,7 @@ def find_mail(user: User, number: str) -> ReceivedMail:
     """The mail with this number, for someone who may see mails. NotFound otherwise."""
     mail = (
         ReceivedMail.objects.select_related("partner", "contact", "staff", "request", "settled_by")
+        .defer("raw")
         .filter(public_id=number)
         .first()
     )

@@ -167,7 +167,17 @@ def _close(mailbox: BaseMailBox) -> None:
 
 
 def _new_messages(mailbox: BaseMailBox) -> list[str]:
-    # By a flag of our own: somebody who looks into the mailbox makes messages "seen".
+    """What was not processed: all, where processed ones are moved, else what lacks a keyword of our own.
+
+    Not what is unseen: somebody who looks into the mailbox makes messages "seen". A server that keeps no
+    keywords would show us the same messages for ever, and the newer ones never.
+    """
+    if settings.IMAP_DONE_FOLDER:
+        return mailbox.uids("UNDELETED")
+    _name, answer = mailbox.client.response("PERMANENTFLAGS")
+    flags = b" ".join(line for line in answer if line)
+    if flags and rb"\*" not in flags and DONE.encode() not in flags:
+        raise MailboxError("no_keywords")
     return mailbox.uids(f"UNKEYWORD {DONE} UNDELETED")
 
 
@@ -184,8 +194,9 @@ def _fetch(mailbox: BaseMailBox, uid: str) -> tuple[bytes | None, bool]:
 
 
 def _mark(mailbox: BaseMailBox, uid: str) -> None:
-    mailbox.flag(uid, [DONE], True)
-    if settings.IMAP_DONE_FOLDER:
-        if not mailbox.folder.exists(settings.IMAP_DONE_FOLDER):
-            mailbox.folder.create(settings.IMAP_DONE_FOLDER)
-        mailbox.move(uid, settings.IMAP_DONE_FOLDER)
+    if not settings.IMAP_DONE_FOLDER:
+        mailbox.flag(uid, [DONE], True)
+        return
+    if not mailbox.folder.exists(settings.IMAP_DONE_FOLDER):
+        mailbox.folder.create(settings.IMAP_DONE_FOLDER)
+    mailbox.move(uid, settings.IMAP_DONE_FOLDER)

@@ -95,6 +95,12 @@ class ReceivedMail(models.Model):
     def __str__(self) -> str:
         return f"{self.public_id} {self.subject}"
 
+    @property
+    def has_original(self) -> bool:
+        """Whether the mail is kept as it arrived; without reading it, which may be ten megabytes."""
+        is_dropped = self.forgotten_at or self.kind == self.Kind.BOUNCE or "raw_dropped" in self.notes
+        return self.n_bytes > 0 and not is_dropped
+
     def original(self, limit: int) -> bytes:
         """Up to `limit` bytes of the mail as it arrived; `b""` where it is not kept (any more)."""
         if not self.raw:

@@ -63,5 +63,8 @@ MAILBOX: Words = {
     "tls": _("The certificate of its server is not trusted."),
     "login_refused": _("Its server refuses the name or the password."),
     "no_folder": _("Its server has no such folder."),
+    "no_keywords": _(
+        "Its server keeps no keywords of ours. Set IMAP_DONE_FOLDER: processed mails are moved then."
+    ),
     "broken_off": _("The connection broke off in the middle."),
 }

@@ -99,7 +99,12 @@ def forget_mails(*, now: datetime) -> int:
 def _lock(mail: ReceivedMail, *, by: User, states: list[ReceivedMail.State]) -> ReceivedMail:
     if not by.may(Permission.MAKE_REQUESTS):
         raise NotAllowed(_("Your roles do not allow making requests."))
-    locked = ReceivedMail.objects.select_for_update(of=("self",)).select_related("request").get(pk=mail.pk)
+    locked = (
+        ReceivedMail.objects.select_for_update(of=("self",))
+        .select_related("request")
+        .defer("raw", "text")
+        .get(pk=mail.pk)
+    )
     if locked.request is not None:
         raise Conflict(
             _("This mail was taken over already: request %(number)s.") % {"number": locked.request.public_id}

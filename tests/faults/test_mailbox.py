@@ -370,6 +370,22 @@ def test_what_is_wrong_is_one_clear_line_and_the_next_reading_works(
     assert mailbox_status()["trouble"] == ""
 
 
+def test_server_without_keywords_wants_a_folder(
+    dovecot: Dovecot, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = imaplib.IMAP4.response
+
+    def without(client: imaplib.IMAP4, code: str) -> Any:
+        return (code, [rb"(\Seen \Deleted)"]) if code == "PERMANENTFLAGS" else told(client, code)
+
+    monkeypatch.setattr(imaplib.IMAP4, "response", without)
+    dovecot.put(mail())
+    assert read() == 0
+    assert mailbox_status()["trouble"] == "no_keywords"
+    settings.IMAP_DONE_FOLDER = "Done"
+    assert read() == 1
+
+
 def test_two_readers_at_once_keep_each_mail_once(dovecot: Dovecot) -> None:
     dovecot.put(*(mail(message_id=f"<{n}@x>") for n in range(12)))
 
