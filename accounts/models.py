@@ -40,6 +40,8 @@ class User(AbstractBaseUser):
     is_active = models.BooleanField(default=True)
     joined_at = models.DateTimeField(auto_now_add=True)
     left_at = models.DateTimeField(null=True, blank=True)
+    # Somebody else may have been at this account: from then on with a second factor, whatever the roles.
+    second_factor_demanded = models.BooleanField(default=False)
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
@@ -83,5 +85,5 @@ class User(AbstractBaseUser):
 
     @property
     def needs_second_factor(self) -> bool:
-        """Whether one of the person's roles demands MFA (S1)."""
-        return bool(SECOND_FACTOR_ROLES.intersection(self.roles))
+        """Whether one of the person's roles demands MFA (S1), or what happened to the account does (A7)."""
+        return self.second_factor_demanded or bool(SECOND_FACTOR_ROLES.intersection(self.roles))

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from accounts import outbox
+from accounts.access import has_second_factor
 from accounts.models import User
 from accounts.roles import Role
 from audit.actions import Action
@@ -144,6 +145,33 @@ def deactivate_staff(*, actor: Actor, user: User, reason: str, now: datetime) ->
         now=now,
         payload={"reason": reason, "before": {"roles": before}},
     )
+    return user
+
+
+@transaction.atomic
+def secure_account(*, actor: Actor, user: User, now: datetime) -> User:
+    """The account may be in another's hands: sessions end, only a second factor opens it again (A7).
+
+    Whoever has none loses the password as well, so that the password alone no longer lets anybody set one up:
+    a link to choose a new one goes to the registered address.
+    """
+    user = _locked(user)
+    if not user.is_active:
+        return user
+    sessions = list(UserSession.objects.filter(user=user))
+    for session in sessions:
+        session.end()
+    user.second_factor_demanded = True
+    user.save(update_fields=["second_factor_demanded"])
+    staff = [f"staff:{user.public_id}"]
+    number = {"number": len(sessions), "reason": "an answer was reported as not theirs"}
+    record(Action.SESSION_ENDED, actor=actor, objects=staff, now=now, payload=number)
+    if has_second_factor(user):
+        return user
+    user.set_unusable_password()
+    user.save(update_fields=["password"])
+    record(Action.PASSWORD_CHANGED, actor=actor, objects=staff, now=now, payload={"status": "withdrawn"})
+    _enqueue_password_link("password_link", user, now)
     return user
 
 

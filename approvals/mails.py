@@ -24,6 +24,7 @@ from approvals.models import (
 )
 from approvals.selectors import receipt_url
 from approvals.selectors.changes import change_of, difference_of
+from approvals.selectors.receipts import not_me_link, withdraw_url
 from approvals.selectors.revisions import since_last_answer
 from approvals.services.path import PURPOSE
 from approvals.services.undeliverable import KINDS, mark_undeliverable
@@ -205,17 +206,19 @@ def consent_code(message: Message) -> Mail | None:
     code = ConsentCode.objects.select_related("link__step__request").get(uid=message.context["code"])
     if code.passed_at or code.expires_at <= timezone.now() or code.link.step.state != Step.State.OPEN:
         return None
+    return mail_to(message, code_context(code))
+
+
+def code_context(code: ConsentCode) -> dict[str, Any]:
+    """What a mail with eight digits is filled with."""
     digits = code_of(bytes(code.nonce))
     request = code.link.step.request
-    return mail_to(
-        message,
-        {
-            "number": request.public_id,
-            "title": request.title,
-            "code": f"{digits[:4]} {digits[4:]}",
-            "code_ends": when_text(code.expires_at),
-        },
-    )
+    return {
+        "number": request.public_id,
+        "title": request.title,
+        "code": f"{digits[:4]} {digits[4:]}",
+        "code_ends": when_text(code.expires_at),
+    }
 
 
 def consent_receipt(message: Message) -> Mail | None:
@@ -236,7 +239,15 @@ def consent_receipt(message: Message) -> Mail | None:
         facts.append((_("Reason"), decision.reason))
     facts.append((_("Digest of the terms"), digest[:16]))
     return mail_to(
-        message, {**_about(request), "facts": facts, "digest": digest, "url": receipt_url(decision)}
+        message,
+        {
+            **_about(request),
+            "facts": facts,
+            "digest": digest,
+            "url": receipt_url(decision),
+            "withdraw_url": withdraw_url(decision),
+            **not_me_link(decision, now=timezone.now()),
+        },
     )
 
 

@@ -10,13 +10,17 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from approvals.change_models import KeyChange
 from approvals.deputy_models import DelegableRole, Delegation, RoleDeputy, StepReminder
+from approvals.emergency_models import ConsentWithdrawal, DecisionReceipt, Doubt
 from partners.models import Contact
 
 __all__ = [
     "ConsentCode",
+    "ConsentWithdrawal",
     "Decision",
+    "DecisionReceipt",
     "DelegableRole",
     "Delegation",
+    "Doubt",
     "KeyChange",
     "LinkOpening",
     "PolicyVersion",
@@ -152,6 +156,8 @@ class Request(models.Model):
     changed_at = models.DateTimeField()
     submitted_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+    # Somebody said of a decision "this was not me": nothing happens until security has looked (A7).
+    frozen_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-id"]

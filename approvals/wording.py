@@ -12,6 +12,8 @@ WHY: dict[str, str | Promise] = {
     "amount_over_threshold": _("The contract is worth more than 500,000 JPY a month."),
 }
 
+FROZEN = _("The request is frozen: security is looking into an answer that was reported as not genuine.")
+
 WHY_NOT: dict[str, str | Promise] = {
     "not_your_role": _("This step is decided by another role."),
     "not_named": _("The approval policy names who decides this step; you are not among them."),

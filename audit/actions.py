@@ -44,6 +44,8 @@ class Action(StrEnum):
     REQUEST_APPROVED = "request.approved"
     REQUEST_REJECTED = "request.rejected"
     REQUEST_EXPIRED = "request.expired"
+    REQUEST_FROZEN = "request.frozen"
+    REQUEST_DOUBT_CLEARED = "request.doubt_cleared"
     CHANGE_SCHEDULED = "request.change_scheduled"
     CHANGE_CANCELLED = "request.change_cancelled"
     CHANGE_FAILED = "request.change_failed"
@@ -72,6 +74,7 @@ class Action(StrEnum):
     CONSENT_CODE_SENT = "consent.code_sent"
     CONSENT_CODE_FAILED = "consent.code_failed"
     CONSENT_CODE_PASSED = "consent.code_passed"
+    CONSENT_WITHDRAWN = "consent.withdrawn"
     # the approval policy
     POLICY_DRAFTED = "policy.drafted"
     POLICY_EDITED = "policy.edited"
@@ -150,6 +153,8 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.CHANGE_CANCELLED: frozenset({"key"}),
     Action.CHANGE_FAILED: frozenset({"key"}),
     Action.CHANGE_LOOKED_AT: frozenset({"key"}),
+    Action.REQUEST_FROZEN: frozenset({"step", "recipient"}),
+    Action.REQUEST_DOUBT_CLEARED: frozenset({"step"}),
     Action.STEP_OPENED: frozenset({"step", "revision", "people", "due_at"}),
     Action.STEP_APPROVED: frozenset(
         {"step", "revision", "checklist", "capacity", "basis", "on_behalf_of", "delegation"}
@@ -178,6 +183,7 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.CONSENT_CODE_SENT: frozenset({"step"}),
     Action.CONSENT_CODE_FAILED: frozenset({"step", "attempt"}),
     Action.CONSENT_CODE_PASSED: frozenset({"step"}),
+    Action.CONSENT_WITHDRAWN: frozenset({"capacity"}),
     Action.POLICY_DRAFTED: frozenset({"source"}),
     Action.POLICY_PROPOSED: frozenset({"warnings"}),
     Action.POLICY_PUT_IN_FORCE: frozenset({"warnings", "replaces"}),

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Q, QuerySet
 
 from accounts.models import User
 from accounts.roles import Permission, Role
-from approvals.models import KeyChange, Request, Step
+from approvals.models import Request, Step
 from approvals.selectors.changes import looks_for
+from approvals.selectors.emergencies import keys_without_consent, open_doubts
 from approvals.selectors.requests import RequestRow, my_requests, steps_for
 from keys.models import Key
 from keys.terms import end_of_day, office_day
@@ -53,11 +55,13 @@ class Home:
     stuck: Some | None
     failed: Some | None
     looks: Some
+    doubts: Some | None
+    consents: Some | None
 
     @property
     def is_quiet(self) -> bool:
         """Whether nothing at all is to be done."""
-        lists = (self.waiting, self.keys, self.stuck, self.failed, self.looks)
+        lists = (self.waiting, self.keys, self.stuck, self.failed, self.looks, self.doubts, self.consents)
         return not self.mine and not any(some.total for some in lists if some)
 
 
@@ -73,10 +77,12 @@ def home_of(user: User, *, now: datetime) -> Home:
         stuck=_some(_stuck()) if guards else None,
         failed=_some(Message.objects.filter(state=Message.State.FAILED)) if mends else None,
         looks=_some(looks_for(user, now=now)),
+        doubts=_some(open_doubts()) if user.may(Permission.CLEAR_DOUBTS) or guards else None,
+        consents=_some(keys_without_consent()) if guards else None,
     )
 
 
-def _some(rows: QuerySet[Step] | QuerySet[Message] | QuerySet[KeyChange]) -> Some:
+def _some(rows: QuerySet[Any]) -> Some:
     first = list(rows[: LENGTH + 1])
     total = len(first) if len(first) <= LENGTH else rows.count()
     return Some(rows=first[:LENGTH], total=total)

@@ -67,7 +67,7 @@ def path_of(request: Request, user: User) -> list[StepLine]:
     answers = Decision.objects.select_related("staff", "contact", "on_behalf_of")
     steps = list(
         request.steps.filter(revision=request.revisions.order_by("-number")[:1])
-        .select_related("contact", "revision")
+        .select_related("contact", "revision", "request")
         .prefetch_related(
             Prefetch("decisions", queryset=answers),
             Prefetch("standings", queryset=Standing.objects.select_related(*WHO_STANDS)),
@@ -99,6 +99,6 @@ def _line(step: Step, user: User, bench: Bench, decided: set[str]) -> StepLine:
         people=[step.contact.name] if is_to_come and step.contact else [person.label for person in able],
         decisions=list(step.decisions.all()),
         n_able=n_answers(person.standing for person in able),
-        may_decide=step.state == Step.State.OPEN and not refusal,
+        may_decide=step.state == Step.State.OPEN and not refusal and step.request.frozen_at is None,
         why_not=refusal,
     )

@@ -62,6 +62,7 @@ def steps_for(user: User) -> QuerySet[Step]:
             mine |= Q(role__in=_step_roles([delegation.role])) & _asks(giver) & free
     return (
         Step.objects.filter(mine, state=Step.State.OPEN, request__state=Request.State.IN_REVIEW)
+        .filter(request__frozen_at=None)
         .exclude(request__requester=user)
         .filter(~Exists(_with_a_part(user)))
         .order_by("opened_at", "id")

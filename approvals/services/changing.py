@@ -23,6 +23,7 @@ from core.errors import Conflict, Invalid, NotAllowed
 from keys.models import Key
 from keys.selectors.settings import FIXED, digest_of_settings, require_unchanged
 from keys.services.changing import Change, change_key, lock_key
+from keys.services.status import release_key
 from keys.terms import KeyTerms
 from notifications.services import enqueue
 
@@ -74,7 +75,8 @@ def fix_change(*, request: Request, terms: KeyTerms, wish: Wish, now: datetime) 
         raise Invalid(_("The link to collect the key is on its way to its recipient."), field="recipient")
     if wish.reactivates and key.status != Key.Status.SUSPENDED:
         raise Conflict(_("The key is not suspended any more."))
-    if wish.reactivates and key.held_for:
+    # A consent that was withdrawn can be given anew, on the path of this very change (A9); nothing else can.
+    if wish.reactivates and set(key.held_for) - {Key.Hold.CONSENT}:
         raise Conflict(key.holds[0])
     change.direction = direction_of(base, terms, reactivates=wish.reactivates)
     if not change.direction:
@@ -144,6 +146,9 @@ def _lock(request: Request) -> KeyChange:
 def _apply(
     actor: Actor, change: KeyChange, terms: dict[str, Any], decisions: Sequence[str], now: datetime
 ) -> KeyChange:
+    consents = change.request.decisions.filter(contact__isnull=False, withdrawal=None)
+    if change.reactivates and consents.exists():
+        release_key(actor=actor, key=change.key, hold=Key.Hold.CONSENT, now=now)  # consented to anew (A9)
     key = change_key(
         actor=actor,
         key=change.key,
@@ -189,7 +194,7 @@ def apply_scheduled(*, now: datetime, limit: int = 100) -> int:
 def _apply_due(request_id: int, now: datetime) -> bool:
     actor = SYSTEM("approvals.apply_changes")
     request = Request.objects.select_for_update(of=("self",), skip_locked=True).filter(pk=request_id).first()
-    if request is None:
+    if request is None or request.frozen_at is not None:
         return False
     change = _lock(request)
     if change.state != S.SCHEDULED:
@@ -245,6 +250,25 @@ def cancel_change(*, actor: Actor, by: User, request: Request, reason: str, now:
     )
     _tell(change, "cancelled", now)
     return change
+
+
+def drop_scheduled(
+    *, actor: Actor, request: Request, reason: str, now: datetime, by: User | None = None
+) -> None:
+    """A locked request's change that waits for its time is not applied: what it stood on is gone (A7, A9)."""
+    change = KeyChange.objects.select_for_update(of=("self",)).select_related("key").filter(request=request)
+    found = change.filter(state=S.SCHEDULED).first()
+    if found is None:
+        return
+    found.state, found.ended_at, found.ended_by, found.end_reason = S.CANCELLED, now, by, reason
+    found.save(update_fields=["state", "ended_at", "ended_by", "end_reason"])
+    record(
+        Action.CHANGE_CANCELLED,
+        actor=actor,
+        objects=[f"request:{request.public_id}", f"key:{found.key.public_id}"],
+        payload={"key": found.key.public_id, "reason": reason},
+        now=now,
+    )
 
 
 def may_cancel(by: User, change: KeyChange) -> bool:

@@ -41,6 +41,11 @@ def send_code(*, actor: Actor, token: str, now: datetime) -> ConsentCode:
     Raises Conflict when the link is not open, or after 5 codes within an hour: a flood helps nobody.
     """
     link, contact = _lock_open(token, now)
+    return send_digits(actor=actor, link=link, contact=contact, kind="consent_code", now=now)
+
+
+def send_digits(*, actor: Actor, link: StepLink, contact: Contact, kind: str, now: datetime) -> ConsentCode:
+    """Make a code for a locked link, and its mail (`kind`). Conflict after 5 in an hour."""
     recent = link.codes.filter(created_at__gt=now - timedelta(hours=1)).count()
     if recent >= MAX_CODES_AN_HOUR:
         raise Conflict(_("Too many codes were sent. Try again in an hour."))
@@ -55,10 +60,10 @@ def send_code(*, actor: Actor, token: str, now: datetime) -> ConsentCode:
         now=now,
     )
     enqueue(
-        "consent_code",
+        kind,
         recipient_ref=contact.public_id,
         context={"code": str(code.uid)},
-        dedupe_key=f"consent_code:{code.uid}",
+        dedupe_key=f"{kind}:{code.uid}",
         objects=[f"request:{link.step.request.public_id}"],
         now=now,
     )
@@ -74,6 +79,11 @@ def check_code(*, actor: Actor, token: str, given: str, now: datetime) -> CodeCh
     when the link is not open.
     """
     link, _contact = _lock_open(token, now)
+    return check_digits(actor=actor, link=link, given=given, salt=SALT, now=now)
+
+
+def check_digits(*, actor: Actor, link: StepLink, given: str, salt: str, now: datetime) -> CodeCheck:
+    """Compare typed digits with a locked link's newest code; `salt` says what the proof is good for."""
     code = live_code(link, now=now)
     if code is None:
         return CodeCheck(proof="", n_left=0)
@@ -92,7 +102,7 @@ def check_code(*, actor: Actor, token: str, given: str, now: datetime) -> CodeCh
     )
     if not passed:
         return CodeCheck(proof="", n_left=settings.CONSENT_CODE_ATTEMPTS - code.n_attempts)
-    return CodeCheck(signing.dumps({"code": str(code.uid), "link": str(link.uid)}, salt=SALT), n_left=0)
+    return CodeCheck(signing.dumps({"code": str(code.uid), "link": str(link.uid)}, salt=salt), n_left=0)
 
 
 def live_code(link: StepLink, *, now: datetime) -> ConsentCode | None:
@@ -103,10 +113,10 @@ def live_code(link: StepLink, *, now: datetime) -> ConsentCode | None:
     return newest if newest.n_attempts < settings.CONSENT_CODE_ATTEMPTS else None
 
 
-def proof_holds(proof: str, link: StepLink, *, now: datetime) -> bool:
+def proof_holds(proof: str, link: StepLink, *, now: datetime, salt: str = SALT) -> bool:
     """Whether a form's proof says that this link's holder read a code at the registered address lately."""
     try:
-        data = signing.loads(proof, salt=SALT)
+        data = signing.loads(proof, salt=salt)
     except signing.BadSignature:
         return False
     if data["link"] != str(link.uid):

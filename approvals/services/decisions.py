@@ -17,8 +17,10 @@ from approvals.access import require_may_decide
 from approvals.models import Decision, Delegation, Request, RoleDeputy, Step, StepLink, StepRole
 from approvals.services.changing import finish_change
 from approvals.services.path import close_request, open_next_step
+from approvals.services.receipts import give_receipt
 from approvals.services.revising import send_back
 from approvals.standing import StandIn
+from approvals.wording import FROZEN
 from audit.actions import Action
 from audit.models import Event
 from audit.services import record
@@ -149,6 +151,8 @@ def _lock(step: Step) -> Step:
     step.request = request
     if request.state != Request.State.IN_REVIEW or step.state != Step.State.OPEN:
         raise Conflict(_("This step was decided or closed meanwhile. Nothing was changed by your answer."))
+    if request.frozen_at is not None:
+        raise Conflict(FROZEN)
     return step
 
 
@@ -278,13 +282,14 @@ def _decide(
         StepLink.objects.filter(pk=link.pk).update(used_at=now)
     # Where the step goes on (n of m), the person's other links to it have nothing left to ask.
     step.links.filter(staff=staff, contact=contact, used_at=None, died_at=None).update(died_at=now)
-    record(
+    event = record(
         ACTION_OF[answer.outcome],
         actor=actor,
         objects=[f"request:{step.request.public_id}"],
         payload=_payload_of(decision, step),
         now=now,
     )
+    give_receipt(decision, event=event, now=now)
     return decision
 
 

@@ -44,6 +44,8 @@ def state_of(link: StepLink, *, now: datetime) -> str:
         return "used"
     if link.step.state != Step.State.OPEN or link.step.request.state != Request.State.IN_REVIEW:
         return "closed"
+    if link.step.request.frozen_at is not None:
+        return "closed"
     if link.expires_at <= now:
         return "expired"
     return "replaced" if link.died_at is not None else "open"
@@ -89,7 +91,7 @@ def renew_link(*, actor: Actor, token: str, now: datetime) -> bool:
         found = find_link(token)
     except NotFound:
         return False
-    Request.objects.select_for_update().get(pk=found.step.request_id)
+    request = Request.objects.select_for_update().get(pk=found.step.request_id)
     step = (
         Step.objects.select_for_update(of=("self",))
         .select_related("request__requester", "contact")
@@ -97,6 +99,8 @@ def renew_link(*, actor: Actor, token: str, now: datetime) -> bool:
     )
     links = list(step.links.filter(staff=found.staff, contact=found.contact))
     person = found.recipient
+    if request.frozen_at is not None:
+        return False
     if step.state != Step.State.OPEN or len(links) > MAX_RENEWALS or not person.is_active:
         return False
     if any(link.used_at or (link.died_at is None and link.expires_at > now) for link in links):

@@ -42,6 +42,7 @@ def _due_requests(now: datetime) -> list[int]:
     bench = Bench.read()
     steps = (
         Step.objects.filter(state=Step.State.OPEN, request__state=Request.State.IN_REVIEW)
+        .filter(request__frozen_at=None)
         .select_related("request__requester", "contact")
         .prefetch_related("links", "reminders", *PEOPLE_OF_DECISIONS)
         .order_by("request_id")
@@ -90,7 +91,7 @@ def _from(hours: int) -> list[int]:
 def _see_to(actor: Actor, request_pk: int, now: datetime) -> bool:
     request = (
         Request.objects.select_for_update(skip_locked=True, of=("self",))
-        .filter(pk=request_pk, state=Request.State.IN_REVIEW)
+        .filter(pk=request_pk, state=Request.State.IN_REVIEW, frozen_at=None)
         .select_related("requester")
         .first()
     )

@@ -20,6 +20,7 @@ from approvals.services.changing import Wish, fix_change
 from approvals.services.path import close_request, open_next_step
 from approvals.services.policies import hold_policy
 from approvals.services.revising import carry_over, tell_those_asked
+from approvals.wording import FROZEN
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
@@ -230,6 +231,7 @@ def expire_requests(*, now: datetime, limit: int = 200) -> int:
             Request.objects.select_for_update(skip_locked=True, of=("self",))
             .filter(
                 state__in=[Request.State.IN_REVIEW, Request.State.CHANGES_WANTED],
+                frozen_at=None,
                 changed_at__lte=now - settings.REQUEST_LIFETIME,
             )
             .select_related("requester", "partner")
@@ -276,6 +278,8 @@ def _lock(request: Request, *, by: User, version: int, states: list[Request.Stat
             _("The request is “%(state)s” now, so this is no longer possible.")
             % {"state": locked.get_state_display()}
         )
+    if locked.frozen_at is not None:
+        raise Conflict(FROZEN)
     if locked.version != version:
         raise Conflict(_("The request was changed meanwhile, perhaps in another window. Look at it again."))
     return locked

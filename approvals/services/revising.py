@@ -14,6 +14,7 @@ from approvals.access import require_requester
 from approvals.concerns import Approval, Place, concerning, moved_fields, standing
 from approvals.form_drafts import draft_of
 from approvals.models import Decision, KeyChange, Request, Revision, Standing, Step, StepLink
+from approvals.wording import FROZEN
 from audit.actions import Action
 from audit.models import Event
 from audit.services import record
@@ -63,6 +64,8 @@ def pull_back(*, actor: Actor, by: User, request: Request, version: int, now: da
         .get(pk=request.pk)
     )
     require_requester(by, request)
+    if request.frozen_at is not None:
+        raise Conflict(FROZEN)
     if request.state != Request.State.IN_REVIEW:
         raise Conflict(
             _("The request is “%(state)s” now, so this is no longer possible.")

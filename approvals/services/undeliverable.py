@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from approvals.models import Request, Step, StepLink
 from approvals.services.path import guardians, send_link
+from approvals.wording import FROZEN
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
@@ -62,6 +63,8 @@ def ask_again(*, actor: Actor, request: Request, now: datetime) -> list[StepLink
     """
     request = Request.objects.select_for_update(of=("self",)).get(pk=request.pk)
     step = request.steps.select_for_update().filter(state=Step.State.OPEN).first()
+    if request.frozen_at is not None:
+        raise Conflict(FROZEN)
     if step is None or step.undeliverable_at is None:
         raise Conflict(_("No mail of this request waits to be sent again."))
     alive = step.links.filter(used_at=None, died_at=None).select_related("staff", "contact")

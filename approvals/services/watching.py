@@ -29,7 +29,7 @@ def watch_steps(*, now: datetime) -> int:
 def _conspicuous_requests() -> list[int]:
     bench = Bench.read()
     steps = (
-        Step.objects.filter(state=Step.State.OPEN, contact=None)
+        Step.objects.filter(state=Step.State.OPEN, contact=None, request__frozen_at=None)
         .select_related("request__requester")
         .prefetch_related("links", "standings", *PEOPLE_OF_DECISIONS)
         .order_by("request_id")
@@ -57,7 +57,7 @@ def _lacks_people(able: Iterable[Able], n_here: int, step: Step) -> bool:
 @transaction.atomic
 def _see_to(actor: Actor, request_pk: int, now: datetime) -> bool:
     request = Request.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk=request_pk).first()
-    if request is None:
+    if request is None or request.frozen_at is not None:
         return False  # somebody is deciding just now; there is another look in a minute
     step = request.steps.select_for_update().filter(state=Step.State.OPEN, contact=None).first()
     if step is None:

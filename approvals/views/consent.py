@@ -19,7 +19,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from approvals.decision_forms import CodeForm, ConsentForm
 from approvals.models import Decision, StepLink
 from approvals.selectors.deciding import decision_page, masked
-from approvals.selectors.receipts import RECEIPT_SALT, receipt_url
+from approvals.selectors.receipts import RECEIPT_SALT, receipt_url, withdraw_url
 from approvals.services.consent import (
     PROOF_LIFETIME,
     check_code,
@@ -85,7 +85,7 @@ def terms(request: HttpRequest, token: str) -> HttpResponse:
     except Conflict as conflict:
         return _again(request, token, conflict.message)
     if not checked.proof:
-        form.add_error("code", _wrong_code(checked.n_left))
+        form.add_error("code", wrong_code(checked.n_left))
         return _code_page(request, found, token, form, status=422, is_dead=checked.n_left == 0)
     empty = ConsentForm(found.step, initial={"proof": checked.proof, "answer": wanted_answer(request)})
     return _terms_page(request, found, token, empty)
@@ -159,7 +159,9 @@ def receipt(request: HttpRequest, token: str) -> HttpResponse:
     except signing.BadSignature:
         uid = None
     decision = (
-        Decision.objects.select_related("request", "step", "contact").filter(uid=uid).first() if uid else None
+        Decision.objects.select_related("request", "step", "contact", "withdrawal").filter(uid=uid).first()
+        if uid
+        else None
     )
     if decision is None:
         raise NotFound(_("This receipt is not known here. It may have been cut off: copy the whole address."))
@@ -170,6 +172,8 @@ def receipt(request: HttpRequest, token: str) -> HttpResponse:
         "digest": bytes(decision.digest).hex(),
         "is_thanks": "thanks" in request.GET,
         "url": receipt_url(decision),
+        "withdraw_url": withdraw_url(decision),
+        "withdrawal": getattr(decision, "withdrawal", None),
     }
     return render(request, "approvals/receipt.html", context)
 
@@ -225,7 +229,8 @@ def _again(request: HttpRequest, token: str, trouble: str | Promise) -> HttpResp
     return _start_page(request, found, token, trouble=trouble, status=409)
 
 
-def _wrong_code(n_left: int) -> str:
+def wrong_code(n_left: int) -> str:
+    """What to say of digits that were not the code, with how many tries are left."""
     if n_left == 0:
         return str(
             _("This code does not work any more: it is too old, or was tried too often. Have a new one sent.")

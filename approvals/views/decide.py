@@ -30,6 +30,7 @@ from approvals.services.decisions import SecondFactorNeeded, decide_as_staff, wa
 from approvals.services.links import find_link, note_foreign, note_opening, renew_link, state_of
 from approvals.services.undeliverable import ask_again
 from approvals.views.mail_pages import dead_link, speak_as, wanted_answer
+from approvals.wording import FROZEN
 from core.actors import actor_of
 from core.errors import Conflict, Invalid, NotFound
 from core.private import private
@@ -140,6 +141,8 @@ def _sign_in_first(request: HttpRequest) -> HttpResponse:
 def _decide(
     request: HttpRequest, user: User, step: Step, link: StepLink | None, now: datetime
 ) -> HttpResponse:
+    if step.request.frozen_at is not None:
+        return _over(request, user, step.request, FROZEN)
     if step.state != Step.State.OPEN:
         return _over(request, user, step.request)
     if user.pk in step.decisions.values_list("staff_id", flat=True):

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.access import require, signed_in
 from accounts.roles import Permission
 from approvals.access import find_request, require_requester, visible_requests
-from approvals.models import Request
+from approvals.models import ConsentWithdrawal, Doubt, Request
 from approvals.selectors.change_page import change_context
 from approvals.selectors.path import path_of
 from approvals.selectors.requests import VIEWS, list_requests, requests_of_partner
@@ -82,6 +82,8 @@ def _detail_page(
         "revisions": revisions,
         "comparison": compare(revisions, request.GET.get("old", ""), request.GET.get("new", "")),
         "asked_for": asked_for(record),
+        "withdrawn": ConsentWithdrawal.objects.filter(decision__request=record).first(),
+        "voided": record.doubts.filter(verdict=Doubt.Verdict.REJECTED).first(),
     }
     return render(request, "approvals/request_detail.html", context, status=status)
 

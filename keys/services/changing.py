@@ -58,6 +58,8 @@ def change_key(*, actor: Actor, key: Key, change: Change, objects: Iterable[str]
     if key.status == Key.Status.PENDING and old.recipient != change.terms.recipient:
         raise Conflict(_("The link to collect the key is on its way to its recipient. Wait for it first."))
     before, after = _difference(old, change.terms)
+    if change.status is not None and change.status != Key.Status.SUSPENDED and key.held_for:
+        raise Conflict(key.holds[0])
     if change.status is not None:
         if key.held_for and change.status != Key.Status.SUSPENDED:
             raise Conflict(key.holds[0])

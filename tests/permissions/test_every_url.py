@@ -21,6 +21,7 @@ from accounts.models import User
 from accounts.roles import MATRIX, Permission, Role
 from approvals.models import Decision, Delegation, PolicyVersion, Request, Step, StepLink
 from approvals.selectors import receipt_url
+from approvals.selectors.receipts import withdraw_url
 from approvals.services.deputies import give_delegation
 from approvals.services.policies import start_policy_draft
 from audit.models import Event
@@ -31,7 +32,7 @@ from intake.services.receiving import receive_mail
 from keys.models import Delivery, Key
 from notifications.models import Message
 from partners.models import Contact
-from tests.cast import Cast, decide, make_draft, make_staff, sign_in
+from tests.cast import Cast, consent, decide, make_draft, make_staff, sign_in
 from tests.changes import ask_change
 from verifier.models import Gateway
 from verifier.services import add_gateway
@@ -65,6 +66,8 @@ class World:
     decision: Decision
     receipt: str
     delegation: Delegation
+    not_me: str
+    withdrawal: str
     gateway: Gateway
     event: Event
     message: Message
@@ -224,6 +227,12 @@ ROWS: dict[str, Row] = {
     "intake:mail-take": Row(P.MAKE_REQUESTS, "POST", letter),
     "intake:mail-set-aside": Row(P.MAKE_REQUESTS, "POST", letter),
     "intake:mail-bring-back": Row(P.MAKE_REQUESTS, "POST", letter),
+    "approvals:not-me": Row(PUBLIC, "GET", lambda w: {"token": w.not_me}),
+    "approvals:doubt-look": Row(P.CLEAR_DOUBTS, "POST", request),
+    "approvals:withdraw-start": Row(PUBLIC, "GET", lambda w: {"token": w.withdrawal}),
+    "approvals:withdraw-code": Row(PUBLIC, "POST", lambda w: {"token": w.withdrawal}),
+    "approvals:withdraw-sign": Row(PUBLIC, "POST", lambda w: {"token": w.withdrawal}),
+    "approvals:withdraw-answer": Row(CODE_HOLDER, "POST", lambda w: {"token": w.withdrawal}),
     # gateways
     "verifier:gateway-list": Row(P.SEE_GATEWAYS),
     "verifier:gateway-detail": Row(P.SEE_GATEWAYS, "GET", gateway),
@@ -332,6 +341,9 @@ def make_world() -> World:
     decide(decided, cast.pm)
     request = cast.request()
     step = request.steps.get(state=Step.State.OPEN)
+    starred = cast.request(cast.star_contract)
+    decide(starred, cast.pm2)
+    consented = consent(starred)
     return World(
         cast=cast,
         key=made,
@@ -356,6 +368,8 @@ def make_world() -> World:
             ends_at=timezone.now() + timedelta(days=7),
             now=timezone.now(),
         ),
+        not_me=token_of(bytes(consented.receipt.nonce), purpose="not-me"),
+        withdrawal=withdraw_url(consented).rsplit("/", 1)[-1],
         gateway=make_gateway(cast),
         event=Event.objects.latest("id"),
         message=Message.objects.latest("id"),

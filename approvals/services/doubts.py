@@ -1,0 +1,185 @@
+"""This was not me: whoever got a receipt for an answer that is not theirs freezes the request (A7).
+
+Frozen: nobody decides, submits, withdraws or issues, links answer as closed, and a key that the request has
+made is held. Security looks into it; until then nothing thaws by itself.
+"""
+
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from accounts.roles import Permission
+from accounts.services import secure_account
+from approvals.models import Decision, Doubt, Request
+from approvals.selectors.emergencies import keys_behind
+from approvals.services.changing import drop_scheduled
+from approvals.services.decisions import SecondFactorNeeded
+from approvals.services.path import close_request, guardians
+from approvals.services.receipts import find_receipt
+from audit.actions import Action
+from audit.services import record
+from core.actors import Actor
+from core.errors import Conflict, Invalid, NotAllowed
+from keys.models import Key
+from keys.services.status import end_key, hold_key, release_key
+from notifications.services import enqueue
+
+
+@transaction.atomic
+def raise_doubt(*, actor: Actor, token: str, now: datetime) -> Doubt:
+    """Freeze the request, hold its key, call security, and end the person's sessions.
+
+    Whoever holds the link may, signed in or not: the account may be in another's hands. Pressing twice is
+    pressing once. Raises NotFound, Conflict when the link has run out.
+    """
+    decision = find_receipt(token).decision
+    request = _lock(decision.request)
+    raised = Doubt.objects.filter(decision=decision).first()
+    if raised is not None:
+        return raised
+    if decision.receipt.expires_at <= now:
+        raise Conflict(_("This link has expired."))
+    doubt = Doubt.objects.create(request=request, decision=decision, accused=decision.staff, raised_at=now)
+    _freeze(actor, request, decision, now)
+    for key in keys_behind(request):
+        hold_key(actor=actor, key=key, hold=Key.Hold.DOUBT, now=now)
+    for person in guardians():
+        _tell("decision_disputed", person, doubt, now)
+    if decision.staff is not None:
+        secure_account(actor=actor, user=decision.staff, now=now)
+    return doubt
+
+
+def _freeze(actor: Actor, request: Request, decision: Decision, now: datetime) -> None:
+    request.frozen_at = request.frozen_at or now
+    request.version += 1
+    request.changed_at = now
+    request.save(update_fields=["frozen_at", "version", "changed_at"])
+    person = decision.staff or decision.contact
+    assert person is not None  # approvals_decision_one_person
+    record(
+        Action.REQUEST_FROZEN,
+        actor=actor,
+        objects=[f"request:{request.public_id}"],
+        payload={"step": decision.step.role, "recipient": person.public_id, "via": "receipt"},
+        now=now,
+    )
+
+
+def why_not_look(user: User, doubt: Doubt) -> str:
+    """Why this person may not look into the doubt: `""`, `not_allowed`, `own_decision`, `own_request`."""
+    if not user.may(Permission.CLEAR_DOUBTS):
+        return "not_allowed"
+    if doubt.accused_id == user.pk:
+        return "own_decision"
+    return "own_request" if doubt.request.requester_id == user.pk else ""
+
+
+WHY_NOT_LOOK = {
+    "not_allowed": _("Your roles do not allow this."),
+    "own_decision": _("The decision in doubt is recorded as yours: somebody else looks into it."),
+    "own_request": _("The request is your own: somebody else looks into it."),
+}
+
+
+@transaction.atomic
+def look_into_doubt(
+    *,
+    actor: Actor,
+    by: User,
+    doubt: Doubt,
+    verdict: str,
+    reason: str,
+    second_factor_at: datetime | None,
+    now: datetime,
+) -> Doubt:
+    """What security found out. The request thaws once no doubt is left; a held key stays suspended.
+
+    `stands`: everything goes on from where it froze. `rejected`: a request in review is rejected, a key that
+    it has made is revoked; what ended otherwise stays as it ended. Raises NotAllowed (role, own decision, own
+    request), SecondFactorNeeded, Invalid, Conflict (somebody was faster).
+    """
+    request = _lock(doubt.request)
+    doubt = Doubt.objects.select_for_update(of=("self",)).select_related("decision__step").get(pk=doubt.pk)
+    doubt.request = request
+    by = User.objects.select_for_update(no_key=True).get(pk=by.pk)
+    if why := why_not_look(by, doubt):
+        raise NotAllowed(WHY_NOT_LOOK[why])
+    if second_factor_at is None or second_factor_at < now - settings.SECOND_FACTOR_MAX_AGE:
+        raise SecondFactorNeeded(_("This asks for your second factor again."))
+    if doubt.verdict:
+        raise Conflict(_("Somebody has looked into this already."))
+    if verdict not in Doubt.Verdict.values:
+        raise Invalid(_("Choose what you found."), field="verdict")
+    if not reason.strip():
+        raise Invalid(_("Say what you found out, and how."), field="reason")
+    doubt.verdict, doubt.reason, doubt.looked_by, doubt.looked_at = verdict, reason.strip(), by, now
+    doubt.save(update_fields=["verdict", "reason", "looked_by", "looked_at"])
+    _thaw(actor, request, doubt, now)
+    if verdict == Doubt.Verdict.REJECTED:
+        _undo(actor, request, doubt, now)
+    for person in {request.requester, doubt.accused} - {None}:
+        _tell("doubt_cleared", person, doubt, now)
+    return doubt
+
+
+def _thaw(actor: Actor, request: Request, doubt: Doubt, now: datetime) -> None:
+    is_last = not request.doubts.filter(verdict="").exists()
+    if is_last:
+        request.frozen_at = None
+    request.version += 1
+    request.changed_at = now
+    request.save(update_fields=["frozen_at", "version", "changed_at"])
+    record(
+        Action.REQUEST_DOUBT_CLEARED,
+        actor=actor,
+        objects=[f"request:{request.public_id}"],
+        payload={"step": doubt.decision.step.role, "status": doubt.verdict, "reason": doubt.reason},
+        now=now,
+    )
+    for key in keys_behind(request) if is_last else []:
+        release_key(actor=actor, key=key, hold=Key.Hold.DOUBT, now=now)
+
+
+def _undo(actor: Actor, request: Request, doubt: Doubt, now: datetime) -> None:
+    """End what the void decision led to."""
+    if request.ended_at is None:
+        record(
+            Action.REQUEST_REJECTED,
+            actor=actor,
+            objects=[f"request:{request.public_id}", f"partner:{request.partner.public_id}"],
+            payload={"reason": doubt.reason},
+            now=now,
+        )
+        close_request(request, Request.State.REJECTED, now=now)
+        return
+    drop_scheduled(actor=actor, request=request, reason=doubt.reason, by=doubt.looked_by, now=now)
+    if request.key is not None:
+        key = Key.objects.select_for_update(of=("self",)).select_related("recipient", "owner")
+        found = key.get(pk=request.key.pk)
+        if not found.has_ended:
+            end_key(actor=actor, key=found, reason=Key.RevokeReason.NOT_APPROVED, note=doubt.reason, now=now)
+
+
+def _lock(request: Request) -> Request:
+    # Not with its key: what is joined would be as it was before we waited for the lock.
+    return (
+        Request.objects.select_for_update(of=("self",))
+        .select_related("requester", "partner")
+        .get(pk=request.pk)
+    )
+
+
+def _tell(kind: str, person: User | None, doubt: Doubt, now: datetime) -> None:
+    assert person is not None
+    enqueue(
+        kind,
+        recipient_ref=person.public_id,
+        context={"doubt": doubt.pk},
+        dedupe_key=f"{kind}:{doubt.pk}:{person.public_id}",
+        objects=[f"request:{doubt.request.public_id}"],
+        now=now,
+    )
