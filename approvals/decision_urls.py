@@ -5,7 +5,7 @@ Included by `approvals.urls`, so that all names are of one namespace.
 
 from django.urls import path
 
-from approvals.views import consent, decide, doubts, withdrawal
+from approvals.views import consent, decide, doubts, emergencies, withdrawal
 
 urlpatterns = [
     path("decide/<str:token>", decide.link_decide, name="link-decide"),
@@ -22,6 +22,7 @@ urlpatterns = [
     path("receipt/<str:token>", consent.receipt, name="receipt"),
     path("not-me/<str:token>", doubts.not_me, name="not-me"),
     path("requests/<str:number>/doubt/", doubts.doubt_look, name="doubt-look"),
+    path("requests/<str:number>/emergency/", emergencies.emergency_issue, name="emergency-issue"),
     path("withdraw/<str:token>", withdrawal.start, name="withdraw-start"),
     path("withdraw/<str:token>/code", withdrawal.code, name="withdraw-code"),
     path("withdraw/<str:token>/sign", withdrawal.sign, name="withdraw-sign"),

@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from approvals.mails import code_context
-from approvals.models import ConsentCode, ConsentWithdrawal, Decision, Doubt, Request, StepRole
+from approvals.models import ConsentCode, ConsentWithdrawal, Decision, Doubt, Emergency, Request, StepRole
 from approvals.selectors import receipt_url
 from approvals.selectors.receipts import not_me_link
 from audit.models import Event
@@ -150,6 +150,50 @@ def _withdrawal_facts(withdrawal: ConsentWithdrawal) -> list[Fact]:
     return facts
 
 
+def emergency_issued(message: Message) -> Mail | None:
+    """To PMs, legal, the COO, security and administrators: a key was issued before its approvals (A8)."""
+    return _emergency_mail(message)
+
+
+def emergency_late(message: Message) -> Mail | None:
+    """To the same and the requester: the approvals were not complete in time, the key is suspended."""
+    return _emergency_mail(message)
+
+
+def emergency_ended(message: Message) -> Mail | None:
+    """To the same: the key is an ordinary one from now on, or it was revoked."""
+    return _emergency_mail(message)
+
+
+def _emergency_mail(message: Message) -> Mail | None:
+    request = Request.objects.select_related("partner", "requester", "key", "emergency").get(
+        public_id=message.context["request"]
+    )
+    emergency = request.emergency
+    assert request.key is not None  # approvals_request_key_iff_approved
+    facts: list[Fact] = [
+        (_("Request"), f"{request.public_id} {request.title}"),
+        (_("Partner"), request.partner.name),
+        (_("Key"), request.key.public_id),
+        (_("Issued by"), request.requester.name),
+        (_("Issued at"), when_text(emergency.broken_at)),
+        (_("What the emergency is"), emergency.reason),
+    ]
+    if emergency.incident:
+        facts.append((_("Incident"), emergency.incident))
+    facts.append((_("Approvals wanted by"), when_text(emergency.due_at)))
+    return mail_to(
+        message,
+        {
+            **_about(request),
+            "facts": facts,
+            "key": request.key.public_id,
+            "completed": emergency.state == Emergency.State.COMPLETED,
+            "url": page_url("approvals:request-detail", request.public_id),
+        },
+    )
+
+
 BUILDERS: tuple[Callable[[Message], Mail | None], ...] = (
     decision_receipt,
     decision_disputed,
@@ -157,6 +201,9 @@ BUILDERS: tuple[Callable[[Message], Mail | None], ...] = (
     withdrawal_code,
     withdrawal_receipt,
     consent_withdrawn,
+    emergency_issued,
+    emergency_late,
+    emergency_ended,
 )
 
 

@@ -88,3 +88,42 @@ class ConsentWithdrawal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.decision_id}"
+
+
+class Emergency(models.Model):
+    """Break-glass: a key that security issued at once; the approvals run after it (A8).
+
+    Broken by the request's requester, who by the four eyes decides none of its steps.
+    """
+
+    class State(models.TextChoices):
+        RUNNING = "running", _("The approvals are running")
+        COMPLETED = "completed", _("Approved afterwards")
+        LATE = "late", _("Not approved in time: the key is suspended")
+        REFUSED = "refused", _("Not approved: the key is revoked")
+
+    request = models.OneToOneField("approvals.Request", on_delete=models.PROTECT, related_name="emergency")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.RUNNING)
+    reason = models.TextField(max_length=2000)
+    incident = models.CharField(max_length=120, blank=True)
+    broken_at = models.DateTimeField()
+    due_at = models.DateTimeField()
+    late_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=~Q(reason=""), name="approvals_emergency_has_reason"),
+            models.CheckConstraint(
+                condition=Q(state__in=["running", "late"], ended_at__isnull=True)
+                | Q(state__in=["completed", "refused"], ended_at__isnull=False),
+                name="approvals_emergency_ended_has_time",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], name="approvals_emergency_due", condition=Q(state="running"))
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.request_id} {self.state}"

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from approvals.change_models import KeyChange
 from approvals.deputy_models import DelegableRole, Delegation, RoleDeputy, StepReminder
-from approvals.emergency_models import ConsentWithdrawal, DecisionReceipt, Doubt
+from approvals.emergency_models import ConsentWithdrawal, DecisionReceipt, Doubt, Emergency
 from partners.models import Contact
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "DelegableRole",
     "Delegation",
     "Doubt",
+    "Emergency",
     "KeyChange",
     "LinkOpening",
     "PolicyVersion",
@@ -158,6 +159,8 @@ class Request(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
     # Somebody said of a decision "this was not me": nothing happens until security has looked (A7).
     frozen_at = models.DateTimeField(null=True, blank=True)
+    # Security issued the key before the approvals (A8): only such a request has a key while it is in review.
+    emergency_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-id"]
@@ -174,9 +177,10 @@ class Request(models.Model):
                 name="approvals_request_ended_has_time",
             ),
             models.CheckConstraint(
-                condition=Q(kind="new_key", state="approved", key__isnull=False)
-                | (Q(kind="new_key", key__isnull=True) & ~Q(state="approved"))
-                | Q(kind="change", key__isnull=True),
+                condition=Q(kind="new_key", state="approved", key__isnull=False, emergency_at__isnull=True)
+                | (Q(kind="new_key", key__isnull=True, emergency_at__isnull=True) & ~Q(state="approved"))
+                | (Q(kind="new_key", key__isnull=False, emergency_at__isnull=False) & ~Q(state="draft"))
+                | Q(kind="change", key__isnull=True, emergency_at__isnull=True),
                 name="approvals_request_key_iff_approved",
             ),
         ]

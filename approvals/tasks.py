@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from approvals.services.changing import apply_scheduled
 from approvals.services.deputies import keep_delegations
+from approvals.services.emergency_end import suspend_late_emergencies
 from approvals.services.links import expire_links
 from approvals.services.reminding import keep_time
 from approvals.services.requests import expire_requests
@@ -45,3 +46,9 @@ def keep_delegations_task() -> int:
 def keep_time_task() -> int:
     """Remind approvers and escalate what is late, in office hours (A5)."""
     return keep_time(now=timezone.now())
+
+
+@shared_task(name="approvals.suspend_late_emergencies")
+def suspend_late_emergencies_task() -> int:
+    """Suspend emergency keys whose approvals were not complete in time (A8)."""
+    return suspend_late_emergencies(now=timezone.now())

@@ -45,6 +45,10 @@ class Action(StrEnum):
     REQUEST_REJECTED = "request.rejected"
     REQUEST_EXPIRED = "request.expired"
     REQUEST_FROZEN = "request.frozen"
+    EMERGENCY_ISSUED = "request.emergency_issued"
+    EMERGENCY_LATE = "request.emergency_late"
+    EMERGENCY_COMPLETED = "request.emergency_completed"
+    EMERGENCY_REFUSED = "request.emergency_refused"
     REQUEST_DOUBT_CLEARED = "request.doubt_cleared"
     CHANGE_SCHEDULED = "request.change_scheduled"
     CHANGE_CANCELLED = "request.change_cancelled"
@@ -153,6 +157,10 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.CHANGE_CANCELLED: frozenset({"key"}),
     Action.CHANGE_FAILED: frozenset({"key"}),
     Action.CHANGE_LOOKED_AT: frozenset({"key"}),
+    Action.EMERGENCY_ISSUED: frozenset({"key", "incident", "due_at"}),
+    Action.EMERGENCY_LATE: frozenset({"key"}),
+    Action.EMERGENCY_COMPLETED: frozenset({"key"}),
+    Action.EMERGENCY_REFUSED: frozenset({"key"}),
     Action.REQUEST_FROZEN: frozenset({"step", "recipient"}),
     Action.REQUEST_DOUBT_CLEARED: frozenset({"step"}),
     Action.STEP_OPENED: frozenset({"step", "revision", "people", "due_at"}),

@@ -20,6 +20,7 @@ app.conf.beat_schedule = {
     "refresh-search-texts": {"task": "keys.refresh_search_texts", "schedule": schedule(60)},
     "apply-changes": {"task": "approvals.apply_changes", "schedule": schedule(30)},
     "expire-links": {"task": "approvals.expire_links", "schedule": schedule(60)},
+    "suspend-late-emergencies": {"task": "approvals.suspend_late_emergencies", "schedule": schedule(60)},
     "watch-steps": {"task": "approvals.watch_steps", "schedule": schedule(60)},
     "keep-delegations": {"task": "approvals.keep_delegations", "schedule": schedule(60)},
     "keep-time": {"task": "approvals.keep_time", "schedule": schedule(300)},

@@ -59,6 +59,9 @@ BUSINESS_DAY_HOURS = env.int("BUSINESS_DAY_HOURS", default=24)
 REMINDER_HOURS = sorted(env.list("REMINDER_HOURS", cast=int, default=[24, 48]))
 ESCALATION_HOURS = env.int("ESCALATION_HOURS", default=72)
 REQUEST_LIFETIME = timedelta(days=env.int("REQUEST_LIFETIME_DAYS", default=30))
+# An emergency key: how long its approvals may take (clock hours), and how long it lives until they are there.
+EMERGENCY_LIFETIME = timedelta(hours=env.int("EMERGENCY_HOURS", default=24))
+EMERGENCY_KEY_DAYS = env.int("EMERGENCY_KEY_DAYS", default=7)
 NOT_ME_LIFETIME = timedelta(days=env.int("NOT_ME_DAYS", default=14))  # the link in a decision's receipt
 CONSENT_CODE_LIFETIME = timedelta(minutes=env.int("CONSENT_CODE_MINUTES", default=10))
 CONSENT_CODE_ATTEMPTS = env.int("CONSENT_CODE_ATTEMPTS", default=5)

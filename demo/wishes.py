@@ -256,6 +256,8 @@ def open_wishes(*, now: datetime) -> list[Wish]:
         return now - timedelta(hours=n)
 
     return [
+        # Broken glass: its clock runs for some hours yet.
+        Wish(minato, USES[1], "live", hours(7), 90, fate="emergency", stops_at="legal", is_quick=True),
         Wish(minato, USES[2], "live", hours(52), 240, stops_at="coo", rotation_days=90, is_quick=True),
         Wish(larkfield, USES[9], "live", hours(46), 180, stops_at="coo", rotation_days=60, is_quick=True),
         Wish(shinonome, USES[1], "test", hours(40), 180, stops_at="tech", rotation_days=90, is_quick=True),

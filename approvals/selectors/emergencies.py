@@ -1,8 +1,11 @@
 """What security is called for: answers in doubt, keys whose consent is gone, keys issued in an emergency."""
 
-from django.db.models import QuerySet
+from dataclasses import dataclass
+from datetime import datetime
 
-from approvals.models import Doubt, KeyChange, Request
+from django.db.models import Count, Q, QuerySet
+
+from approvals.models import Doubt, Emergency, KeyChange, Request
 from keys.models import Key
 
 
@@ -28,3 +31,29 @@ def keys_behind(request: Request) -> list[Key]:
     done = (KeyChange.State.SCHEDULED, KeyChange.State.APPLIED)
     change = KeyChange.objects.select_related("key__owner").filter(request=request, state__in=done).first()
     return [change.key] if change else []
+
+
+@dataclass(frozen=True, slots=True)
+class EmergencyCounts:
+    """Keys that were issued in an emergency in a period, and what became of them: for the monthly review."""
+
+    n_issued: int
+    n_completed: int
+    n_late: int
+    n_refused: int
+    n_running: int
+
+
+def count_emergencies(*, since: datetime, until: datetime) -> EmergencyCounts:
+    """Emergencies broken from `since` until before `until`; `n_late` are those that missed their deadline."""
+    found = Emergency.objects.filter(broken_at__gte=since, broken_at__lt=until)
+    state = Emergency.State
+    return EmergencyCounts(
+        **found.aggregate(
+            n_issued=Count("pk"),
+            n_completed=Count("pk", filter=Q(state=state.COMPLETED)),
+            n_late=Count("pk", filter=Q(late_at__isnull=False)),
+            n_refused=Count("pk", filter=Q(state=state.REFUSED)),
+            n_running=Count("pk", filter=Q(state=state.RUNNING)),
+        )
+    )

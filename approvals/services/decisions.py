@@ -16,6 +16,7 @@ from accounts.roles import SECOND_FACTOR_ROLES, Role
 from approvals.access import require_may_decide
 from approvals.models import Decision, Delegation, Request, RoleDeputy, Step, StepLink, StepRole
 from approvals.services.changing import finish_change
+from approvals.services.emergency_end import complete_emergency
 from approvals.services.path import close_request, open_next_step
 from approvals.services.receipts import give_receipt
 from approvals.services.revising import send_back
@@ -367,14 +368,17 @@ def _reject(actor: Actor, request: Request, decision: Decision, now: datetime) -
 def _issue(actor: Actor, step: Step, now: datetime) -> None:
     request = step.request
     decisions = _approvals_of(step)
-    key = issue_key(
-        actor=actor,
-        terms=KeyTerms.from_json(step.revision.terms),
-        owner=request.requester,
-        request_ref=request.public_id,
-        decisions=[str(decision.uid) for decision in decisions],
-        now=now,
-    )
+    if request.emergency_at is not None:
+        key = complete_emergency(actor=actor, request=request, step=step, now=now)
+    else:
+        key = issue_key(
+            actor=actor,
+            terms=KeyTerms.from_json(step.revision.terms),
+            owner=request.requester,
+            request_ref=request.public_id,
+            decisions=[str(decision.uid) for decision in decisions],
+            now=now,
+        )
     _require_own_addresses(step)  # once more: the contacts are locked now
     request.key = key
     record(

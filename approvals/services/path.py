@@ -10,6 +10,7 @@ from accounts.roles import Role
 from approvals.access import decided_refs
 from approvals.bench import Bench
 from approvals.models import KeyChange, Request, Step, StepLink
+from approvals.services.emergency_end import refuse_emergency
 from approvals.standing import n_answers
 from audit.actions import Action
 from audit.services import record
@@ -133,7 +134,10 @@ def guardians() -> QuerySet[User]:
 
 
 def close_request(request: Request, state: Request.State, *, now: datetime) -> None:
-    """End a locked request: steps that were not decided are cancelled, every link dies."""
+    """End a locked request: steps that were not decided are cancelled, every link dies.
+
+    A key that was issued in an emergency is revoked, unless the request is approved (A8).
+    """
     request.steps.filter(state__in=[Step.State.WAITING, Step.State.OPEN]).update(
         state=Step.State.CANCELLED, ended_at=now
     )
@@ -146,3 +150,4 @@ def close_request(request: Request, state: Request.State, *, now: datetime) -> N
     request.version += 1
     request.changed_at = now
     request.save(update_fields=["state", "ended_at", "version", "changed_at", "key"])
+    refuse_emergency(request, now=now)

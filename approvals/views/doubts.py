@@ -10,7 +10,7 @@ from django.views.decorators.http import require_http_methods
 from accounts.access import has_recent_second_factor, require, require_recent_second_factor, signed_in
 from accounts.roles import Permission
 from approvals.access import find_request
-from approvals.doubt_forms import NotMeForm, VerdictForm
+from approvals.emergency_forms import NotMeForm, VerdictForm
 from approvals.models import Doubt
 from approvals.services.doubts import WHY_NOT_LOOK, look_into_doubt, raise_doubt, why_not_look
 from approvals.services.receipts import find_receipt

@@ -93,6 +93,8 @@ def _save(request: HttpRequest, draft: Request, typed: dict[str, Any]) -> HttpRe
         form.full_clean()
         return _refused(request, draft, form, typed)
     saved = _keep(request, draft, typed)
+    if request.POST.get("action") == "break-glass":
+        return redirect("approvals:emergency-issue", number=saved.public_id)
     detour = DETOURS.get(request.POST.get("action", ""))
     back = reverse("approvals:request-edit", args=[saved.public_id])
     if detour:
@@ -238,6 +240,12 @@ def _form_class(draft: Request) -> type[RequestForm]:
 
 def _wish(request: HttpRequest, form: RequestForm) -> Wish | None:
     return form.wish(request.POST.get("based_on", "")) if isinstance(form, ChangeForm) else None
+
+
+def judged_form(draft: Request) -> RequestForm:
+    """The form with what a draft holds, as if it were submitted: whether it is whole, and its terms."""
+    shown = _shown(draft, draft.draft)
+    return _form(draft, RequestForm.data_from(shown.initial), shown.options)
 
 
 def _shown(draft: Request, values: Mapping[str, Any], options: Options | None = None) -> RequestForm:

@@ -15,7 +15,7 @@ from django.utils.functional import Promise
 from django.views.decorators.http import require_http_methods, require_safe
 
 from approvals.decision_forms import CodeForm
-from approvals.doubt_forms import WithdrawalForm
+from approvals.emergency_forms import WithdrawalForm
 from approvals.models import Decision
 from approvals.selectors.deciding import masked
 from approvals.selectors.receipts import receipt_url

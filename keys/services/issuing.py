@@ -27,12 +27,13 @@ def issue_key(
     request_ref: str,
     decisions: Sequence[str],
     now: datetime,
+    provisional_until: datetime | None = None,
 ) -> Key:
     """Make the key of an approved request and send its recipient the link (K1, K3).
 
-    Runs inside the caller's transaction, after the last approval. `decisions` are the uids that allowed it
-    and go into the event. Raises Conflict when the terms no longer hold (contract changed, partner inactive,
-    day passed): then the approval is not recorded either.
+    Runs inside the caller's transaction, after the last approval; with `provisional_until` before it (A8).
+    `decisions` are the uids that allowed it and go into the event. Raises Conflict when the terms no longer
+    hold (contract changed, partner inactive, day passed): then the approval is not recorded either.
     """
     hold(terms)
     registry = Registry.read(terms)
@@ -56,6 +57,7 @@ def issue_key(
         owner=owner,
         plan=registry.plan,
         request_ref=request_ref,
+        provisional_until=provisional_until,
         issued_at=now,
         changed_at=now,
         rotation_due_on=None,

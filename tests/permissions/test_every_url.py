@@ -19,10 +19,12 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.roles import MATRIX, Permission, Role
+from approvals.form_drafts import draft_of
 from approvals.models import Decision, Delegation, PolicyVersion, Request, Step, StepLink
 from approvals.selectors import receipt_url
 from approvals.selectors.receipts import withdraw_url
 from approvals.services.deputies import give_delegation
+from approvals.services.doubts import raise_doubt
 from approvals.services.policies import start_policy_draft
 from audit.models import Event
 from core.actors import staff_actor
@@ -46,6 +48,7 @@ SEES_DEPUTIES = frozenset(role for role in Role if MATRIX[role] & {P.DECIDE, P.S
 EXPORTERS_OF_EVENTS = frozenset(role for role in Role if {P.SEE_AUDIT, P.EXPORT} <= MATRIX[role])
 CODE_HOLDER = "whoever typed the code from the registered address, and nobody here has"
 POLICY_AUTHOR = frozenset({Role.LEGAL})  # whose draft of the policy it is, in this world
+BREAKERS = frozenset({Role.SECURITY})  # whose draft it is, in this world
 MAKERS = frozenset({Role.REQUESTER})  # whose request it is, in this world
 
 
@@ -67,6 +70,8 @@ class World:
     receipt: str
     delegation: Delegation
     not_me: str
+    emergency_draft: Request
+    doubted: Request
     withdrawal: str
     gateway: Gateway
     event: Event
@@ -228,7 +233,8 @@ ROWS: dict[str, Row] = {
     "intake:mail-set-aside": Row(P.MAKE_REQUESTS, "POST", letter),
     "intake:mail-bring-back": Row(P.MAKE_REQUESTS, "POST", letter),
     "approvals:not-me": Row(PUBLIC, "GET", lambda w: {"token": w.not_me}),
-    "approvals:doubt-look": Row(P.CLEAR_DOUBTS, "POST", request),
+    "approvals:emergency-issue": Row(BREAKERS, "POST", lambda w: {"number": w.emergency_draft.public_id}),
+    "approvals:doubt-look": Row(P.CLEAR_DOUBTS, "POST", lambda w: {"number": w.doubted.public_id}),
     "approvals:withdraw-start": Row(PUBLIC, "GET", lambda w: {"token": w.withdrawal}),
     "approvals:withdraw-code": Row(PUBLIC, "POST", lambda w: {"token": w.withdrawal}),
     "approvals:withdraw-sign": Row(PUBLIC, "POST", lambda w: {"token": w.withdrawal}),
@@ -344,6 +350,8 @@ def make_world() -> World:
     starred = cast.request(cast.star_contract)
     decide(starred, cast.pm2)
     consented = consent(starred)
+    not_me = token_of(bytes(consented.receipt.nonce), purpose="not-me")
+    raise_doubt(actor=staff_actor(cast.pm2), token=not_me, now=timezone.now())
     return World(
         cast=cast,
         key=made,
@@ -368,7 +376,9 @@ def make_world() -> World:
             ends_at=timezone.now() + timedelta(days=7),
             now=timezone.now(),
         ),
-        not_me=token_of(bytes(consented.receipt.nonce), purpose="not-me"),
+        emergency_draft=make_draft(cast.company, cast.security, draft_of(cast.terms())),
+        doubted=starred,
+        not_me=not_me,
         withdrawal=withdraw_url(consented).rsplit("/", 1)[-1],
         gateway=make_gateway(cast),
         event=Event.objects.latest("id"),

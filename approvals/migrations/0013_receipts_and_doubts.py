@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('approvals', '0011_decisions_stand_or_fall'),
+        ('approvals', '0012_policies_need_two_people'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -34,7 +34,7 @@ DROP TRIGGER approvals_withdrawal_no_change ON approvals_consentwithdrawal;
 class Migration(migrations.Migration):
     """The database keeps a frozen request frozen, and a withdrawal as it was signed (A7, A9)."""
 
-    dependencies = [("approvals", "0012_receipts_and_doubts")]
+    dependencies = [("approvals", "0013_receipts_and_doubts")]
     operations = [
         migrations.RunSQL(FROZEN, NOT_FROZEN),
         migrations.RunSQL(IMMUTABLE, MUTABLE),

@@ -1,0 +1,114 @@
+"""Breaking the glass: security issues a key at once, the approvals run after it (A8)."""
+
+import unicodedata
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from accounts.roles import Permission
+from approvals.models import Emergency, Request
+from approvals.services.decisions import SecondFactorNeeded
+from approvals.services.emergency_end import tell_all
+from approvals.services.requests import submit_request
+from audit.actions import Action
+from audit.services import record
+from core.actors import Actor
+from core.errors import Conflict, Invalid, NotAllowed
+from keys.models import Plan
+from keys.services.issuing import issue_key
+from keys.terms import KeyTerms, office_day
+
+
+def capped(terms: KeyTerms, plan: Plan, *, now: datetime) -> KeyTerms:
+    """What the key may do until it is approved: no more than its plan gives anybody, for a few days."""
+    last = office_day(now) + timedelta(days=settings.EMERGENCY_KEY_DAYS)
+    return replace(
+        terms,
+        rpm=_least(terms.rpm, plan.default_rpm),
+        rph=_least(terms.rph, plan.default_rph),
+        burst=_least(terms.burst, plan.default_burst),
+        concurrency=_least(terms.concurrency, plan.default_concurrency),
+        expires_on=min(date.fromisoformat(terms.expires_on), last).isoformat(),
+        auto_renew=False,
+    )
+
+
+def _least(asked: int, default: int) -> int:
+    """The smaller of two limits, where 0 is no limit at all."""
+    return min(asked, default) if asked and default else asked or default
+
+
+@transaction.atomic
+def break_glass(
+    *,
+    actor: Actor,
+    by: User,
+    request: Request,
+    version: int,
+    terms: KeyTerms,
+    draft: dict[str, Any],
+    reason: str,
+    incident: str,
+    typed_number: str,
+    second_factor_at: datetime | None,
+    now: datetime,
+) -> Request:
+    """Issue the key of a draft now, with small limits, and start its approvals.
+
+    Whoever breaks the glass is the request's requester and so decides none of its steps (A4). Raises
+    NotAllowed (no such permission, somebody else's draft), SecondFactorNeeded, Invalid (reason, number,
+    terms), Conflict (stale form).
+    """
+    if not by.may(Permission.BREAK_GLASS):
+        raise NotAllowed(_("Your roles do not allow issuing a key in an emergency."))
+    if second_factor_at is None or second_factor_at < now - settings.SECOND_FACTOR_MAX_AGE:
+        raise SecondFactorNeeded(_("This asks for your second factor again."))
+    if not reason.strip():
+        raise Invalid(_("Say what the emergency is."), field="reason")
+    # As app.js compares it: a Japanese keyboard may write the number in full width.
+    if unicodedata.normalize("NFKC", typed_number).strip().upper() != request.public_id:
+        raise Invalid(_("Type the request's number exactly as it is written above."), field="typed_number")
+    if request.kind != Request.Kind.NEW_KEY or request.state != Request.State.DRAFT:
+        raise Conflict(_("Only a new key can be issued in an emergency."))
+    request = submit_request(
+        actor=actor, by=by, request=request, version=version, terms=terms, draft=draft, now=now
+    )
+    plan = Plan.objects.get(code=terms.plan)  # submit_request has made sure of it
+    due_at = now + settings.EMERGENCY_LIFETIME
+    key = issue_key(
+        actor=actor,
+        terms=capped(terms, plan, now=now),
+        owner=by,
+        request_ref=request.public_id,
+        decisions=[],
+        provisional_until=due_at,
+        now=now,
+    )
+    Emergency.objects.create(
+        request=request, reason=reason.strip(), incident=incident.strip(), broken_at=now, due_at=due_at
+    )
+    request.key, request.emergency_at = key, now
+    request.save(update_fields=["key", "emergency_at"])
+    record(
+        Action.EMERGENCY_ISSUED,
+        actor=actor,
+        objects=[
+            f"request:{request.public_id}",
+            f"key:{key.public_id}",
+            f"partner:{request.partner.public_id}",
+        ],
+        payload={
+            "key": key.public_id,
+            "reason": reason.strip(),
+            "incident": incident.strip(),
+            "due_at": due_at,
+        },
+        now=now,
+    )
+    tell_all("emergency_issued", request, now=now)
+    return request

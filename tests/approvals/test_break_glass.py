@@ -1,0 +1,262 @@
+"""Break-glass: a key at once, its approvals within 24 hours, or it is suspended by itself (A8)."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import User
+from approvals.form_drafts import draft_of
+from approvals.models import Emergency, Request
+from approvals.selectors.emergencies import count_emergencies
+from approvals.services.break_glass import break_glass
+from approvals.services.decisions import SecondFactorNeeded
+from approvals.services.emergency_end import suspend_late_emergencies
+from approvals.services.requests import start_draft, withdraw_request
+from audit.models import Event
+from core.actors import staff_actor
+from core.errors import Conflict, Invalid, NotAllowed
+from keys.models import Key
+from keys.services.status import reactivate_key
+from keys.terms import KeyTerms
+from notifications.models import Message
+from tests.approvals.test_not_me import mail_text
+from tests.cast import Cast, decide, make_draft, open_step, sign_in
+from tests.key_stories import reveal
+
+pytestmark = pytest.mark.django_db
+
+
+def break_the_glass(cast: Cast, *, by: User | None = None, **changes: Any) -> Request:
+    """Security issues a key of the small contract in an emergency."""
+    by = by or cast.security
+    now, actor = timezone.now(), staff_actor(by)
+    draft = start_draft(actor=actor, by=by, partner=cast.company, now=now)
+    wanted: dict[str, Any] = {
+        "terms": cast.terms(),
+        "reason": "The parcel tracker is down.",
+        "incident": "INC-7",
+        "typed_number": draft.public_id,
+        "second_factor_at": now,
+    }
+    wanted |= changes
+    return break_glass(actor=actor, by=by, request=draft, version=draft.version, draft={}, now=now, **wanted)
+
+
+def key_of(request: Request) -> Key:
+    return Key.objects.get(request_ref=request.public_id)
+
+
+def late(minutes: int = 1) -> Any:
+    return timezone.now() + settings.EMERGENCY_LIFETIME + timedelta(minutes=minutes)
+
+
+# --- issuing ----------------------------------------------------------
+
+
+def test_the_key_is_there_at_once_and_its_approvals_have_begun(cast: Cast) -> None:
+    request = break_the_glass(cast)
+    key = key_of(request)
+    assert (request.state, key.status) == ("in_review", "pending")
+    assert request.key == key
+    assert open_step(request).role == "pm"
+    reveal(key)
+    assert key.status == "active"
+    event = Event.objects.get(action="request.emergency_issued")
+    assert event.payload["reason"] == "The parcel tracker is down."
+    assert event.payload["incident"] == "INC-7"
+
+
+def test_until_approved_it_may_no_more_than_its_plan_gives_and_for_a_week(cast: Cast) -> None:
+    terms = cast.terms(rpm=1_500, rph=40_000, burst=0, concurrency=5)
+    request = break_the_glass(cast, terms=terms)
+    key = key_of(request)
+    assert (key.rpm, key.rph, key.burst, key.concurrency) == (100, 1_000, 20, 5)
+    assert key.expires_at <= timezone.now() + timedelta(days=settings.EMERGENCY_KEY_DAYS + 1)
+    assert KeyTerms.from_json(request.revisions.get().terms).rpm == 1_500
+
+
+def test_pm_legal_coo_security_and_admin_are_told_at_once(cast: Cast) -> None:
+    request = break_the_glass(cast)
+    told = set(Message.objects.filter(kind="emergency_issued").values_list("recipient_ref", flat=True))
+    people = (cast.pm, cast.pm2, cast.legal, cast.coo, cast.security, cast.admin)
+    assert told == {person.public_id for person in people}
+    text = mail_text("emergency_issued", cast.coo)
+    for said in (request.public_id, key_of(request).public_id, "The parcel tracker is down.", "INC-7"):
+        assert said in text
+
+
+def test_it_takes_security_a_second_factor_a_reason_and_the_number(cast: Cast) -> None:
+    with pytest.raises(NotAllowed):
+        break_the_glass(cast, by=cast.pm)
+    with pytest.raises(SecondFactorNeeded):
+        break_the_glass(cast, second_factor_at=None)
+    with pytest.raises(Invalid):
+        break_the_glass(cast, reason=" ")
+    with pytest.raises(Invalid):
+        break_the_glass(cast, typed_number="KR-0000")
+    assert not Key.objects.exists()
+    assert not Emergency.objects.exists()
+
+
+def test_whoever_broke_the_glass_decides_no_step(cast: Cast) -> None:
+    User.objects.filter(pk=cast.security.pk).update(roles=["security", "pm", "legal", "tech"])
+    cast.security.refresh_from_db()
+    request = break_the_glass(cast)
+    with pytest.raises(NotAllowed):
+        decide(request, cast.security)
+
+
+def test_the_database_lets_no_other_request_in_review_have_a_key(cast: Cast) -> None:
+    request = break_the_glass(cast)
+    other = cast.request()
+    key = cast.key()
+    with pytest.raises(IntegrityError, match="key_iff_approved"), transaction.atomic():
+        Request.objects.filter(pk=other.pk).update(key=key)
+    with pytest.raises(IntegrityError, match="key_iff_approved"), transaction.atomic():
+        Request.objects.filter(pk=request.pk).update(emergency_at=None)
+    with pytest.raises(IntegrityError, match="key_iff_approved"), transaction.atomic():
+        Request.objects.filter(pk=other.pk).update(emergency_at=timezone.now())
+
+
+# --- how it ends ------------------------------------------------------
+
+
+def test_with_all_approvals_it_becomes_an_ordinary_key(cast: Cast) -> None:
+    request = break_the_glass(cast, terms=cast.terms(rpm=1_500, rph=40_000))
+    key = key_of(request)
+    reveal(key)
+    for person in (cast.pm, cast.legal, cast.tech):
+        decide(request, person)
+    request.refresh_from_db()
+    key.refresh_from_db()
+    assert (request.state, request.emergency.state) == ("approved", "completed")
+    assert (key.status, key.provisional_until, key.rpm, key.rph) == ("active", None, 1_500, 40_000)
+    assert key.expires_at > timezone.now() + timedelta(days=100)
+    assert Key.objects.count() == 1
+    assert suspend_late_emergencies(now=late()) == 0
+    assert "ordinary key" in mail_text("emergency_ended", cast.security)
+
+
+def test_too_late_it_is_suspended_by_itself_once_and_everybody_hears(cast: Cast) -> None:
+    request = break_the_glass(cast)
+    key = key_of(request)
+    reveal(key)
+    decide(request, cast.pm)
+    assert suspend_late_emergencies(now=late(-2)) == 0
+    assert suspend_late_emergencies(now=late()) == 1
+    assert suspend_late_emergencies(now=late()) == 0
+    key.refresh_from_db()
+    assert (key.status, key.held_for) == ("suspended", ["late"])
+    assert Message.objects.filter(kind="emergency_late").count() == 6
+    assert Message.objects.filter(kind="key_suspended", recipient_ref=key.recipient.public_id).exists()
+    with pytest.raises(Conflict):
+        reactivate_key(
+            actor=staff_actor(cast.ops), by=cast.ops, key=key, reason="Needed.", now=timezone.now()
+        )
+
+
+def test_approved_late_somebody_may_start_it_again(cast: Cast) -> None:
+    request = break_the_glass(cast)
+    key = key_of(request)
+    suspend_late_emergencies(now=late())
+    for person in (cast.pm, cast.legal, cast.tech):
+        decide(request, person)
+    key.refresh_from_db()
+    assert (key.status, key.held_for) == ("suspended", [])
+    reactivate_key(actor=staff_actor(cast.ops), by=cast.ops, key=key, reason="Approved.", now=timezone.now())
+    key.refresh_from_db()
+    assert key.status == "pending"
+
+
+def test_a_rejection_revokes_it_at_once(cast: Cast) -> None:
+    request = break_the_glass(cast)
+    key = key_of(request)
+    reveal(key)
+    decide(request, cast.pm, "reject")
+    key.refresh_from_db()
+    request.refresh_from_db()
+    assert (request.state, request.emergency.state) == ("rejected", "refused")
+    assert (key.status, key.revoke_reason) == ("revoked", "not_approved")
+    assert "revoked" in mail_text("emergency_ended", cast.coo)
+
+
+def test_taking_the_request_back_revokes_it_too(cast: Cast) -> None:
+    request = break_the_glass(cast)
+    request.refresh_from_db()
+    withdraw_request(
+        actor=staff_actor(cast.security),
+        by=cast.security,
+        request=request,
+        version=request.version,
+        now=timezone.now(),
+    )
+    assert key_of(request).status == "revoked"
+
+
+def test_a_key_that_ended_meanwhile_stays_ended(cast: Cast) -> None:
+    request = break_the_glass(cast)
+    key = key_of(request)
+    decide(request, cast.pm)
+    decide(request, cast.legal)
+    from tests.key_stories import revoke
+
+    revoke(key, cast.security)
+    decide(request, cast.tech)
+    request.refresh_from_db()
+    key.refresh_from_db()
+    assert (request.state, key.status) == ("approved", "revoked")
+
+
+def test_emergencies_are_counted_for_the_monthly_review(cast: Cast) -> None:
+    since = timezone.now()
+    break_the_glass(cast)
+    second = break_the_glass(cast)
+    decide(second, cast.pm, "reject")
+    counts = count_emergencies(since=since, until=timezone.now())
+    assert (counts.n_issued, counts.n_running, counts.n_refused, counts.n_completed) == (2, 1, 1, 0)
+    assert count_emergencies(since=since - timedelta(days=30), until=since).n_issued == 0
+
+
+# --- pages ------------------------------------------------------------
+
+
+def test_from_the_form_to_the_key(cast: Cast) -> None:
+    client = sign_in(cast.security)
+    draft = make_draft(cast.company, cast.security, draft_of(cast.terms()))
+    edit = client.get(reverse("approvals:request-edit", args=[draft.public_id])).content.decode()
+    assert 'value="break-glass"' in edit
+    url = reverse("approvals:emergency-issue", args=[draft.public_id])
+    page = client.get(url)
+    assert page.status_code == 200
+    assert "before anybody approves it" in page.content.decode()
+    form = {"reason": "The tracker is down.", "incident": "", "typed_number": "KR-9999"}
+    assert client.post(url, form).status_code == 422
+    assert not Key.objects.exists()
+    done = client.post(url, form | {"typed_number": draft.public_id}, follow=True)
+    assert "Emergency: the key was issued before these approvals." in done.content.decode()
+    key = key_of(draft)
+    shown = client.get(reverse("keys:key-detail", args=[key.public_id])).content.decode()
+    assert "Issued in an emergency" in shown
+    assert "data-countdown" in shown
+    decide_page = sign_in(cast.pm).get(reverse("approvals:step-decide", args=[draft.public_id]))
+    assert "The tracker is down." in decide_page.content.decode()
+
+
+def test_an_incomplete_draft_goes_back_to_the_form(cast: Cast) -> None:
+    draft = make_draft(cast.company, cast.security)
+    url = reverse("approvals:emergency-issue", args=[draft.public_id])
+    answer = sign_in(cast.security).get(url)
+    assert answer["Location"] == reverse("approvals:request-edit", args=[draft.public_id])
+
+
+def test_others_have_no_such_button(cast: Cast) -> None:
+    draft = make_draft(cast.company, cast.requester, draft_of(cast.terms()))
+    page = sign_in(cast.requester).get(reverse("approvals:request-edit", args=[draft.public_id]))
+    assert 'value="break-glass"' not in page.content.decode()
+    url = reverse("approvals:emergency-issue", args=[draft.public_id])
+    assert sign_in(cast.requester).get(url).status_code == 403
