@@ -230,9 +230,14 @@ class RequestForm(forms.Form):
                     Tick(scope.code, name_of(scope), scope.code in ticked["scopes"], scope)
                     for scope in product.scopes.all()
                 ],
-                models=[Tick(name, name, name in ticked["model_names"]) for name in product.model_names],
+                # A shared name is ticked below a chosen product only: elsewhere nobody could let it go.
+                models=[
+                    Tick(name, name, product.code in ticked["products"] and name in ticked["model_names"])
+                    for name in product.model_names
+                ],
                 features=[
-                    Tick(name, name, name in ticked["feature_names"]) for name in product.feature_names
+                    Tick(name, name, product.code in ticked["products"] and name in ticked["feature_names"])
+                    for name in product.feature_names
                 ],
             )
             for product in self.options.products
@@ -328,7 +333,9 @@ class RequestForm(forms.Form):
             if product.code in products:
                 scopes = [scope.code for scope in product.scopes.all()]
                 offered.update(scopes if name == "scopes" else getattr(product, name))
-        return tuple(item for item in self.cleaned_data.get(name) or () if item in offered)
+        # Two products may offer a model of one name, and be ticked for it twice.
+        ticked = dict.fromkeys(self.cleaned_data.get(name) or ())
+        return tuple(item for item in ticked if item in offered)
 
     def _typed(self, name: str) -> Any:
         return self.data.get(name, "") if self.is_bound else self.initial.get(name, "")

@@ -87,6 +87,7 @@ LOOKS: dict[str, dict[str, Look]] = {
         "ended": Look(_("Ended"), "skip", "mute"),
     },
     "change": {
+        "draft": Look(_("Draft"), "edit", "mute"),
         "in_review": Look(_("In approval"), "hourglass", "info"),
         "scheduled": Look(_("Waits for its time"), "calendar", "info"),
         "applied": Look(_("Applied"), "ok", "ok"),

@@ -18,6 +18,7 @@ from core.errors import Conflict
 from demo import credentials, letters
 from demo.calendar import TOKYO, Story
 from demo.catalogue import load_catalogue
+from demo.changes import plan_changes
 from demo.credentials import Credentials, KnownKey
 from demo.people import actor_for, hire
 from demo.places import PLACES, Deal, Place, register, sign
@@ -131,6 +132,7 @@ def _plan(player: Player, now: datetime, every: int) -> None:
     player.story.at(now - timedelta(hours=5), partial(propose_a_policy, player))
     for wish in wishes:
         player.story.at(wish.asked_at, partial(player.ask, wish))
+    plan_changes(player, now=now)
 
 
 def _write_in(player: Player, now: datetime) -> None:

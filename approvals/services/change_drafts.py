@@ -48,7 +48,9 @@ def start_change(*, actor: Actor, by: User, key: Key, now: datetime) -> Request:
     other = open_change_of(key)
     if other is not None:
         raise ChangeIsOpen(other.request.public_id)
-    mine = Request.objects.filter(requester=by, state=Request.State.DRAFT, change__key=key).first()
+    mine = Request.objects.filter(
+        requester=by, change__key=key, change__state=KeyChange.State.DRAFT, ended_at=None
+    ).first()
     if mine is not None:
         return mine
     request = Request.objects.create(

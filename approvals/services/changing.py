@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.roles import Permission, Role
-from approvals.models import KeyChange, Request, Step
+from approvals.models import Decision, KeyChange, Request, Step
 from approvals.selectors.changes import OPEN_STATES, direction_of, present_terms
 from audit.actions import Action
 from audit.services import record
@@ -200,7 +200,8 @@ def _apply_due(request_id: int, now: datetime) -> bool:
     if change.state != S.SCHEDULED:
         return False
     revision = request.revisions.order_by("-number")[0]
-    decisions = [str(uid) for uid in request.decisions.order_by("id").values_list("uid", flat=True)]
+    in_force = request.decisions.filter(outcome=Decision.Outcome.APPROVE, fallen_at=None).order_by("id")
+    decisions = [str(uid) for uid in in_force.values_list("uid", flat=True)]
     try:
         with transaction.atomic():
             _apply(actor, change, revision.terms, decisions, now)

@@ -22,7 +22,7 @@ from keys.terms import OFFICE_ZONE, office_day
 from notifications import registry
 from notifications.models import Message
 from notifications.rendering import render_mail
-from tests.cast import Cast, decide, sign_in
+from tests.cast import Cast, decide, make_product, sign_in
 from tests.changes import ask_change, changed, live_key
 from tests.key_stories import revoke, suspend
 
@@ -118,6 +118,22 @@ def test_the_panel_says_which_way_the_change_goes(cast: Cast) -> None:
     assert "Requests a minute" in wider
     assert "500 is asked for, 100 is allowed, and the busiest of 30 days needed 0." in wider
     assert "Legal" in wider
+
+
+def test_a_feature_that_two_products_offer_is_no_difference_and_can_be_let_go(cast: Cast) -> None:
+    make_product("orders", feature_names=["search"])
+    key, _text = live_key(cast, feature_names=("search",))
+    browser = sign_in(cast.requester)
+    url = begin(browser, key)
+    content = browser.get(url).content.decode()
+    ticked = re.findall(r'<input[^>]*name="feature_names"[^>]*checked', content)
+    assert len(ticked) == 1
+    panel = reverse("approvals:request-path-panel", args=[last_request().public_id])
+    twice = posted(browser, url, feature_names=["search", "search"])
+    assert "Nothing differs from the key yet." in text_of(browser.post(panel, twice, headers=PIECE))
+    gone = posted(browser, url)
+    del gone["feature_names"]
+    assert "It only tightens" in text_of(browser.post(panel, gone, headers=PIECE))
 
 
 def test_a_draft_is_kept_submitted_and_approved(cast: Cast) -> None:

@@ -292,6 +292,44 @@ def test_an_address_that_the_requester_changed_stops_it(cast: Cast) -> None:
     assert key.recipient == other
 
 
+# --- sent back -------------------------------------------------------------------------------------------
+
+
+def test_a_change_that_is_sent_back_lets_go_of_the_key_and_comes_again(cast: Cast) -> None:
+    key, _text = live_key(cast)
+    request = ask_change(key, cast.requester, rpm=300)
+    decide(request, cast.pm)
+    decide(request, cast.legal, "changes", reason="Less, please.")
+    request.refresh_from_db()
+    assert KeyChange.objects.get(request=request).state == S.DRAFT
+    other = ask_change(key, cast.pm2, burst=5)  # goes first meanwhile
+    decide(other, cast.security)
+    assert KeyChange.objects.get(request=other).state == S.APPLIED
+    again = start_change(actor=staff_actor(cast.requester), by=cast.requester, key=key, now=timezone.now())
+    assert again == request
+    ask_change(key, cast.requester, rpm=200)
+    request.refresh_from_db()
+    # What the change starts from is another now: everybody looks again.
+    assert request.decisions.filter(fallen_at=None).count() == 0
+    for person in (cast.pm, cast.legal, cast.tech):
+        decide(request, person)
+    key.refresh_from_db()
+    assert (key.rpm, key.burst) == (200, 5)
+
+
+def test_from_loosening_to_tightening_the_path_becomes_short(cast: Cast) -> None:
+    key, _text = live_key(cast)
+    request = ask_change(key, cast.requester, rpm=300)
+    decide(request, cast.pm, "changes", reason="Rather less than now.")
+    ask_change(key, cast.requester, rpm=50)
+    change = KeyChange.objects.get(request=request)
+    assert change.direction == "tightens"
+    assert str(request.steps.get(state=Step.State.OPEN).role) == "pm_or_security"
+    decide(request, cast.security)
+    key.refresh_from_db()
+    assert key.rpm == 50
+
+
 # --- the window -------------------------------------------------------------------------------------------
 
 
