@@ -19,7 +19,7 @@ from approvals.selectors.changes import OPEN_STATES, direction_of, present_terms
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
-from core.errors import Conflict, Invalid, NotAllowed
+from core.errors import Conflict, DomainError, Invalid, NotAllowed
 from keys.models import Key
 from keys.selectors.settings import FIXED, digest_of_settings, require_unchanged
 from keys.services.changing import Change, change_key, lock_key
@@ -205,14 +205,14 @@ def _apply_due(request_id: int, now: datetime) -> bool:
     try:
         with transaction.atomic():
             _apply(actor, change, revision.terms, decisions, now)
-    except Conflict as conflict:
-        _fail(actor, change, conflict, now)
+    except DomainError as refusal:
+        _fail(actor, change, refusal, now)
     return True
 
 
-def _fail(actor: Actor, change: KeyChange, conflict: Conflict, now: datetime) -> None:
+def _fail(actor: Actor, change: KeyChange, refusal: DomainError, now: datetime) -> None:
     change.refresh_from_db()
-    sentence = str(conflict.message)
+    sentence = str(refusal.message)
     change.state, change.ended_at, change.end_reason = S.FAILED, now, sentence
     change.applied_at = change.look_due_at = None
     change.save(update_fields=["state", "ended_at", "end_reason", "applied_at", "look_due_at"])
