@@ -83,7 +83,7 @@ LOOKS: dict[str, dict[str, Look]] = {
     },
     "delegation": {
         "planned": Look(_("Planned"), "calendar", "info"),
-        "in_force": Look(_("In force"), "current", "ok"),
+        "in_force": Look(_("Standing in"), "current", "ok"),
         "ended": Look(_("Ended"), "skip", "mute"),
     },
     "change": {
