@@ -25,7 +25,6 @@ from tests.permissions import test_every_url as urls
 from tests.permissions.test_every_url import PUBLIC, ROWS, World
 
 pytestmark = pytest.mark.django_db(transaction=True)
-world = urls.world
 PICTURES = Path(__file__).resolve().parents[2] / "var" / "screenshots"
 WIDTHS = {1440: 900, 390: 844}
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -90,7 +89,14 @@ ITS_LOOKER = {
     "accounts:second-factor": "tech",
     "home": "pm",
     "approvals:request-list": "pm",
+    "intake:mail-detail": "pm",
 }
+
+
+@pytest.fixture
+def world(transactional_db: None) -> World:
+    """Committed, because a server of its own thread shows it."""
+    return urls.make_world()
 
 
 @dataclass(frozen=True)

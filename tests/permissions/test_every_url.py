@@ -314,6 +314,9 @@ ROWS: dict[str, Row] = {
 }
 
 
+LETTER = b"From: Rin <rin@stranger.example>\nSubject: A key\n\nPurpose: statistics\n"
+
+
 def names_of(patterns: list[URLPattern | URLResolver], namespace: str = "") -> Iterator[str]:
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
@@ -384,7 +387,7 @@ def make_world() -> World:
         event=Event.objects.latest("id"),
         message=Message.objects.latest("id"),
         nobody=make_staff("Nobody Yet"),
-        letter=receive_mail(raw=b"Purpose: statistics", via="pipe", now=timezone.now()).mail,
+        letter=receive_mail(raw=LETTER, via="pipe", now=timezone.now()).mail,
     )
 
 
