@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from approvals.models import Doubt
+from approvals.models import Doubt, Request
 from core.fields import LineField, ParagraphField
 
 
@@ -34,6 +34,13 @@ class VerdictForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 3}),
         error_messages={"required": _("Say what you found out, and how.")},
     )
+
+    def __init__(self, request: Request, *args: Any, **options: Any) -> None:
+        """`request` is the one in doubt: of one that has ended nothing can be asked again."""
+        super().__init__(*args, **options)
+        if request.ended_at is not None:
+            left = [choice for choice in Doubt.Verdict.choices if choice[0] != Doubt.Verdict.AGAIN]
+            self.fields["verdict"].choices = left  # type: ignore[attr-defined]  # a ChoiceField, see above
 
 
 class WithdrawalForm(forms.Form):

@@ -33,6 +33,7 @@ class Doubt(models.Model):
 
     class Verdict(models.TextChoices):
         STANDS = "stands", _("The decision stands")
+        AGAIN = "again", _("The decision is void, and its step is asked again")
         REJECTED = "rejected", _("The decision is void, and the request is rejected")
 
     request = models.ForeignKey("approvals.Request", on_delete=models.PROTECT, related_name="doubts")

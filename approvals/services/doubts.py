@@ -19,6 +19,7 @@ from approvals.services.changing import drop_scheduled
 from approvals.services.decisions import SecondFactorNeeded
 from approvals.services.path import close_request, guardians
 from approvals.services.receipts import find_receipt
+from approvals.services.revising import newest_revision, tell_those_asked, wait_for_requester
 from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
@@ -98,9 +99,10 @@ def look_into_doubt(
 ) -> Doubt:
     """What security found out. The request thaws once no doubt is left; a held key stays suspended.
 
-    `stands`: everything goes on from where it froze. `rejected`: a request in review is rejected, a key that
-    it has made is revoked; what ended otherwise stays as it ended. Raises NotAllowed (role, own decision, own
-    request), SecondFactorNeeded, Invalid, Conflict (somebody was faster).
+    `stands`: everything goes on from where it froze. `again`: the request goes back to its requester; once it
+    is submitted again the step is asked anew, the others stand. `rejected`: a request in review is rejected,
+    a key that it has made is revoked; what ended otherwise stays as it ended. Raises NotAllowed (role, own
+    decision, own request), SecondFactorNeeded, Invalid, Conflict (somebody was faster).
     """
     request = _lock(doubt.request)
     doubt = Doubt.objects.select_for_update(of=("self",)).select_related("decision__step").get(pk=doubt.pk)
@@ -114,11 +116,15 @@ def look_into_doubt(
         raise Conflict(_("Somebody has looked into this already."))
     if verdict not in Doubt.Verdict.values:
         raise Invalid(_("Choose what you found."), field="verdict")
+    if verdict == Doubt.Verdict.AGAIN and request.ended_at is not None:
+        raise Invalid(_("The request has ended: nothing can be asked again."), field="verdict")
     if not reason.strip():
         raise Invalid(_("Say what you found out, and how."), field="reason")
     doubt.verdict, doubt.reason, doubt.looked_by, doubt.looked_at = verdict, reason.strip(), by, now
     doubt.save(update_fields=["verdict", "reason", "looked_by", "looked_at"])
     _thaw(actor, request, doubt, now)
+    if verdict == Doubt.Verdict.AGAIN:
+        _ask_again(actor, request, doubt, now)
     if verdict == Doubt.Verdict.REJECTED:
         _undo(actor, request, doubt, now)
     for person in {request.requester, doubt.accused} - {None}:
@@ -142,6 +148,22 @@ def _thaw(actor: Actor, request: Request, doubt: Doubt, now: datetime) -> None:
     )
     for key in keys_behind(request) if is_last else []:
         release_key(actor=actor, key=key, hold=Key.Hold.DOUBT, now=now)
+
+
+def _ask_again(actor: Actor, request: Request, doubt: Doubt, now: datetime) -> None:
+    """Back to the requester: with the next revision the void answer falls, and its step is asked anew."""
+    if request.state != Request.State.IN_REVIEW:
+        return  # it is with its requester already
+    revision = newest_revision(request)
+    record(
+        Action.REQUEST_SENT_BACK,
+        actor=actor,
+        objects=[f"request:{request.public_id}", f"partner:{request.partner.public_id}"],
+        payload={"step": doubt.decision.step.role, "revision": revision.number, "reason": doubt.reason},
+        now=now,
+    )
+    tell_those_asked("request_paused", request, now=now)
+    wait_for_requester(request, revision, now)
 
 
 def _undo(actor: Actor, request: Request, doubt: Doubt, now: datetime) -> None:

@@ -13,7 +13,7 @@ from accounts.models import User
 from approvals.access import require_requester
 from approvals.concerns import Approval, Place, concerning, moved_fields, standing
 from approvals.form_drafts import draft_of
-from approvals.models import Decision, KeyChange, Request, Revision, Standing, Step, StepLink
+from approvals.models import Decision, Doubt, KeyChange, Request, Revision, Standing, Step, StepLink
 from approvals.wording import FROZEN
 from audit.actions import Action
 from audit.models import Event
@@ -41,7 +41,7 @@ def send_back(*, actor: Actor, decision: Decision, now: datetime) -> None:
         },
         now=now,
     )
-    _wait_for_requester(request, decision.step.revision, now)
+    wait_for_requester(request, decision.step.revision, now)
     enqueue(
         "request_changes_wanted",
         recipient_ref=request.requester.public_id,
@@ -82,7 +82,7 @@ def pull_back(*, actor: Actor, by: User, request: Request, version: int, now: da
         now=now,
     )
     tell_those_asked("request_paused", request, now=now)
-    _wait_for_requester(request, revision, now)
+    wait_for_requester(request, revision, now)
     return request
 
 
@@ -100,7 +100,8 @@ def tell_those_asked(kind: str, request: Request, *, now: datetime) -> None:
         )
 
 
-def _wait_for_requester(request: Request, revision: Revision, now: datetime) -> None:
+def wait_for_requester(request: Request, revision: Revision, now: datetime) -> None:
+    """A locked request goes back: its steps are cancelled, its links die, and it can be edited."""
     request.steps.filter(state__in=[Step.State.WAITING, Step.State.OPEN]).update(
         state=Step.State.CANCELLED, ended_at=now
     )
@@ -141,7 +142,13 @@ def carry_over(
     )
     counts_on = {item.decision_id: item.step_id for item in Standing.objects.filter(step__revision=old)}
     where = {decision.pk: place_of[counts_on.get(decision.pk, decision.step_id)] for decision in in_force}
-    approvals = [decision for decision in in_force if decision.outcome == Decision.Outcome.APPROVE]
+    # An answer that security found void falls, whatever the revision leaves alone (A7).
+    void = set(Doubt.objects.filter(request=request, verdict=Doubt.Verdict.AGAIN).values_list("decision"))
+    approvals = [
+        decision
+        for decision in in_force
+        if decision.outcome == Decision.Outcome.APPROVE and (decision.pk,) not in void
+    ]
     fields = [*moved_fields(old.terms, revision.terms), *_moved_addresses(old, revision)]
     stands = standing(
         [_place(step) for step in old_steps],

@@ -80,7 +80,7 @@ def doubt_look(request: HttpRequest, number: str) -> HttpResponse:
         messages.info(request, gettext("Nothing about this request is in doubt."))
         return redirect("approvals:request-detail", number)
     why = why_not_look(user, doubt)
-    form = VerdictForm(request.POST if request.method == "POST" else None)
+    form = VerdictForm(record, request.POST if request.method == "POST" else None)
     status = 403 if why else 200
     if not why and form.is_valid():
         try:

@@ -1,5 +1,7 @@
 """Break-glass: security issues the key of a draft at once (A8)."""
 
+from datetime import date
+
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -76,6 +78,8 @@ def _page(request: HttpRequest, draft: Request, terms: KeyTerms, form: BreakGlas
         "sections": describe_terms(terms),
         "terms": terms,
         "small": small,
+        "small_end": date.fromisoformat(small.expires_on),
+        "full_end": date.fromisoformat(terms.expires_on),
         "hours": int(_hours()),
     }
     return render(request, "approvals/break_glass.html", context, status=422 if form.errors else 200)

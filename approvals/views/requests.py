@@ -83,7 +83,9 @@ def _detail_page(
         "comparison": compare(revisions, request.GET.get("old", ""), request.GET.get("new", "")),
         "asked_for": asked_for(record),
         "withdrawn": ConsentWithdrawal.objects.filter(decision__request=record).first(),
-        "voided": record.doubts.filter(verdict=Doubt.Verdict.REJECTED).first(),
+        "voided": record.doubts.exclude(verdict__in=["", Doubt.Verdict.STANDS])
+        .filter(decision__fallen_at=None)
+        .last(),
     }
     return render(request, "approvals/request_detail.html", context, status=status)
 

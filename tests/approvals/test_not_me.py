@@ -16,12 +16,13 @@ from approvals.models import Decision, Doubt, Request
 from approvals.selectors.receipts import NOT_ME_PURPOSE
 from approvals.services.doubts import raise_doubt
 from approvals.services.links import state_of
-from approvals.services.requests import expire_requests, withdraw_request
+from approvals.services.requests import expire_requests, submit_request, withdraw_request
 from approvals.services.watching import watch_steps
 from audit.models import Event
 from core.actors import staff_actor
 from core.errors import Conflict
 from core.links import token_of
+from keys.terms import KeyTerms
 from notifications.models import Message
 from notifications.registry import builder_of
 from notifications.rendering import render_mail
@@ -278,6 +279,46 @@ def test_a_decision_that_stands_lets_somebody_start_the_key_again(
     assert (key.status, key.held_for) == ("suspended", [])
     url = reverse("keys:key-reactivate", args=[key.public_id])
     assert sign_in(cast.security).post(url, {"reason": "The PM confirmed it."}).status_code == 302
+
+
+def test_a_void_decision_is_asked_again_and_the_others_stand(
+    cast: Cast, request_: Request, decision: Decision
+) -> None:
+    second = decide(request_, cast.legal)
+    press(second)
+    assert look(request_, cast.security, "again") == 302
+    request_.refresh_from_db()
+    assert (request_.state, request_.frozen_at) == ("changes_wanted", None)
+    page = sign_in(cast.requester).get(reverse("approvals:request-detail", args=[request_.public_id]))
+    assert "security sent it back" in page.content.decode()
+    submit_request(
+        actor=staff_actor(cast.requester),
+        by=cast.requester,
+        request=request_,
+        version=request_.version,
+        terms=KeyTerms.from_json(request_.revisions.get().terms),
+        now=timezone.now(),
+    )
+    assert open_step(request_).role == "legal"
+    second.refresh_from_db()
+    decision.refresh_from_db()
+    assert second.fallen_at is not None
+    assert decision.fallen_at is None
+    decide(request_, cast.legal)
+    decide(request_, cast.tech)
+    request_.refresh_from_db()
+    assert request_.state == "approved"
+
+
+def test_of_a_request_that_has_ended_nothing_is_asked_again(
+    cast: Cast, request_: Request, decision: Decision
+) -> None:
+    decide(request_, cast.legal, "reject")
+    press(decision)
+    assert look(request_, cast.security, "again") == 422
+    assert look(request_, cast.security, "rejected") == 302
+    request_.refresh_from_db()
+    assert (request_.state, request_.frozen_at) == ("rejected", None)
 
 
 def test_two_doubts_thaw_only_together(cast: Cast, request_: Request, decision: Decision) -> None:
