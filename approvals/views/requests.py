@@ -17,10 +17,10 @@ from approvals.selectors.change_page import change_context
 from approvals.selectors.path import path_of
 from approvals.selectors.requests import VIEWS, list_requests, requests_of_partner
 from approvals.selectors.revisions import asked_for, compare
+from approvals.selectors.story import story_of
 from approvals.selectors.terms import describe_terms
 from approvals.services.requests import copy_request, withdraw_request
 from approvals.services.revising import pull_back
-from audit.selectors import timeline_of
 from core.actors import actor_of
 from core.errors import Conflict
 from core.htmx import vary_on_htmx, wants_piece
@@ -76,7 +76,7 @@ def _detail_page(
         "path": path,
         "current": next((line for line in path if line.step.state == "open"), None),
         "is_mine": record.requester == user,
-        "timeline": timeline_of(f"request:{record.public_id}"),
+        "story": story_of(record, reader=user),
         "conflict": conflict,
         **change_context(user, record, revision, now=timezone.now()),
         "revisions": revisions,
