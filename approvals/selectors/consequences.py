@@ -13,9 +13,10 @@ from partners.models import Contact
 
 @dataclass(frozen=True, slots=True)
 class Consequences:
-    """Sentences for either answer. `n_given` of `n_needed` people have answered the step so far."""
+    """Sentences for each answer. `n_given` of `n_needed` people have approved the step so far."""
 
     approve: list[str]
+    changes: list[str]
     reject: list[str]
     n_given: int
     n_needed: int
@@ -23,9 +24,10 @@ class Consequences:
 
 def consequences_of(step: Step, path: Sequence[StepLine]) -> Consequences:
     """What follows from an answer on the open step, by the path as `path_of` gives it; one query at most."""
-    n_given = len(step.decisions.all())
+    n_given = next((line.n_given for line in path if line.step.pk == step.pk), 0)
     return Consequences(
         approve=_after_approval(step, path, n_given),
+        changes=_after_asking_for_changes(step),
         reject=_after_rejection(step),
         n_given=n_given,
         n_needed=step.n_needed,
@@ -61,13 +63,21 @@ def _after_approval(step: Step, path: Sequence[StepLine], n_given: int) -> list[
 
 def _at_the_end(step: Step) -> list[str]:
     if step.request.kind != Request.Kind.NEW_KEY:
-        return [gettext("This is the last approval: the change is put in force as asked for.")]
+        return [gettext("This is the last approval: the change comes into force, at once or in its window.")]
     recipient = Contact.objects.filter(public_id=step.revision.terms.get("recipient", "")).first()
     issued = gettext("This is the last approval: the key is issued.")
     if recipient is None:
         return [issued]
     link = gettext("%(name)s gets a link by mail that shows the key once. Nobody here sees it.")
     return [issued, link % {"name": recipient.name}]
+
+
+def _after_asking_for_changes(step: Step) -> list[str]:
+    back = gettext("It goes back to %(name)s with your reason, and can be submitted again.")
+    return [
+        back % {"name": step.request.requester.name},
+        gettext("Approvals of what is not changed still stand; who is concerned by a change is asked again."),
+    ]
 
 
 def _after_rejection(step: Step) -> list[str]:

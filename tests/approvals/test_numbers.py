@@ -38,18 +38,19 @@ def test_medians_shares_and_lateness_by_hand(cast: Cast) -> None:
     for hours in (2, 4, 6, 60):
         pm_step(cast, hours, ended=middle)
     pm_step(cast, 8, outcome="reject", ended=middle)
+    pm_step(cast, 10, outcome="changes", ended=middle)
     pm_step(cast, 1_000, ended=BEGIN - timedelta(seconds=1))  # before the period
     pm_step(cast, 1_000, ended=END)  # the end does not belong to it
     found = numbers()
     pm = found.rows[0]
-    # 2, 4, 6, 8, 60: the median is 6; nine in ten lies at 0.9 × 4 = 3.6 steps: 8 + 0.6 × 52 = 39.2.
-    assert (pm.role, pm.n_decided) == ("pm", 5)
-    assert pm.median == timedelta(hours=6)
-    assert pm.nine_in_ten == timedelta(hours=39.2)
-    assert (pm.n_rejected, pm.n_sent_back, pm.share_sent_back) == (1, 0, 20)
-    assert (pm.n_late, pm.share_late) == (1, 20)
+    # 2, 4, 6, 8, 10, 60: the median is 7; nine in ten lies at 0.9 × 5 = 4.5 steps: 10 + 0.5 × 50 = 35.
+    assert (pm.role, pm.n_decided) == ("pm", 6)
+    assert pm.median == timedelta(hours=7)
+    assert pm.nine_in_ten == timedelta(hours=35)
+    assert (pm.n_rejected, pm.n_sent_back, pm.share_sent_back) == (1, 1, 33)
+    assert (pm.n_late, pm.share_late) == (1, 17)
     assert [row.role for row in found.rows] == ["pm"]
-    assert (found.total.n_decided, found.total.median) == (5, timedelta(hours=6))
+    assert (found.total.n_decided, found.total.median) == (6, timedelta(hours=7))
 
 
 def test_what_is_open_and_late_now(cast: Cast) -> None:

@@ -191,6 +191,7 @@ def test_the_page_says_what_happens_after_either_answer(cast: Cast) -> None:
     page = sign_in(cast.pm).get(decide_url(request)).content.decode()
     assert "Legal is asked next, by mail: Sakura Ito." in page
     assert "After that: Tech." in page
+    assert "It goes back to Rin Nakamura with your reason" in page
     assert "Rin Nakamura is told by mail, with your reason, and can ask anew." in page
     for person in (cast.pm, cast.legal):
         decide(request, person)
