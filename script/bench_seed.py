@@ -3,6 +3,7 @@
 import json
 import sys
 from datetime import timedelta
+from typing import Any
 
 import django
 
@@ -17,9 +18,14 @@ from keys.models import Key, Plan, Secret
 from partners.models import Contact, Partner, Workspace
 from verifier.models import Gateway, GatewayCredential
 
+NO_LIMIT: dict[str, Any] = {"rpm": 0, "rph": 0}
+EVERY_LIMIT: dict[str, Any] = {
+    "rpm": 10**8, "rph": 10**9, "burst": 10**6, "concurrency": 10**6, "monthly_budget_usd": 10**6,
+}  # fmt: skip
 
-def main(n_keys: int) -> None:
-    """Make everything that a check touches, with every limit on."""
+
+def main(n_keys: int, limits: list[dict[str, Any]]) -> None:
+    """Make everything that a check touches; the keys have these limits in turn, or every one."""
     now = timezone.now()
     owner = User.objects.create_user("bench@kagiban.example", public_id=next_public_id("ST"), name="Bench")
     partner = Partner.objects.create(
@@ -35,25 +41,29 @@ def main(n_keys: int) -> None:
         )
         for number in range(50)
     ]
-    texts = []
+    limits = limits or [EVERY_LIMIT]
+    keys, secrets, texts = [], [], []
     for number in range(n_keys):
         space = spaces[number % len(spaces)]
-        key = Key.objects.create(
-            public_id=next_public_id("KB"), family=secret_format.new_family(space.public_id), name="Bench",
+        key = Key(
+            public_id=f"KB-{number + 1:04}", family=secret_format.new_family(space.public_id), name="Bench",
             status="active", partner=partner, workspace=space, recipient=contact, owner=owner, plan=plan,
             environment="live", purpose_category="integration", purpose="Bench",
             scopes=["catalog:read", "catalog:write"], ip_ranges=["203.0.113.0/24", "198.51.100.0/24"],
-            rpm=10**8, rph=10**9, burst=10**6, concurrency=10**6, monthly_budget_usd=10**6,
             rotation_days=90, issued_at=now, activated_at=now, changed_at=now,
-            expires_at=now + timedelta(days=90),
+            expires_at=now + timedelta(days=90), **(NO_LIMIT | limits[number % len(limits)]),
         )  # fmt: skip
         fresh = secret_format.generate("kb", "live", key.family)
         digest = hashing.digest(fresh.text)
-        Secret.objects.create(
+        secret = Secret(
             key=key, public_id=fresh.key_id, digest=digest, pepper_version=hashing.current_version(),
             argon2_hash=hashing.hash_digest(digest), hint=fresh.text[-4:], created_at=now,
         )  # fmt: skip
+        keys.append(key)
+        secrets.append(secret)
         texts.append(fresh.text)
+    Key.objects.bulk_create(keys, batch_size=1_000)
+    Secret.objects.bulk_create(secrets, batch_size=1_000)
     credential = secret_format.generate("kbg", "live")
     gateway = Gateway.objects.create(public_id=next_public_id("GW"), name="Bench", created_at=now)
     GatewayCredential.objects.create(
@@ -64,4 +74,4 @@ def main(n_keys: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), json.loads(sys.argv[2]) if len(sys.argv) > 2 else [])

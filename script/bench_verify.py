@@ -6,39 +6,21 @@ gateway's credential, use counted. Ratios of one run count, not its absolute num
 
 import argparse
 import json
-import os
 import re
 import shutil
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypedDict
 
-from config import embedded
+from script.bench_stack import Seeded, free_port, on_core, seed, server, servers
 
-ROOT = Path(__file__).resolve().parent.parent
 N_KEYS = 1_000
 CONNECTIONS = 32
 THREADS = 16
-CORES = sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else []
 BODY = '{"key":"%s","ip":"203.0.113.9","scope":"catalog:read","environment":"live","lease_seconds":1}'
-
-
-class Seeded(TypedDict):
-    """What `script.bench_seed` made."""
-
-    gateway: str
-    keys: list[str]
 
 
 @dataclass(slots=True)
@@ -53,8 +35,7 @@ class Round:
 
 def main(arguments: list[str]) -> int:
     """Measure and print; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
-    parser.add_argument("what", choices=["verify"])
+    parser = argparse.ArgumentParser(prog="script/bench verify", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
@@ -62,7 +43,7 @@ def main(arguments: list[str]) -> int:
     if shutil.which("wrk") is None:
         print("script/bench needs wrk (Debian: apt-get install wrk).", file=sys.stderr)
         return 1
-    with tempfile.TemporaryDirectory(prefix="kagiban-bench-") as name, _on_core(1):
+    with tempfile.TemporaryDirectory(prefix="kagiban-bench-") as name, on_core(1):
         results = _measure(Path(name), options.rounds, options.seconds)
     _report(results)
     if options.json:
@@ -73,13 +54,12 @@ def main(arguments: list[str]) -> int:
 
 def _measure(folder: Path, rounds: int, seconds: int) -> dict[str, list[Round]]:
     results: dict[str, list[Round]] = {}
-    with _servers(folder) as variables:
-        _run(["manage.py", "migrate", "--skip-checks", "--verbosity", "0"], variables)
-        seeded: Seeded = json.loads(_run(["-m", "script.bench_seed", str(N_KEYS)], variables))
-        port, floor_port = _free_port(), _free_port()
+    with servers(folder) as variables:
+        seeded = seed(variables, N_KEYS)
+        port, floor_port = free_port(), free_port()
         scripts = _wrk_scripts(folder, seeded)
         own = ["config.verifier", "--port", str(port)]
-        with _server(own, port, variables), _server(_granian(floor_port), floor_port, variables):
+        with server(own, port, variables), server(_granian(floor_port), floor_port, variables):
             targets = {name: f"http://127.0.0.1:{port}{path}" for name, path in _PATHS.items()}
             targets["floor"] = f"http://127.0.0.1:{floor_port}/v1/keys/verify"
             for name in ("verify", "authorize"):
@@ -115,80 +95,11 @@ def _report(results: dict[str, list[Round]]) -> None:
     )
 
 
-@contextmanager
-def _servers(folder: Path) -> Iterator[dict[str, str]]:
-    try:
-        variables = {
-            **os.environ,
-            "DATABASE_URL": embedded.start_postgres(folder),
-            "REDIS_URL": embedded.start_valkey(folder),
-            "SECRET_KEY": "b" * 50,
-            "API_KEY_HASH_SECRET": f"1:{'a1' * 32}",
-            "LINK_SECRET": f"1:{'b1' * 32}",
-            "FIELD_SECRET": f"1:{'c1' * 32}",
-            # What a cold check costs is not measured here; 1,000 keys have to be proven first.
-            "ARGON2_MEMORY_KIB": "1024",
-            "ARGON2_TIME_COST": "1",
-            "DJANGO_SETTINGS_MODULE": "config.settings",
-            "PYTHONPATH": str(ROOT),
-        }
-        yield variables
-    finally:
-        embedded.stop_valkey(folder)
-        embedded.stop_postgres(folder)
-
-
-def _run(arguments: list[str], variables: dict[str, str]) -> str:
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, env=variables, check=True, stdout=subprocess.PIPE, text=True
-    )
-    return done.stdout
-
-
-@contextmanager
-def _on_core(number: int) -> Iterator[None]:
-    """What is started within stays on one of the first two cores, where the system can do that."""
-    if sys.platform != "linux" or len(CORES) < 2:
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {CORES[number]})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
 def _granian(port: int) -> list[str]:
     return [
         "granian", "--interface", "wsgi", "--no-ws", "--log-level", "error", "--workers", "1",
         "--blocking-threads", str(THREADS), "--port", str(port), "script.bench_floor:application",
     ]  # fmt: skip
-
-
-@contextmanager
-def _server(module: list[str], port: int, variables: dict[str, str]) -> Iterator[None]:
-    with _on_core(0):
-        process = subprocess.Popen([sys.executable, "-m", *module], cwd=ROOT, env=variables)
-    try:
-        _wait_for(port)
-        yield
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
-
-
-def _wait_for(port: int) -> None:
-    for _ in range(300):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/nowhere", timeout=1).close()
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise RuntimeError("The server did not start.")
 
 
 def _wrk(url: str, script: Path, seconds: int) -> Round:
@@ -230,10 +141,3 @@ def _wrk_scripts(folder: Path, seeded: Seeded) -> dict[str, Path]:
             "function request()\nn = n % #made + 1\nreturn made[n]\nend\n"
         )
     return scripts
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
