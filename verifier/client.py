@@ -15,7 +15,7 @@ import httptools
 
 from verifier import answers, quick
 from verifier.answers import Response
-from verifier.app import MAX_BODY, log_failure
+from verifier.app import BODY, MAX_BODY, log_failure
 from verifier.quick import Check
 
 if TYPE_CHECKING:
@@ -184,8 +184,7 @@ class Client(asyncio.Protocol):
             path = httptools.parse_url(self._url).path or b"/"
         environ["PATH_INFO"] = (unquote_to_bytes(path) if b"%" in path else path).decode("latin-1")
         environ["QUERY_STRING"] = query.decode("latin-1")
-        environ["kagiban.body"] = body = b"".join(self._body)
-        environ["wsgi.input"] = io.BytesIO(body)
+        environ[BODY] = b"".join(self._body)
         is_plain = parser.get_http_version() == "1.1" and not parser.should_upgrade()
         keeps = is_plain and parser.should_keep_alive()
         if self.is_busy:
@@ -230,7 +229,7 @@ class Client(asyncio.Protocol):
         if self._transport.is_closing():
             return
         environ = self._environ_served
-        environ["wsgi.input"] = io.BytesIO(environ["kagiban.body"])
+        environ["wsgi.input"] = io.BytesIO(environ[BODY])
         done = loop.run_in_executor(self.server.threads, _call, self.server.wsgi, environ)
         done.add_done_callback(self._thread_answered)
 

@@ -1,20 +1,28 @@
-"""Who may ask (V8): gateways, by a credential each, read again from the database every two seconds."""
+"""Who may ask (V8): gateways, by a credential each, all of them read again every two seconds.
+
+They are few, so a process holds them all: a credential that is not among them costs its sender a refusal and
+nobody a query, however many are sent.
+"""
 
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from threading import Lock
 from typing import Final
 
 from django.db import Error as DatabaseFailure
+from django.db.models import Q
 
 from keys import hashing, secret_format
 from verifier.models import Gateway, GatewayCredential
-from verifier.registry import UnavailableError, for_gateways
+from verifier.registry import WAIT_SECONDS, UnavailableError, for_gateways
 
 # A credential that was revoked, or a gateway that was disabled, is refused at most this much later.
 FRESH_SECONDS: Final = 2.0
-_MAX_KNOWN: Final = 10_000
+# A credential that is not known may have been issued since: so often in a second it is worth a look.
+NEWS_PER_SECOND: Final = 10
+_AFTER_FAILURE_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +36,29 @@ class Caller:
     ends_at: float | None = None
 
 
-@dataclass(slots=True)
-class _Known:
-    caller: Caller | None
-    fresh_until: float
-
-
 class UnknownGatewayError(Exception):
     """No gateway has this credential, or not from this address."""
 
 
-_known: dict[str, _Known] = {}
+@dataclass(slots=True)
+class _Register:
+    """What was read last, and when to read again (monotonic seconds). `texts` holds only what was found."""
+
+    callers: dict[bytes, Caller]
+    texts: dict[str, Caller]
+    fresh_until: float
+    was_read: bool
+
+
+_register = _Register({}, {}, 0.0, was_read=False)
+_reading = Lock()
+
+
+class _News:
+    """How many looks for unknown credentials this second has seen."""
+
+    second = 0
+    n_looks = 0
 
 
 def caller_of(credential: str, address: str) -> Caller:
@@ -47,18 +67,26 @@ def caller_of(credential: str, address: str) -> Caller:
     Raises UnknownGatewayError, and UnavailableError when the database is away. Then a credential that this
     process knows goes on working (V5).
     """
-    known = _known.get(credential)
-    if known is None or known.fresh_until < time.monotonic():
-        known = _refresh(credential, known)
-    return _admitted(known.caller, address)
+    if _register.fresh_until < time.monotonic():
+        # One thread reads; the others go on with what is known, and wait only where nothing is yet.
+        _read_again(_register, wait=0 if _register.callers else WAIT_SECONDS)
+    caller = _find(credential)
+    if caller is None and secret_format.parse(credential) is not None:
+        if _register.was_read and _may_look():
+            _read_again(_register, wait=WAIT_SECONDS)
+            caller = _find(credential)
+        if caller is None and not _register.was_read:
+            raise UnavailableError
+    return _admitted(caller, address)
 
 
 def caller_at_hand(credential: str, address: str) -> Caller | None:
-    """As `caller_of`, without ever waiting: None where the database has to be read."""
-    known = _known.get(credential)
-    if known is None or known.fresh_until < time.monotonic():
+    """As `caller_of`, without ever waiting: None where the database may have to be read."""
+    register = _register
+    if register.fresh_until < time.monotonic() and not _reading.locked():
         return None
-    return _admitted(known.caller, address)
+    caller = register.texts.get(credential)
+    return None if caller is None else _admitted(caller, address)
 
 
 def _admitted(caller: Caller | None, address: str) -> Caller:
@@ -69,46 +97,74 @@ def _admitted(caller: Caller | None, address: str) -> Caller:
     return caller
 
 
+def keep_fresh() -> None:
+    """Read again what will soon be out of date; to be called every second, where somebody can."""
+    if _register.fresh_until < time.monotonic() + 1.0:
+        _read_again(_register, wait=0)
+
+
 def forget_all() -> None:
-    """Read every credential again at its next use."""
-    _known.clear()
+    """Read every credential again at the next use."""
+    global _register  # noqa: PLW0603 - replaced whole, so that nobody ever sees half of it
+    _register = _Register({}, {}, 0.0, was_read=False)
+    _News.n_looks = 0
 
 
-def _refresh(credential: str, known: _Known | None) -> _Known:
-    if secret_format.parse(credential) is None:
-        return _Known(None, 0.0)
-    if known is not None:
-        # One thread reads; the others use what is known for as long as that takes.
-        known.fresh_until = time.monotonic() + FRESH_SECONDS / 2
+def _find(credential: str) -> Caller | None:
+    register = _register
+    caller = register.texts.get(credential)
+    if caller is None and secret_format.parse(credential) is not None:
+        found = (register.callers.get(digest) for _, digest in hashing.digests(credential))
+        caller = next(filter(None, found), None)
+        if caller is not None:
+            register.texts[credential] = caller
+    return caller
+
+
+def _may_look() -> bool:
+    second = int(time.monotonic())
+    if _News.second != second:
+        _News.second, _News.n_looks = second, 0
+    _News.n_looks += 1
+    return _News.n_looks <= NEWS_PER_SECOND
+
+
+def _read_again(seen: _Register, *, wait: float) -> None:
+    """Replace the register that the caller has `seen`, unless somebody just did or does (`wait` seconds)."""
+    global _register  # noqa: PLW0603 - replaced whole
+    if not _reading.acquire(timeout=wait):
+        return
     try:
-        with for_gateways.reading():
-            caller = _read(credential)
-    except (DatabaseFailure, UnavailableError):
-        if known is None or known.caller is None:
-            raise UnavailableError from None
-        return known
-    if len(_known) >= _MAX_KNOWN:
-        forget_all()
-    fresh = _known[credential] = _Known(caller, time.monotonic() + FRESH_SECONDS)
-    return fresh
+        if _register is not seen:
+            return
+        try:
+            with for_gateways.reading():
+                callers = _read()
+        except (DatabaseFailure, UnavailableError):
+            seen.fresh_until = time.monotonic() + _AFTER_FAILURE_SECONDS
+            seen.was_read = False
+            return
+        _register = _Register(callers, {}, time.monotonic() + FRESH_SECONDS, was_read=True)
+    finally:
+        _reading.release()
 
 
-def _read(credential: str) -> Caller | None:
-    digests = [digest for _, digest in hashing.digests(credential)]
-    found = (
-        GatewayCredential.objects.filter(digest__in=digests, revoked_at__isnull=True, gateway__is_active=True)
-        .select_related("gateway")
-        .first()
-    )
-    if found is None or (found.expires_at is not None and found.expires_at <= datetime.now(UTC)):
-        return None
-    gateway = found.gateway
+def _read() -> dict[bytes, Caller]:
+    now = datetime.now(UTC)
+    found = GatewayCredential.objects.filter(
+        Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None, gateway__is_active=True
+    ).select_related("gateway")
+    return {bytes(one.digest): _caller(one) for one in found}
+
+
+def _caller(credential: GatewayCredential) -> Caller:
+    gateway, ends_at = credential.gateway, credential.expires_at
     return Caller(
         public_id=gateway.public_id,
         nginx=gateway.mode == Gateway.Mode.NGINX,
         fail_open=gateway.fail_policy == Gateway.FailPolicy.OPEN,
         networks=tuple(ip_network(text, strict=False) for text in gateway.ip_ranges),
-        ends_at=None if found.expires_at is None else found.expires_at.timestamp(),
+        ends_at=None if ends_at is None else ends_at.timestamp(),
     )
 
 

@@ -21,8 +21,13 @@ class Places:
     """A few places at the database, and a short queue before them."""
 
     def __init__(self, n_inside: int, n_waiting: int) -> None:
+        self._n_inside = n_inside
         self._inside = BoundedSemaphore(n_inside)
         self._anywhere = BoundedSemaphore(n_inside + n_waiting)
+
+    def let_wait(self, n_waiting: int) -> None:
+        """Change how many may wait; to be called before anybody does."""
+        self._anywhere = BoundedSemaphore(self._n_inside + n_waiting)
 
     @contextmanager
     def reading(self) -> Iterator[None]:

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 import uvloop
 
 from keys.hotpipe import Way
+from verifier import gateways
 from verifier.app import log_failure
 from verifier.client import Client
+from verifier.registry import for_keys
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -35,6 +37,9 @@ class Loop:
         self.way = Way(asyncio.get_running_loop())
         self.clients: set[Client] = set()
         self.threads = ThreadPoolExecutor(THREADS, "check")
+        # Apart: whatever keeps the threads busy, warm checks need gateways that are known.
+        self.reader = ThreadPoolExecutor(1, "gateways")
+        for_keys.let_wait(THREADS)  # no warm check needs these threads
         self.wsgi = wsgi
         self.environ: dict[str, Any] = _environ(listener)
         self.date = ""
@@ -56,15 +61,20 @@ class Loop:
         await self._finish()
         clock.cancel()
         await self.way.close()
-        self.threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self.threads, self.reader):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def _keep_time(self) -> None:
-        """Every second: the Date field, and an end to connections that only hold a place."""
+        """Every second: the Date field, fresh gateways, an end to connections that only hold a place."""
+        loop = asyncio.get_running_loop()
+        reading = loop.run_in_executor(self.reader, gateways.keep_fresh)
         while True:
             self.tick += 1
             self.date = f"Date: {format_datetime(datetime.now(UTC), usegmt=True)}"
             for client in [one for one in self.clients if one.is_overdue(self.tick)]:
                 client.close_if_idle()
+            if reading.done():
+                reading = loop.run_in_executor(self.reader, gateways.keep_fresh)
             await asyncio.sleep(1)
 
     async def _finish(self) -> None:

@@ -230,6 +230,19 @@ def test_everybody_gets_the_answer_to_his_own_question(port: int) -> None:
     assert wrong == []
 
 
+def test_many_cold_keys_at_once_are_all_answered(port: int) -> None:
+    gateway, partner, owner = make_gateway(), make_partner("P"), make_staff("O", "requester")
+    keys = [make_live_key(partner, owner) for _ in range(24)]
+    wires = [Wire(port) for _ in keys]
+    wires[0].send(request(gateway, asked("x")))  # from here on the gateway is known
+    assert wires[0].answer().code == "MALFORMED"
+    for wire, live in zip(wires, keys, strict=True):
+        wire.send(request(gateway, asked(live.text)))
+    assert [wire.answer().code for wire in wires] == ["VALID"] * len(keys)
+    for wire in wires:
+        wire.close()
+
+
 # --- HTTP -----------------------------------------------------------------------------------------------
 
 
