@@ -20,6 +20,10 @@ from keys.hotwire import PAUSE_SECONDS, TIMEOUT_SECONDS, StoreUnavailableError, 
 _TICKS: Final = 2
 _TICK_SECONDS: Final = TIMEOUT_SECONDS / _TICKS
 
+# So many calls leave together; the store works on them while the loop reads on. With all of a turn's calls in
+# one write, loop and store would wait for each other in turns.
+_TOGETHER: Final = 2
+
 OnReply = Callable[[Any], None]
 
 
@@ -45,6 +49,8 @@ class Pipe(asyncio.Protocol):
             self._loop.call_soon(self._send)
         self._leaving.append(command)
         self._under_way.append((on_reply, self._n_ticks))
+        if len(self._leaving) >= _TOGETHER:
+            self._send()
 
     def drop(self) -> None:
         """Give up the connection, with all that is under way."""
@@ -79,7 +85,7 @@ class Pipe(asyncio.Protocol):
             on_reply(reply)
 
     def _send(self) -> None:
-        if self.is_open:
+        if self._leaving and self.is_open:
             self._transport.write(b"".join(self._leaving))
         self._leaving.clear()
 
