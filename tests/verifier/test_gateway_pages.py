@@ -1,15 +1,19 @@
 """Gateways' pages: add, change, rotate, revoke, disable; each with its event (V8, L1)."""
 
 import re
+import time
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError, connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import Event
+from keys import secret_format
 from tests.cast import make_staff, sign_in
-from tests.dataplane import make_live_key, verify
+from tests.dataplane import make_gateway, make_live_key, verify
 from verifier import gateways
 from verifier.models import Gateway, GatewayCredential
 
@@ -124,3 +128,39 @@ def test_adding_asks_for_a_fresh_second_factor() -> None:
     response = client.post("/gateways/add/", FIELDS)
     assert response.status_code == 302
     assert not Gateway.objects.exists()
+
+
+def test_flood_of_unknown_credentials_costs_few_queries_and_no_gateway_its_place() -> None:
+    known, live = make_gateway(), make_live_key()
+    assert verify(known, live.text).code == "VALID"
+    strangers = [secret_format.generate("kbg", "live").text for _ in range(300)]
+    started = time.monotonic()
+    with CaptureQueriesContext(connection) as queries:
+        for text in strangers:
+            assert verify(text, live.text).status == 401
+    seconds = int(time.monotonic() - started) + 2
+    assert len(queries) <= seconds * (gateways.NEWS_PER_SECOND + 1)
+    assert list(gateways._register.texts) in ([known], [])
+    assert verify(known, live.text).code == "VALID"
+
+
+def test_credential_that_was_just_issued_is_known_at_once() -> None:
+    live = make_live_key()
+    for _ in range(3):
+        assert verify(secret_format.generate("kbg", "live").text, live.text).status == 401
+        assert verify(make_gateway(), live.text).code == "VALID"
+
+
+def test_gateways_stay_known_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, live = make_gateway(), make_live_key()
+    assert verify(known, live.text).code == "VALID"
+    # The only part that a test can't take away from its own connection: the reading itself.
+    monkeypatch.setattr(gateways, "_read", _away)
+    gateways._register.fresh_until = 0.0
+    assert verify(known, live.text).code == "VALID"
+    assert verify(secret_format.generate("kbg", "live").text, live.text).status == 503
+    assert verify("no credential", live.text).status == 401
+
+
+def _away() -> None:
+    raise OperationalError
