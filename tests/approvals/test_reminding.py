@@ -8,13 +8,16 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals.models import Request, StepReminder
-from approvals.services.deputies import add_role_deputy
+from approvals.services.deputies import add_role_deputy, end_delegation, give_delegation
+from approvals.services.links import renew_link
+from approvals.services.path import PURPOSE
 from approvals.services.reminding import keep_time
 from approvals.services.requests import withdraw_request
 from approvals.services.watching import watch_steps
 from audit.models import Event
-from core.actors import staff_actor
+from core.actors import SYSTEM, staff_actor
 from core.business_time import add_business_hours
+from core.links import token_of
 from keys.models import Key
 from notifications.models import Message
 from notifications.registry import builder_of
@@ -164,6 +167,43 @@ def test_whoever_answered_or_took_back_hears_no_more(cast: Cast) -> None:
     )
     keep_time(now=late)
     assert cast.pm.public_id not in reminded()
+
+
+def test_the_deputy_is_reminded_and_not_who_is_away(cast: Cast) -> None:
+    now = timezone.now()
+    give_delegation(
+        actor=staff_actor(cast.legal),
+        giver=cast.legal,
+        deputy=cast.security,
+        role="legal",
+        starts_at=now,
+        ends_at=now + timedelta(days=60),
+        now=now,
+    )
+    request = cast.request()
+    decide(request, cast.pm)
+    keep_time(now=after(request, 24))
+    assert reminded() == [cast.security.public_id]
+
+
+def test_a_deputy_may_renew_their_link_while_they_stand_in(cast: Cast) -> None:
+    now = timezone.now()
+    delegation = give_delegation(
+        actor=staff_actor(cast.legal),
+        giver=cast.legal,
+        deputy=cast.security,
+        role="legal",
+        starts_at=now,
+        ends_at=now + timedelta(days=60),
+        now=now,
+    )
+    request = cast.request()
+    decide(request, cast.pm)
+    token = token_of(bytes(open_step(request).links.get(staff=cast.security).nonce), purpose=PURPOSE)
+    later = now + timedelta(days=4)
+    assert renew_link(actor=SYSTEM("x"), token=token, now=later)
+    end_delegation(actor=SYSTEM("x"), by=cast.legal, delegation=delegation, now=later)
+    assert not renew_link(actor=SYSTEM("x"), token=token, now=later + timedelta(days=4))
 
 
 def test_time_never_decides(cast: Cast) -> None:
