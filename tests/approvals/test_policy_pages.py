@@ -24,6 +24,8 @@ from core.actors import SYSTEM, staff_actor
 from notifications.models import Message
 from notifications.registry import builder_of
 from notifications.rendering import render_mail
+from tests.approvals.test_services_database import refused as refused_by_database
+from tests.approvals.test_services_database import write_decision
 from tests.cast import Cast, decide, open_step, sign_in
 
 pytestmark = pytest.mark.django_db
@@ -443,6 +445,8 @@ def test_only_named_people_are_asked_and_one_who_leaves_alarms(cast: Cast) -> No
     assert [link.staff for link in step.links.all()] == [cast.pm2]
     refused = sign_in(cast.pm).get(f"/requests/{request.public_id}/decide/")
     assert refused.status_code == 403
+    written = refused_by_database(lambda: write_decision(request, step, staff_id=cast.pm.pk))
+    assert "names who decides" in written
     now = timezone.now()
     deactivate_staff(actor=SYSTEM("tests"), user=cast.pm2, reason="Left.", now=now)
     watch_steps(now=now)
