@@ -29,7 +29,7 @@ def propose_a_policy(player: Player, now: datetime) -> None:
         version=draft.version,
         rules=rules,
         reason=WHY,
-        now=now + timedelta(minutes=12),
+        now=now + timedelta(minutes=4),
     )
     propose_policy(
         actor=actor,
@@ -37,7 +37,7 @@ def propose_a_policy(player: Player, now: datetime) -> None:
         policy=saved,
         version=saved.version,
         reason=WHY,
-        now=now + timedelta(minutes=20),
+        now=now + timedelta(minutes=8),
     )
 
 

@@ -46,6 +46,7 @@ REJECTED = (
     "IPアドレス範囲が広すぎます。接続元に絞って再申請してください。",
     "同じ目的のキーがすでに発行されています。",
 )
+SENT_BACK = "スコープを読み取りだけに絞り、利用目的に提供先の画面名を書き足してください。"
 SUSPENDED = (
     "監査指摘への対応が終わるまで停止",
     "契約先の体制変更のため一時停止",
@@ -178,7 +179,7 @@ class Player:
             .filter(request=request, state=Step.State.OPEN)
             .first()
         )
-        if step is None or step.role == wish.stops_at:
+        if step is None or (step.role == wish.stops_at and wish.fate != "sent_back"):
             return
         if step.contact is not None:
             self._consent(step, step.contact, now)
@@ -194,15 +195,16 @@ class Player:
     def _decide_as_staff(self, wish: Wish, step: Step, now: datetime) -> None:
         by = self.rng.choice(staff_who_may_decide(step))
         reject = wish.fate == "rejected" and (step.role == StepRole.TECH or self.rng.random() < 0.45)
-        checks = step.role == StepRole.TECH and not reject
+        send_back = wish.fate == "sent_back" and step.role == wish.stops_at
+        checks = step.role == StepRole.TECH and not reject and not send_back
         link = step.links.filter(staff=by, died_at=None, used_at=None, expires_at__gt=now).first()
         by_mail = link is not None and self.rng.random() < 0.6
         if link is not None and by_mail:
             note_opening(link, user_agent=BROWSER, now=now - timedelta(minutes=3))
         answer = Answer(
-            outcome="reject" if reject else "approve",
+            outcome="changes" if send_back else "reject" if reject else "approve",
             digest=bytes(step.revision.digest),
-            reason=self.rng.choice(REJECTED) if reject else "",
+            reason=SENT_BACK if send_back else self.rng.choice(REJECTED) if reject else "",
             checklist=tuple(IdentityCheck.points_for(step.request.partner.kind)) if checks else (),
         )
         decide_as_staff(

@@ -263,6 +263,7 @@ def open_wishes(*, now: datetime) -> list[Wish]:
         Wish(shinonome, USES[1], "test", hours(40), 180, stops_at="tech", rotation_days=90, is_quick=True),
         Wish(team, TEAM_USES[2], "dev", hours(30), 120, stops_at="tech", rotation_days=60, is_quick=True),
         Wish(hokushin, USES[6], "live", hours(26), 180, stops_at="legal", rotation_days=90, is_quick=True),
+        Wish(minato, USES[5], "test", hours(34), 180, "sent_back", stops_at="legal", is_quick=True),
         Wish(
             hoshino,
             STAR_USES[1],
