@@ -93,7 +93,7 @@ def test_a_consent_is_withdrawn_and_the_next_check_refused(
     assert asked.title not in page.content()
     look(page, "withdraw-start")
     page.click("main form .btn.pri")
-    code = re.search(r"\b\d{4} ?\d{4}\b", product.mail_to(star.email).text)
+    code = re.search(r"\b\d{4} ?\d{4}\b", product.mail_to(star.email, "確認コード").text)
     assert code
     look(page, "withdraw-code")
     page.fill("#id_code", code[0])
@@ -111,7 +111,7 @@ def test_a_consent_is_withdrawn_and_the_next_check_refused(
     expect(guard.locator("[data-open=reactivate]")).to_have_count(0)
     look(guard, "key-without-consent")
     assert key.public_id in product.mail_to(cast.security.email).text
-    assert product.mail_to(star.email).link("/receipt/")
+    assert product.mail_to(star.email, "撤回を受け付け").link("/receipt/")
 
 
 def test_an_emergency_key_suspends_itself_after_a_day(cast: Cast, product: Product, guests: Visitor) -> None:
