@@ -10,18 +10,22 @@ from django.utils import timezone
 
 from approvals.access import why_may_not_decide
 from approvals.models import Decision, Request, Standing, Step, StepLink
+from approvals.selectors.changes import present_terms
+from approvals.services.changing import Wish
 from approvals.services.links import state_of
 from approvals.services.requests import expire_requests, submit_request, withdraw_request
 from approvals.services.revising import pull_back
 from audit.models import Event
 from core.actors import SYSTEM, staff_actor
 from core.errors import Conflict, Invalid, NotAllowed
+from keys.selectors.settings import digest_of_settings
 from keys.terms import KeyTerms
 from notifications.models import Message
 from notifications.registry import builder_of
 from notifications.rendering import render_mail
 from partners.services import change_contact
 from tests.cast import Cast, consent, decide, open_step
+from tests.changes import ask_change, live_key
 
 
 def resubmit(request: Request, terms: KeyTerms | None = None, **changes: object) -> Request:
@@ -320,3 +324,27 @@ def test_nothing_stands_that_was_not_approved_for_this_role(cast: Cast) -> None:
     with pytest.raises(DatabaseError, match="another role or on a later revision"):
         raw(insert, first.pk, pm.pk, bytes(first.digest))
     assert Step.objects.get(pk=tech.pk).state == Step.State.WAITING
+
+
+def test_a_change_of_a_key_is_sent_back_and_submitted_again(cast: Cast) -> None:
+    key, _text = live_key(cast)
+    request = ask_change(key, cast.requester, rpm=200, rph=2_000)
+    decide(request, cast.pm, "changes", reason="Half of that is enough.")
+    request.refresh_from_db()
+    assert (request.state, request.change.state) == ("changes_wanted", "draft")
+    last = KeyTerms.from_json(request.revisions.get().terms)
+    submit_request(
+        actor=staff_actor(cast.requester),
+        by=cast.requester,
+        request=request,
+        version=request.version,
+        terms=replace(last, rpm=150, rph=1_500),
+        wish=Wish(digest_of_settings(present_terms(key)), "They need a little more."),
+        now=timezone.now(),
+    )
+    request.change.refresh_from_db()
+    assert request.change.state == "in_review"
+    for who in (cast.pm, cast.legal, cast.tech):
+        decide(request, who)
+    key.refresh_from_db()
+    assert key.rpm == 150
