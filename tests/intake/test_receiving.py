@@ -228,7 +228,7 @@ def test_mail_that_nobody_foresaw_is_kept_all_the_same(monkeypatch: pytest.Monke
     assert kept.original(10**7) == mail()
 
 
-@pytest.mark.parametrize("secret", [KEY, LINK])
+@pytest.mark.parametrize("secret", [KEY, LINK], ids=["key", "link"])
 def test_no_table_holds_a_pasted_secret(secret: str) -> None:
     tail = secret.rsplit("_", 1)[-1] if secret == KEY else secret.rsplit("/", 1)[-1]
     receive(mail(f"用途：{secret}\n担当者：a\n\n{secret}", subject=f"x {secret}", encoding="8bit"))
