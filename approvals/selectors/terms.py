@@ -177,7 +177,12 @@ def _life(terms: KeyTerms) -> list[Fact]:
         Fact("rotation_days", _("Rotation"), label_of(RotationClass, terms.rotation_days)),
         Fact("expires_on", _("Last day"), _day(terms.expires_on)),
         # `auto_renew` follows from it: two lines on one thing would only look like two answers.
-        Fact("end_of_life", _("At its end"), label_of(EndOfLife, terms.end_of_life)),
+        Fact(
+            "end_of_life",
+            _("At its end"),
+            label_of(EndOfLife, terms.end_of_life),
+            also=("auto_renew",),
+        ),
     ]
 
 

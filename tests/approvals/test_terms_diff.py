@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from approvals.selectors.terms import describe_terms
 from approvals.terms_diff import DIRECTION_OF, Direction, TermChange, changed_fields, diff_terms
+from keys.models import EndOfLife
 from keys.terms import LICENCE_CHECKLIST, KeyTerms
 from partners.models import LicenceLevel
 from tests.cast import Cast
@@ -36,6 +37,7 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "ip_ranges": ranges,
     "sla_latency_ms": st.one_of(st.none(), st.integers(1, 1_000)),
     "rotation_days": st.sampled_from([60, 90, 180]),
+    "end_of_life": st.sampled_from(EndOfLife.values),
 }
 BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
     str: words,
