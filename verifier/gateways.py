@@ -42,15 +42,19 @@ class UnknownGatewayError(Exception):
 
 @dataclass(slots=True)
 class _Register:
-    """What was read last, and when to read again (monotonic seconds). `texts` holds only what was found."""
+    """What was read last. `texts` holds only what was found.
+
+    `began_at`: when that reading began, `fresh_until`: when to read again; both in monotonic seconds.
+    """
 
     callers: dict[bytes, Caller]
     texts: dict[str, Caller]
+    began_at: float
     fresh_until: float
     was_read: bool
 
 
-_register = _Register({}, {}, 0.0, was_read=False)
+_register = _Register({}, {}, -1.0, 0.0, was_read=False)
 _reading = Lock()
 
 
@@ -69,11 +73,12 @@ def caller_of(credential: str, address: str) -> Caller:
     """
     if _register.fresh_until < time.monotonic():
         # One thread reads; the others go on with what is known, and wait only where nothing is yet.
-        _read_again(_register, wait=0 if _register.callers else WAIT_SECONDS)
+        _read_again(_register.began_at, wait=0 if _register.callers else WAIT_SECONDS)
     caller = _find(credential)
     if caller is None and secret_format.parse(credential) is not None:
         if _register.was_read and _may_look():
-            _read_again(_register, wait=WAIT_SECONDS)
+            # A reading that is under way may have begun before the credential was issued.
+            _read_again(time.monotonic(), wait=WAIT_SECONDS)
             caller = _find(credential)
         if caller is None and not _register.was_read:
             raise UnavailableError
@@ -100,13 +105,13 @@ def _admitted(caller: Caller | None, address: str) -> Caller:
 def keep_fresh() -> None:
     """Read again what will soon be out of date; to be called every second, where somebody can."""
     if _register.fresh_until < time.monotonic() + 1.0:
-        _read_again(_register, wait=0)
+        _read_again(_register.began_at, wait=0)
 
 
 def forget_all() -> None:
     """Read every credential again at the next use."""
     global _register  # noqa: PLW0603 - replaced whole, so that nobody ever sees half of it
-    _register = _Register({}, {}, 0.0, was_read=False)
+    _register = _Register({}, {}, -1.0, 0.0, was_read=False)
     _News.n_looks = 0
 
 
@@ -129,22 +134,26 @@ def _may_look() -> bool:
     return _News.n_looks <= NEWS_PER_SECOND
 
 
-def _read_again(seen: _Register, *, wait: float) -> None:
-    """Replace the register that the caller has `seen`, unless somebody just did or does (`wait` seconds)."""
+def _read_again(after: float, *, wait: float) -> None:
+    """Replace the register, unless it holds a reading that began later than `after`.
+
+    Somebody else's reading is waited for `wait` seconds.
+    """
     global _register  # noqa: PLW0603 - replaced whole
     if not _reading.acquire(timeout=wait):
         return
     try:
-        if _register is not seen:
+        if _register.began_at > after:
             return
+        began_at = time.monotonic()
         try:
             with for_gateways.reading():
                 callers = _read()
         except (DatabaseFailure, UnavailableError):
-            seen.fresh_until = time.monotonic() + _AFTER_FAILURE_SECONDS
-            seen.was_read = False
+            _register.fresh_until = time.monotonic() + _AFTER_FAILURE_SECONDS
+            _register.was_read = False
             return
-        _register = _Register(callers, {}, time.monotonic() + FRESH_SECONDS, was_read=True)
+        _register = _Register(callers, {}, began_at, time.monotonic() + FRESH_SECONDS, was_read=True)
     finally:
         _reading.release()
 
