@@ -193,6 +193,7 @@ FIELD_WORDS: dict[str, Words] = {
     "ends_at": _("Until"),
     "hours": _("Business hours"),
     "on_behalf_of": _("In place of"),
+    "since": _("Stands since revision"),
     "starts_at": _("From"),
     "attempt": _("Attempt"),
     "attempts": _("Attempts"),

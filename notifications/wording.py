@@ -30,6 +30,8 @@ KINDS: dict[str, str | Promise] = {
     "mail_received": _("Acknowledgement of a mail"),
     "password_link": _("Link to set a password"),
     "request_approved": _("Request approved"),
+    "request_changes_wanted": _("Request sent back for changes"),
+    "request_paused": _("Request taken back to be edited"),
     "request_expired": _("Request expired"),
     "request_rejected": _("Request rejected"),
     "request_withdrawn": _("Request withdrawn"),
