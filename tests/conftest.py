@@ -20,6 +20,22 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parent
 MARKED_FOLDERS = {"browser": "browser", "faults": "fault", "races": "race"}
+# Pages that are walked case by case, or role by role: five to thirty-five seconds each of two quiet cores.
+LONG = {
+    "approvals/test_change_pages.py",
+    "approvals/test_changing.py",
+    "approvals/test_consent_pages.py",
+    "approvals/test_decide_pages.py",
+    "approvals/test_deputies.py",
+    "approvals/test_links_scanner.py",
+    "approvals/test_queue.py",
+    "approvals/test_request_form.py",
+    "approvals/test_request_pages.py",
+    "keys/test_key_page.py",
+    "keys/test_registry.py",
+    "permissions/test_every_url.py",
+    "verifier/test_server.py",
+}
 
 FOLDER = pytest.StashKey[Path]()
 
@@ -63,9 +79,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test by its folder, so that `script/test` can run each kind by itself."""
     for item in items:
-        folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
-        if folder in MARKED_FOLDERS:
-            item.add_marker(MARKED_FOLDERS[folder])
+        path = item.path.relative_to(TESTS) if item.path.is_relative_to(TESTS) else item.path
+        if path.parts[0] in MARKED_FOLDERS:
+            item.add_marker(MARKED_FOLDERS[path.parts[0]])
+        if path.as_posix() in LONG:
+            item.add_marker("long")
 
 
 def _refuse_network(event: str, arguments: tuple[object, ...]) -> None:
