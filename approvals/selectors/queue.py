@@ -107,6 +107,7 @@ def _in_view(user: User, view: str, now: datetime) -> QuerySet[Step]:
         Step.objects.filter(
             state=Step.State.OPEN,
             request__state=Request.State.IN_REVIEW,
+            request__frozen_at=None,  # nobody decides these until security has looked
             request__in=visible_requests(user),
         )
     )

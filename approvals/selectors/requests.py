@@ -115,7 +115,7 @@ def _in_view(found: QuerySet[Request], user: User, view: str) -> QuerySet[Reques
     if view == "mine":
         return found.filter(requester=user)
     if view == "review":
-        return found.filter(state=Request.State.IN_REVIEW)
+        return found.filter(state__in=[Request.State.IN_REVIEW, Request.State.CHANGES_WANTED])
     return found.exclude(state__in=OPEN_STATES)
 
 

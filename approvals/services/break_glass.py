@@ -62,7 +62,7 @@ def break_glass(
 
     Whoever breaks the glass is the request's requester and so decides none of its steps (A4). Raises
     NotAllowed (no such permission, somebody else's draft), SecondFactorNeeded, Invalid (reason, number,
-    terms), Conflict (stale form).
+    terms), Conflict (stale form, a rights-holder whose consent comes first).
     """
     if not by.may(Permission.BREAK_GLASS):
         raise NotAllowed(_("Your roles do not allow issuing a key in an emergency."))
@@ -75,6 +75,8 @@ def break_glass(
         raise Invalid(_("Type the request's number exactly as it is written above."), field="typed_number")
     if request.kind != Request.Kind.NEW_KEY or request.state != Request.State.DRAFT:
         raise Conflict(_("Only a new key can be issued in an emergency."))
+    if request.partner.needs_consent:
+        raise Conflict(_("A rights-holder's data is theirs: no key for it goes before their consent."))
     request = submit_request(
         actor=actor, by=by, request=request, version=version, terms=terms, draft=draft, now=now
     )

@@ -24,6 +24,7 @@ from keys.models import Key
 from keys.services.status import reactivate_key
 from keys.terms import KeyTerms
 from notifications.models import Message
+from partners.models import Partner
 from tests.approvals.test_not_me import mail_text
 from tests.cast import Cast, decide, make_draft, open_step, sign_in
 from tests.key_stories import reveal
@@ -31,11 +32,13 @@ from tests.key_stories import reveal
 pytestmark = pytest.mark.django_db
 
 
-def break_the_glass(cast: Cast, *, by: User | None = None, **changes: Any) -> Request:
+def break_the_glass(
+    cast: Cast, *, by: User | None = None, partner: Partner | None = None, **changes: Any
+) -> Request:
     """Security issues a key of the small contract in an emergency."""
     by = by or cast.security
     now, actor = timezone.now(), staff_actor(by)
-    draft = start_draft(actor=actor, by=by, partner=cast.company, now=now)
+    draft = start_draft(actor=actor, by=by, partner=partner or cast.company, now=now)
     wanted: dict[str, Any] = {
         "terms": cast.terms(),
         "reason": "The parcel tracker is down.",
@@ -69,6 +72,12 @@ def test_the_key_is_there_at_once_and_its_approvals_have_begun(cast: Cast) -> No
     event = Event.objects.get(action="request.emergency_issued")
     assert event.payload["reason"] == "The parcel tracker is down."
     assert event.payload["incident"] == "INC-7"
+
+
+def test_no_emergency_goes_before_a_rights_holders_consent(cast: Cast) -> None:
+    with pytest.raises(Conflict, match=r"consent|同意"):
+        break_the_glass(cast, partner=cast.star, terms=cast.terms(cast.star_contract))
+    assert not Key.objects.exists()
 
 
 def test_until_approved_it_may_no_more_than_its_plan_gives_and_for_a_week(cast: Cast) -> None:

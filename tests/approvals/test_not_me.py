@@ -131,6 +131,8 @@ def test_pressing_freezes_at_once_and_twice_is_once(
     press(decision)
     request_.refresh_from_db()
     assert request_.frozen_at is not None
+    queue = sign_in(cast.legal).get(reverse("approvals:queue"), {"view": "all"})
+    assert request_.public_id not in [row.request.public_id for row in queue.context["found"].rows]
     assert Doubt.objects.count() == Event.objects.filter(action="request.frozen").count() == 1
     assert "Security has been called" in Client().get(not_me(decision)).content.decode()
     told = Message.objects.filter(kind="decision_disputed").values_list("recipient_ref", flat=True)

@@ -87,6 +87,13 @@ def test_search_and_state_stand_in_the_address(cast: Cast) -> None:
     assert get(cast.pm, page, view="moon", state="moon", cursor="moon").status_code == 200
 
 
+def test_what_was_sent_back_is_still_under_way(cast: Cast) -> None:
+    sent_back = cast.request(name="Sent back")
+    decide(sent_back, cast.pm, "changes", reason="Which contract?")
+    assert numbers(get(cast.legal, "approvals:request-list", view="review")) == [sent_back.public_id]
+    assert numbers(get(cast.legal, "approvals:request-list", view="ended")) == []
+
+
 def test_pages_follow_each_other(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("approvals.selectors.requests.PAGE_SIZE", 2)
     made = [cast.request().public_id for _n in range(3)]
