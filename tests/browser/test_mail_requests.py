@@ -1,4 +1,4 @@
-"""A mail that becomes a draft that becomes a request in review, by the people who do it (R4)."""
+"""A mail that becomes a draft that becomes a key, by the people who do it (R4)."""
 
 import re
 import subprocess
@@ -11,18 +11,20 @@ from playwright.sync_api import expect
 
 from intake.models import ReceivedMail
 from keys.terms import office_day
-from tests.browser.people import DESKTOP, PHONE, Visitor, assert_accessible, assert_fits
-from tests.browser.test_journeys import submit, tick
+from tests.browser.people import DESKTOP, PHONE, Visitor, assert_accessible, assert_fits, give_app
+from tests.browser.test_journeys import approve_by_mail, collect, submit, tick
 from tests.cast import Cast, make_contact
+from tests.dataplane import make_gateway
 from tests.intake.letters import mail
 from tests.product import ROOT, Product
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_a_mail_becomes_a_draft_and_a_request_in_review(
+def test_a_mail_becomes_a_draft_and_a_key(
     cast: Cast, product: Product, guests: Visitor, process_environment: dict[str, str]
 ) -> None:
+    app = give_app(cast.tech)
     make_contact(cast.company, "青木 澪", "technical", address="mio@minato.example.jp")
     until = office_day(timezone.now()) + timedelta(days=180)
     body = (
@@ -67,9 +69,15 @@ def test_a_mail_becomes_a_draft_and_a_request_in_review(
     asked = submit(page)
     assert asked.state == "in_review"
     expect(page.locator("main")).to_contain_text(letter.public_id)
-    assert product.mail_to(cast.pm2.email).link("/decide/")
-
     late = guests.open("/mail/?view=taken", cast.requester, **DESKTOP)
     expect(late.locator("main")).to_contain_text(asked.public_id)
     late.get_by_role("link", name=re.compile("APIキー発行依頼")).click()
     expect(late.get_by_role("button", name=re.compile("Begin a draft"))).to_have_count(0)
+
+    approve_by_mail(guests, product, cast.pm2, **PHONE)
+    approve_by_mail(guests, product, cast.legal, **PHONE)
+    approve_by_mail(guests, product, cast.tech, secret=app)
+    text = collect(guests, product, "mio@minato.example.jp")
+    place = {"ip": "203.0.113.9", "workspace": cast.company.workspaces.get().code}
+    told = product.verify(make_gateway(), text, scopes=["catalog:read"], **place)
+    assert told["code"] == "VALID", told
