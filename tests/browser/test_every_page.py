@@ -42,6 +42,7 @@ NO_PAGE = {
     "keys:delivery-test",
     "approvals:request-path-panel",
     "approvals:request-copy",
+    "approvals:request-pull-back",
     "approvals:policy-copy",
     "approvals:policy-propose",
     "approvals:policy-take-back",
