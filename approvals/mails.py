@@ -14,6 +14,7 @@ from approvals.deputy_mails import delegation_ended, delegation_given
 from approvals.models import (
     ConsentCode,
     Decision,
+    Emergency,
     KeyChange,
     PolicyVersion,
     Request,
@@ -83,6 +84,7 @@ def _question(message: Message, link: StepLink, *, page: str) -> Mail:
     url = f"{settings.PORTAL_URL}/{page}/{token_of(bytes(link.nonce), purpose=PURPOSE)}"
     due = when_text(step.due_at or link.expires_at)
     standing = None if link.staff is None else _standing(link.staff, step)
+    emergency = Emergency.objects.filter(request=request).first()
     return mail_to(
         message,
         {
@@ -95,6 +97,8 @@ def _question(message: Message, link: StepLink, *, page: str) -> Mail:
                 (_("Please answer by"), due),
             ],
             "due": due,
+            "emergency": emergency,
+            "emergency_until": when_text(emergency.due_at) if emergency else "",
             "asked": when_text(step.opened_at or link.created_at),
             "giver": standing.giver.name if standing and standing.giver else "",
             "is_escalated": bool(standing and standing.standing.stand_in and not standing.giver),

@@ -73,15 +73,24 @@ def break_glass(
     # As app.js compares it: a Japanese keyboard may write the number in full width.
     if unicodedata.normalize("NFKC", typed_number).strip().upper() != request.public_id:
         raise Invalid(_("Type the request's number exactly as it is written above."), field="typed_number")
+    request = (
+        Request.objects.select_for_update(of=("self",))
+        .select_related("partner", "requester")
+        .get(pk=request.pk)
+    )
     if request.kind != Request.Kind.NEW_KEY or request.state != Request.State.DRAFT:
         raise Conflict(_("Only a new key can be issued in an emergency."))
     if request.partner.needs_consent:
         raise Conflict(_("A rights-holder's data is theirs: no key for it goes before their consent."))
+    due_at = now + settings.EMERGENCY_LIFETIME
+    # Before the first step opens: its deadline is the emergency's.
+    Emergency.objects.create(
+        request=request, reason=reason.strip(), incident=incident.strip(), broken_at=now, due_at=due_at
+    )
     request = submit_request(
         actor=actor, by=by, request=request, version=version, terms=terms, draft=draft, now=now
     )
     plan = Plan.objects.get(code=terms.plan)  # submit_request has made sure of it
-    due_at = now + settings.EMERGENCY_LIFETIME
     key = issue_key(
         actor=actor,
         terms=capped(terms, plan, now=now),
@@ -90,9 +99,6 @@ def break_glass(
         decisions=[],
         provisional_until=due_at,
         now=now,
-    )
-    Emergency.objects.create(
-        request=request, reason=reason.strip(), incident=incident.strip(), broken_at=now, due_at=due_at
     )
     request.key, request.emergency_at = key, now
     request.save(update_fields=["key", "emergency_at"])

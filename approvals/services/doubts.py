@@ -146,7 +146,9 @@ def _thaw(actor: Actor, request: Request, doubt: Doubt, now: datetime) -> None:
         payload={"step": doubt.decision.step.role, "status": doubt.verdict, "reason": doubt.reason},
         now=now,
     )
-    for key in keys_behind(request) if is_last else []:
+    # Issued in an emergency, and an answer of its path is void: held until the path is whole again.
+    is_void = request.ended_at is None and request.doubts.filter(verdict=Doubt.Verdict.AGAIN).exists()
+    for key in keys_behind(request) if is_last and not is_void else []:
         release_key(actor=actor, key=key, hold=Key.Hold.DOUBT, now=now)
 
 

@@ -38,7 +38,9 @@ def complete_emergency(*, actor: Actor, request: Request, step: Step, now: datet
         based_on = digest_of_settings(terms_of(key))
         objects = [f"request:{request.public_id}"]
         key = change_key(actor=actor, key=key, change=Change(terms, based_on), objects=objects, now=now)
-        release_key(actor=actor, key=key, hold=Key.Hold.LATE, now=now)
+        # A doubt too: what was void has been answered again.
+        for hold in (Key.Hold.LATE, Key.Hold.DOUBT):
+            release_key(actor=actor, key=key, hold=hold, now=now)
         Key.objects.filter(pk=key.pk).update(provisional_until=None)
         transaction.on_commit(partial(hotstore.publish_key, key.public_id))
     _end(actor, request, Emergency.State.COMPLETED, now)

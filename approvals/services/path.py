@@ -9,7 +9,7 @@ from accounts.models import User
 from accounts.roles import Role
 from approvals.access import decided_refs
 from approvals.bench import Bench
-from approvals.models import KeyChange, Request, Step, StepLink
+from approvals.models import Emergency, KeyChange, Request, Step, StepLink
 from approvals.services.emergency_end import refuse_emergency
 from approvals.standing import n_answers
 from audit.actions import Action
@@ -30,7 +30,7 @@ def open_next_step(*, actor: Actor, request: Request, now: datetime) -> Step | N
         return None
     step.state = Step.State.OPEN
     step.opened_at = now
-    step.due_at = add_business_hours(now, step.deadline_hours or settings.ESCALATION_HOURS)
+    step.due_at = _due_at(request, step, now)
     step.save(update_fields=["state", "opened_at", "due_at"])
     bench, decided = Bench.read(), decided_refs(step)
     people = [asked.user for asked in bench.asked(step, decided)]
@@ -54,6 +54,13 @@ def open_next_step(*, actor: Actor, request: Request, now: datetime) -> Step | N
     if step.contact is None and n_able + step.standings.count() < step.n_needed:
         alarm_stuck(actor=actor, step=step, now=now)
     return step
+
+
+def _due_at(request: Request, step: Step, now: datetime) -> datetime:
+    """The step's own deadline, but no later than that of an emergency whose key still runs (A8)."""
+    due_at = add_business_hours(now, step.deadline_hours or settings.ESCALATION_HOURS)
+    emergency = Emergency.objects.filter(request=request, due_at__gt=now).first()
+    return min(due_at, emergency.due_at) if emergency else due_at
 
 
 def staff_who_may_decide(step: Step) -> list[User]:

@@ -88,12 +88,13 @@ def _answer(request: HttpRequest, draft: Request) -> HttpResponse:
 
 
 def _save(request: HttpRequest, draft: Request, typed: dict[str, Any]) -> HttpResponse:
-    if is_too_long(typed):
+    is_emergency = request.POST.get("action") == "break-glass"
+    if is_emergency or is_too_long(typed):
         form = _form(draft, request.POST)
-        form.full_clean()
-        return _refused(request, draft, form, typed)
+        if not form.is_valid() or is_too_long(typed):
+            return _refused(request, draft, form, typed)
     saved = _keep(request, draft, typed)
-    if request.POST.get("action") == "break-glass":
+    if is_emergency:
         return redirect("approvals:emergency-issue", number=saved.public_id)
     detour = DETOURS.get(request.POST.get("action", ""))
     back = reverse("approvals:request-edit", args=[saved.public_id])

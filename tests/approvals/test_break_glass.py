@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import override
 
 from accounts.models import User
 from approvals.form_drafts import draft_of
@@ -16,16 +17,17 @@ from approvals.selectors.emergencies import count_emergencies
 from approvals.services.break_glass import break_glass
 from approvals.services.decisions import SecondFactorNeeded
 from approvals.services.emergency_end import suspend_late_emergencies
-from approvals.services.requests import start_draft, withdraw_request
+from approvals.services.requests import start_draft, submit_request, withdraw_request
 from audit.models import Event
 from core.actors import staff_actor
 from core.errors import Conflict, Invalid, NotAllowed
+from keys.mails import when_text
 from keys.models import Key
 from keys.services.status import reactivate_key
 from keys.terms import KeyTerms
 from notifications.models import Message
 from partners.models import Partner
-from tests.approvals.test_not_me import mail_text
+from tests.approvals.test_not_me import look, mail_text, press
 from tests.cast import Cast, decide, make_draft, open_step, sign_in
 from tests.key_stories import reveal
 
@@ -130,6 +132,53 @@ def test_the_database_lets_no_other_request_in_review_have_a_key(cast: Cast) -> 
         Request.objects.filter(pk=request.pk).update(emergency_at=None)
     with pytest.raises(IntegrityError, match="key_iff_approved"), transaction.atomic():
         Request.objects.filter(pk=other.pk).update(emergency_at=timezone.now())
+
+
+def test_every_step_is_due_with_the_emergency_and_its_mail_says_so_first(cast: Cast) -> None:
+    request = break_the_glass(cast)
+    for person in (cast.pm, cast.legal, cast.tech):
+        step = open_step(request)
+        assert step.due_at is not None
+        assert step.due_at <= request.emergency.due_at
+        text = mail_text("step_requested", person)
+        assert "has been issued already" in text or "すでに発行されています" in text
+        with override(person.language):
+            assert text.index(str(when_text(request.emergency.due_at))) < text.index("http")
+        decide(request, person)
+    dues = [event.payload["due_at"] for event in Event.objects.filter(action="step.opened")]
+    assert max(dues) <= request.emergency.due_at.isoformat()
+
+
+def test_a_void_answer_holds_the_key_until_it_is_approved_again(cast: Cast) -> None:
+    request = break_the_glass(cast)
+    key = key_of(request)
+    press(decide(request, cast.pm))
+    assert look(request, cast.coo, "again") == 302
+    start: dict[str, Any] = {
+        "actor": staff_actor(cast.security),
+        "by": cast.security,
+        "key": key,
+        "reason": "It is safe.",
+    }
+    with pytest.raises(Conflict):
+        reactivate_key(**start, now=timezone.now())
+    request.refresh_from_db()
+    submit_request(
+        actor=staff_actor(cast.security),
+        by=cast.security,
+        request=request,
+        version=request.version,
+        terms=KeyTerms.from_json(request.revisions.get().terms),
+        now=timezone.now(),
+    )
+    step = open_step(request)
+    assert step.due_at is not None
+    assert step.due_at <= request.emergency.due_at
+    with pytest.raises(Conflict):
+        reactivate_key(**start, now=timezone.now())
+    for person in (cast.pm, cast.legal, cast.tech):
+        decide(request, person)
+    assert reactivate_key(**start, now=timezone.now()).status == "pending"
 
 
 # --- how it ends ------------------------------------------------------
@@ -261,6 +310,18 @@ def test_an_incomplete_draft_goes_back_to_the_form(cast: Cast) -> None:
     url = reverse("approvals:emergency-issue", args=[draft.public_id])
     answer = sign_in(cast.security).get(url)
     assert answer["Location"] == reverse("approvals:request-edit", args=[draft.public_id])
+
+
+def test_the_button_on_an_incomplete_form_says_what_is_missing_beside_the_fields(cast: Cast) -> None:
+    answers = []
+    for action in ("break-glass", "submit"):
+        draft = make_draft(cast.company, cast.security)
+        url = reverse("approvals:request-edit", args=[draft.public_id])
+        answers.append(sign_in(cast.security).post(url, {"version": draft.version, "action": action}))
+    assert [answer.status_code for answer in answers] == [422, 422]
+    errors = [answer.context["form"].errors for answer in answers]
+    assert errors[0]
+    assert errors[0] == errors[1]
 
 
 def test_others_have_no_such_button(cast: Cast) -> None:
