@@ -11,12 +11,10 @@ class ApprovalsConfig(AppConfig):
     def ready(self) -> None:
         """Register the builders of approvals.mails and the counter."""
         from accounts.navigation import register_counter
-        from approvals.emergency_mails import register_emergency_mails
         from approvals.mails import register_mails
         from approvals.selectors.policies import count_policies_to_decide
         from approvals.selectors.requests import count_waiting
 
         register_mails()
-        register_emergency_mails()
         register_counter("approvals:queue", count_waiting)
         register_counter("approvals:policy-list", count_policies_to_decide)

@@ -1,19 +1,17 @@
 """The mails of receipts, doubts, emergencies and withdrawn consents (A7-A9)."""
 
-from collections.abc import Callable
 from typing import Any
 
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from approvals.mails import code_context
+from approvals.mails.consent import code_context
 from approvals.models import ConsentCode, ConsentWithdrawal, Decision, Doubt, Emergency, Request, StepRole
 from approvals.selectors import receipt_url
 from approvals.selectors.receipts import not_me_link
 from audit.models import Event
 from audit.services import read_where
 from keys.mails import Fact, mail_to, page_url, when_text
-from notifications import registry
 from notifications.models import Message
 from notifications.registry import Mail
 
@@ -192,22 +190,3 @@ def _emergency_mail(message: Message) -> Mail | None:
             "url": page_url("approvals:request-detail", request.public_id),
         },
     )
-
-
-BUILDERS: tuple[Callable[[Message], Mail | None], ...] = (
-    decision_receipt,
-    decision_disputed,
-    doubt_cleared,
-    withdrawal_code,
-    withdrawal_receipt,
-    consent_withdrawn,
-    emergency_issued,
-    emergency_late,
-    emergency_ended,
-)
-
-
-def register_emergency_mails() -> None:
-    """Tell the outbox of these mails; each builder's name is its kind. From `AppConfig.ready`."""
-    for builder in BUILDERS:
-        registry.register(builder.__name__, builder)
