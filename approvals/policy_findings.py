@@ -28,9 +28,14 @@ SENTENCES: dict[str, Words] = {
     "no_tech": _("Some requests that give access would not be looked at by tech, where identity is checked."),
     "no_consent": _("A rights-holder's data would be opened without the rights-holder's consent."),
     "no_coo": _(
-        "The COO would never be asked, however much a contract is worth (the threshold is %(threshold)s)."
+        "The COO would never be asked, however much a contract is worth. Every contract above %(threshold)s "
+        "a month has to be: the company's rule, which only the setting %(setting)s changes."
     ),
-    "less_coo": _("Not every contract above %(threshold)s would be asked of the COO."),
+    "less_coo": _(
+        "Not every contract above %(threshold)s a month would be asked of the COO. A policy may ask for the "
+        "COO from less on, not from more: that is the company's rule, which only the setting %(setting)s "
+        "changes."
+    ),
     "no_legal": _("Some requests with a contract would not be looked at by legal."),
     "order": _("The order is not the usual one: PM, rights-holder, legal, tech, COO."),
     "same_person": _(
@@ -64,6 +69,7 @@ def _line(finding: Finding, rules: Sequence[Rule], house: House) -> Line:
     words = {
         "person": house.names.get(finding.person, finding.person),
         "threshold": money_text(house.coo_threshold_jpy),
+        "setting": "COO_THRESHOLD_JPY",
     }
     example = ""
     if finding.example is not None:

@@ -244,7 +244,7 @@ def _access(rules: Sequence[Rule], case: Situation) -> Iterator[Finding]:
 
 
 def _coo(rules: Sequence[Rule], reached: Sequence[Situation], house: House) -> Iterator[Finding]:
-    """Above the threshold: no COO at all is refused; the COO for some only, or from more on, is warned of."""
+    """Above the installation's threshold every contract is asked of the COO, whatever a policy says (A1)."""
     above = [
         case
         for case in reached
@@ -252,8 +252,8 @@ def _coo(rules: Sequence[Rule], reached: Sequence[Situation], house: House) -> I
     ]
     without = [case for case in above if all(rules[place].role != StepRole.COO for place in case.steps)]
     if without:
-        level = REFUSAL if len(without) == len(above) else WARNING
-        yield Finding("no_coo" if level == REFUSAL else "less_coo", level, example=without[0].facts)
+        code = "no_coo" if len(without) == len(above) else "less_coo"
+        yield Finding(code, REFUSAL, example=without[0].facts)
 
 
 def _people_of_paths(

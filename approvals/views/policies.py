@@ -269,7 +269,7 @@ def _detail(
     user, now = signed_in(request), timezone.now()
     current = current_policy(now)
     is_open = policy.state in {State.DRAFT, State.PROPOSED}
-    lines = findings_of(policy) if is_open else []
+    lines = findings_of(policy) if is_open or policy == current else []
     may_see_requests = user.may(Permission.SEE_REQUESTS)
     context = {
         "row": row_of(policy, current),
@@ -277,7 +277,7 @@ def _detail(
         "current": current,
         "steps": steps_in_words(policy),
         "refusals": [line for line in lines if line.level == REFUSAL],
-        "warnings": [line for line in lines if line.level == WARNING],
+        "warnings": [line for line in lines if line.level == WARNING] if is_open else [],
         "is_open": is_open,
         "differences": differences(current, policy) if is_open else [],
         "run": dry_run(policy) if is_open and may_see_requests else None,

@@ -84,7 +84,7 @@ def test_the_policies_that_every_installation_begins_with_are_safe(rules: Any) -
         (
             steps({"at": COO, "when": when("monthly_amount_jpy", "more_than", 1_000_000)}),
             "less_coo",
-            "warning",
+            "refusal",
         ),
         (
             steps(
@@ -95,7 +95,7 @@ def test_the_policies_that_every_installation_begins_with_are_safe(rules: Any) -
                 }
             ),
             "less_coo",
-            "warning",
+            "refusal",
         ),
         (steps({"drop": LEGAL}), "no_legal", "warning"),
         (steps({"at": PM, "n": 3}), "too_few", "refusal"),
@@ -148,6 +148,17 @@ def test_what_would_go_wrong_is_said(data: list[dict[str, Any]], code: str, leve
 def test_a_role_that_nobody_has_is_refused() -> None:
     house = replace(HOUSE, staff=[one for one in STAFF if "legal" not in one.roles])
     assert found(FIRST["steps"], house)["nobody"] == "refusal"
+
+
+def test_the_coo_is_measured_against_the_setting_and_the_refusal_names_it() -> None:
+    at_600_000 = steps({"at": COO, "when": when("monthly_amount_jpy", "more_than", 600_000)})
+    assert found(at_600_000) == {"less_coo": "refusal"}
+    assert found(at_600_000, replace(HOUSE, coo_threshold_jpy=600_000)) == {}
+    assert found(FIRST["steps"], replace(HOUSE, coo_threshold_jpy=499_999)) == {"less_coo": "refusal"}
+    rules = parse_rules({"steps": at_600_000}, KNOWN)
+    line = lines_of(lint(rules, HOUSE), rules, HOUSE)[0]
+    assert "COO_THRESHOLD_JPY" in line.text
+    assert "500,000" in line.text
 
 
 def test_one_person_for_two_steps_is_refused() -> None:
@@ -257,6 +268,7 @@ def test_a_policy_that_is_not_refused_gives_every_request_a_path_that_can_be_dec
     if facts.change != "tightens":
         assert {"pm", "tech"} <= set(roles)
         assert facts.partner_kind != "rights_holder" or "rights_holder" in roles
+        assert facts.monthly_amount_jpy <= HOUSE.coo_threshold_jpy or "coo" in roles
 
 
 @settings(max_examples=200, deadline=None)

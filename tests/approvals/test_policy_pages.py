@@ -21,6 +21,7 @@ from approvals.services.policies import (
 from approvals.services.watching import watch_steps
 from audit.models import Event
 from core.actors import SYSTEM, staff_actor
+from core.errors import Invalid
 from notifications.models import Message
 from notifications.registry import builder_of
 from notifications.rendering import render_mail
@@ -49,11 +50,11 @@ def draft_of(by: User, *steps: dict[str, Any]) -> PolicyVersion:
     )
 
 
-def stricter() -> list[dict[str, Any]]:
-    """The steps in force, with the COO from 100,000 yen on and two PMs."""
+def stricter(amount: int = 100_000) -> list[dict[str, Any]]:
+    """The steps in force, with the COO above another amount."""
     changed = []
     for step in current_policy(timezone.now()).rules["steps"]:
-        when = [c | {"value": 100_000} if c["fact"] == "monthly_amount_jpy" else c for c in step["when"]]
+        when = [c | {"value": amount} if c["fact"] == "monthly_amount_jpy" else c for c in step["when"]]
         changed.append(step | {"when": when, "why": "rule"})
     return changed
 
@@ -398,6 +399,29 @@ def test_warnings_have_to_be_read(cast: Cast) -> None:
     assert answer.status_code == 422
     assert "Confirm that you have read the warnings." in answer.content.decode()
     assert client.post(url(policy, "decide/"), answer_to(policy)).status_code == 302
+
+
+def test_nobody_can_raise_the_amount_from_which_the_coo_is_asked(cast: Cast) -> None:
+    steps = [
+        step
+        | {"when": [c | {"value": 600_000} if c["fact"] == "monthly_amount_jpy" else c for c in step["when"]]}
+        for step in current_policy(timezone.now()).rules["steps"]
+    ]
+    with pytest.raises(Invalid):
+        proposal(cast.legal, *steps)
+    policy = PolicyVersion.objects.get(state="draft")
+    text = page(sign_in(cast.legal), url(policy))
+    assert "COO_THRESHOLD_JPY" in text
+    assert "As it is it can" in text
+
+
+def test_a_version_in_force_that_a_lower_threshold_outdates_says_so(cast: Cast, settings: Any) -> None:
+    address = url(current_policy(timezone.now()))
+    assert "would be refused today" not in page(sign_in(cast.legal), address)
+    settings.COO_THRESHOLD_JPY = 300_000
+    text = page(sign_in(cast.legal), address)
+    assert "would be refused today" in text
+    assert "COO_THRESHOLD_JPY" in text
 
 
 def test_a_rejection_has_a_reason_and_is_kept(cast: Cast) -> None:
