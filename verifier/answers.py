@@ -1,6 +1,7 @@
 """Verdicts as HTTP: JSON for gateways that call us, status and fields for proxies that ask by subrequest."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -13,10 +14,11 @@ from verifier.warm import Verdict
 Header = tuple[str, str]
 _MAX_FACTS: Final = 20_000
 
-JSON: Final[Header] = ("Content-Type", "application/json")
 PROBLEM: Final[Header] = ("Content-Type", "application/problem+json")
 NO_STORE: Final[Header] = ("Cache-Control", "no-store")
 REALM: Final = 'Bearer realm="kagiban"'
+_NO_BODY: Final = b"Cache-Control: no-store\r\nContent-Length: 0\r\n"
+_IS_JSON: Final = b"Content-Type: application/json\r\nCache-Control: no-store\r\n"
 
 REASONS: Final = {
     200: "200 OK",
@@ -34,25 +36,41 @@ REASONS: Final = {
 
 @dataclass(slots=True)
 class Response:
-    """A finished answer."""
+    """A finished answer. `fields` are its header fields as they go over the wire, each ends its line."""
 
     status: int
-    headers: list[Header]
+    fields: bytes
     body: bytes = b""
+
+    @property
+    def headers(self) -> list[Header]:
+        """The fields as WSGI wants them."""
+        lines = self.fields.decode("latin-1").split("\r\n")[:-1]
+        return [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+
+
+def wire(headers: Iterable[Header]) -> bytes:
+    """Header fields as they go over the wire. Raises ValueError where a value would end its line."""
+    pairs = list(headers)
+    text = "".join(f"{name}: {value}\r\n" for name, value in pairs)
+    if text.count("\n") != len(pairs) or text.count("\r") != len(pairs):
+        raise ValueError("a field has more than one line")
+    return text.encode("latin-1")
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What stays the same for every answer about a key of one revision, prepared once.
 
-    `fields` are for a proxy, `dates` are Deprecation (RFC 9745) and Sunset (RFC 8594).
+    `identity` are the fields that tell a proxy who calls, `policy` is RateLimit-Policy, `dates` are
+    Deprecation (RFC 9745) and Sunset (RFC 8594); each as it goes over the wire, empty where there is none.
     """
 
     key: str
     members: bytes
-    policy: str
-    fields: list[Header]
-    dates: list[Header]
+    policy: bytes
+    identity: bytes
+    dates: bytes
     shift: int
     holds_leases: bool
 
@@ -82,45 +100,48 @@ def _prepare(identity: bytes) -> Facts:
             ("Deprecation", f"@{int(since.timestamp())}"),
             ("Sunset", format_datetime(max(since, end).astimezone(UTC), usegmt=True)),
         ]
+    policy = ", ".join(f'"{name}";q={quota};w={length}' for name, quota, length in windows if quota)
+    who = [
+        ("X-Key-Id", data["key"]),
+        ("X-Partner", data["partner"]),
+        ("X-Workspace", data["workspace"]),
+        ("X-Scopes", " ".join(data["scopes"]).encode("ascii", "replace").decode()),
+    ]
     return Facts(
         key=data["key"],
         members=identity[1:-1],
-        policy=", ".join(f'"{name}";q={quota};w={length}' for name, quota, length in windows if quota),
-        fields=[
-            ("X-Key-Id", data["key"]),
-            ("X-Partner", data["partner"]),
-            ("X-Workspace", data["workspace"]),
-            ("X-Scopes", " ".join(data["scopes"]).encode("ascii", "replace").decode()),
-        ],
-        dates=dates,
+        policy=wire([("RateLimit-Policy", policy)]) if policy else b"",
+        identity=wire(who),
+        dates=wire(dates),
         shift=hour_shift(datetime.now(UTC), data["time_zone"]),
         holds_leases=bool(limits["concurrency"]),
     )
 
 
-def limit_fields(verdict: Verdict, facts: Facts) -> list[Header]:
+def limit_fields(verdict: Verdict, facts: Facts) -> bytes:
     """RateLimit-Policy and RateLimit (IETF draft 10), and Retry-After, which is never before `t`."""
     if not facts.policy:
-        return []
+        return b""
     now = verdict.now
     if verdict.minute < 0:
-        left = f'"hour";r={verdict.hour};t={3600 - (now + facts.shift) % 3600}'
+        left = b'"hour";r=%d;t=%d' % (verdict.hour, 3600 - (now + facts.shift) % 3600)
     elif verdict.hour < 0:
-        left = f'"minute";r={verdict.minute};t={60 - now % 60}'
+        left = b'"minute";r=%d;t=%d' % (verdict.minute, 60 - now % 60)
     else:
-        left = (
-            f'"minute";r={verdict.minute};t={60 - now % 60}, '
-            f'"hour";r={verdict.hour};t={3600 - (now + facts.shift) % 3600}'
+        left = b'"minute";r=%d;t=%d, "hour";r=%d;t=%d' % (
+            verdict.minute,
+            60 - now % 60,
+            verdict.hour,
+            3600 - (now + facts.shift) % 3600,
         )
-    return [("RateLimit-Policy", facts.policy), ("RateLimit", left)]
+    return b"%bRateLimit: %b\r\n" % (facts.policy, left)
 
 
 def verified(verdict: Verdict) -> Response:
     """The answer of `/v1/keys/verify`: always 200 to a gateway, with the verdict inside (V1)."""
     code = verdict.code
     if code is Code.MALFORMED:
-        return Response(200, _MALFORMED.headers, _MALFORMED.body)
-    headers = [JSON, NO_STORE]
+        return MALFORMED
     if code is Code.VALID:
         facts = facts_of(verdict.identity)
         body = b'{"valid":true,"code":"VALID",%b,"remaining":{"minute":%b,"hour":%b,"budget_usd":%b}%b%b}' % (
@@ -131,14 +152,11 @@ def verified(verdict: Verdict) -> Response:
             b',"lease":"%b"' % verdict.lease if facts.holds_leases else b"",
             b',"degraded":true' if verdict.degraded else b"",
         )
-        headers += limit_fields(verdict, facts)
-        headers += facts.dates
+        extra = limit_fields(verdict, facts) + facts.dates
     else:
         body = _refused(verdict)
-        if code.status == 429:
-            headers += _limited(verdict)
-    headers.append(("Content-Length", str(len(body))))
-    return Response(200, headers, body)
+        extra = _limited(verdict) if code.status == 429 else b""
+    return Response(200, b"%b%bContent-Length: %d\r\n" % (_IS_JSON, extra, len(body)), body)
 
 
 def _refused(verdict: Verdict) -> bytes:
@@ -155,59 +173,57 @@ def _refused(verdict: Verdict) -> bytes:
     return json.dumps(answer, separators=(",", ":")).encode()
 
 
-def _limited(verdict: Verdict) -> list[Header]:
-    fields = limit_fields(verdict, facts_of(verdict.identity)) if verdict.identity else []
-    return [*fields, ("Retry-After", str(max(1, verdict.retry)))]
+def _limited(verdict: Verdict) -> bytes:
+    fields = limit_fields(verdict, facts_of(verdict.identity)) if verdict.identity else b""
+    return b"%bRetry-After: %d\r\n" % (fields, max(1, verdict.retry))
 
 
 def _plain(code: Code) -> Response:
     body = _refused(Verdict(code))
-    return Response(200, [JSON, NO_STORE, ("Content-Length", str(len(body)))], body)
+    return Response(200, b"%bContent-Length: %d\r\n" % (_IS_JSON, len(body)), body)
 
 
 # What costs us nothing must not cost an attacker's victim anything either: made once.
-_MALFORMED: Final = _plain(Code.MALFORMED)
+MALFORMED: Final = _plain(Code.MALFORMED)
 
 
 def authorized(verdict: Verdict, *, nginx: bool) -> Response:
     """The answer of `/v1/authorize`: 200 with fields about the key, or 401, 403, 429 as problem+json."""
     code = verdict.code
-    degraded = [("X-Kagiban-Degraded", "true")] if verdict.degraded else []
+    degraded = b"X-Kagiban-Degraded: true\r\n" if verdict.degraded else b""
     if code is Code.VALID:
         facts = facts_of(verdict.identity)
-        lease = [("X-Kagiban-Lease", verdict.lease.decode())] if facts.holds_leases else []
-        fields = [*facts.fields, *limit_fields(verdict, facts), *facts.dates, *lease, *degraded]
-        return Response(200, [NO_STORE, ("Content-Length", "0"), *fields])
+        lease = b"X-Kagiban-Lease: %b\r\n" % verdict.lease if facts.holds_leases else b""
+        limits = limit_fields(verdict, facts)
+        return Response(200, b"".join((_NO_BODY, facts.identity, limits, facts.dates, lease, degraded)))
     extra = degraded
     if code.status == 429:
-        extra = [*_limited(verdict), *degraded]
+        extra = _limited(verdict) + degraded
     elif code is Code.NO_KEY:
-        extra = [("WWW-Authenticate", REALM)]
+        extra = wire([("WWW-Authenticate", REALM)])
     elif code in INVALID_TOKEN:
         token = f'error="invalid_token", error_description="{code.meaning}"'
-        extra = [("WWW-Authenticate", f"{REALM}, {token}")]
+        extra = wire([("WWW-Authenticate", f"{REALM}, {token}")])
     elif code is Code.INSUFFICIENT_SCOPE:
-        extra = [("WWW-Authenticate", f'{REALM}, error="insufficient_scope"')]
+        extra = wire([("WWW-Authenticate", f'{REALM}, error="insufficient_scope"')])
     return for_proxy(refused(code, extra), nginx=nginx)
 
 
 def for_proxy(response: Response, *, nginx: bool) -> Response:
     """nginx's auth_request makes 500 of everything but 2xx, 401 and 403: such a status travels in a field."""
     if nginx and response.status not in {200, 401, 403}:
-        response.headers.append(("X-Authz-Status", str(response.status)))
+        response.fields += b"X-Authz-Status: %d\r\n" % response.status
         response.status = 403
     return response
 
 
-def refused(code: Code, headers: list[Header] | None = None) -> Response:
+def refused(code: Code, extra: bytes = b"") -> Response:
     """A verdict's code as problem+json."""
-    return problem(code.status, code.value, code.meaning, headers)
+    return problem(code.status, code.value, code.meaning, extra)
 
 
-def problem(
-    status: int, code: str, title: str, headers: list[Header] | None = None, detail: str = ""
-) -> Response:
-    """problem+json (RFC 9457) with our code as an extension member and in its type."""
+def problem(status: int, code: str, title: str, extra: bytes = b"", detail: str = "") -> Response:
+    """problem+json (RFC 9457) with our code as an extension member and in its type, and `extra` fields."""
     facts: dict[str, object] = {
         "type": f"urn:kagiban:problem:{code.lower()}",
         "title": title,
@@ -218,8 +234,8 @@ def problem(
         facts["detail"] = detail
     body = json.dumps(facts, separators=(",", ":")).encode()
     # A proxy that drops our body (nginx) can still tell the partner why.
-    fields = [PROBLEM, NO_STORE, ("Content-Length", str(len(body))), ("X-Authz-Code", code)]
-    return Response(status, [*fields, *(headers or [])], body)
+    fields = wire([PROBLEM, NO_STORE, ("Content-Length", str(len(body))), ("X-Authz-Code", code)])
+    return Response(status, fields + extra, body)
 
 
 def _number(value: int) -> bytes:

@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 MAX_BODY: Final = 16 * 1024
 # Where our own server puts a body, which it has read whole.
 BODY: Final = "kagiban.body"
-GATEWAY_REALM: Final = [("WWW-Authenticate", 'Bearer realm="kagiban-gateway"')]
-RETRY_SOON: Final = [("Retry-After", "1")]
+GATEWAY_REALM: Final = answers.wire([("WWW-Authenticate", 'Bearer realm="kagiban-gateway"')])
+RETRY_SOON: Final = answers.wire([("Retry-After", "1")])
 
 
 def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -74,7 +74,7 @@ def bearer_of(environ: "WSGIEnvironment") -> str:
 def verify(environ: "WSGIEnvironment") -> Response:
     """`POST /v1/keys/verify`: the gateway in Authorization, the question as JSON (V1, V8)."""
     if environ["REQUEST_METHOD"] != "POST":
-        return answers.problem(405, "METHOD_NOT_ALLOWED", "Use POST", [("Allow", "POST")])
+        return answers.problem(405, "METHOD_NOT_ALLOWED", "Use POST", answers.wire([("Allow", "POST")]))
     try:
         return _verify(environ, gateways.caller_of(bearer_of(environ), address_of(environ)))
     except question.BadQuestionError as error:

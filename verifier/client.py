@@ -1,7 +1,8 @@
 """A gateway's connection: HTTP/1.1 over asyncio, parsed by httptools (the parser of Node).
 
 One request is answered at a time; what a gateway sends ahead waits. A check that only needs the hot store is
-answered in the event loop (`verifier.quick`), anything else by the WSGI entry in a thread.
+answered in the event loop (`verifier.quick`), anything else by the WSGI entry in a thread. A request whose
+head was read before is not parsed again (`verifier.heads`).
 """
 
 import asyncio
@@ -13,15 +14,17 @@ from urllib.parse import unquote_to_bytes
 
 import httptools
 
-from verifier import answers, quick
+from core.actors import address_behind_proxies
+from verifier import answers, heads, quick
 from verifier.answers import Response
 from verifier.app import BODY, MAX_BODY, log_failure
+from verifier.heads import Head
 from verifier.quick import Check
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-    from keys.hotpipe import Way
+    from keys.hotpipe import Pipe, Way
 
 # Longer than proxies keep an idle connection to us: the one who closes first must be the one who asks.
 IDLE_SECONDS: Final = 120
@@ -36,6 +39,12 @@ _REFUSALS: Final = {
     431: "431 Request Header Fields Too Large",
 }
 
+_STATUS_LINES: Final = {
+    status: f"HTTP/1.1 {reason}\r\n".encode() for status, reason in answers.REASONS.items()
+}
+# A gateway whose heads are never the same again (one with a trace's number) teaches us nothing.
+_MAX_LESSONS: Final = 16
+
 # Names of fields as the environ has them; gateways send the same few again and again. Empty: not to be read.
 _names: dict[bytes, str] = {}
 
@@ -48,7 +57,7 @@ class Server(Protocol):
     threads: ThreadPoolExecutor
     wsgi: "WSGIApplication"
     environ: dict[str, Any]
-    date: str
+    date: bytes
     tick: int
     is_stopping: bool
 
@@ -67,6 +76,9 @@ class Client(asyncio.Protocol):
         self._is_within = False
         self._is_last = False
         self._n_owed = 0
+        self._chunk = b""
+        self._n_lessons = 0
+        self._environ_served: WSGIEnvironment | None = None
 
     # --- the connection ---
 
@@ -74,7 +86,9 @@ class Client(asyncio.Protocol):
         """Remember who calls."""
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
-        self._template = {**self.server.environ, "REMOTE_ADDR": peer[0] if peer else ""}
+        self._peer = peer[0] if peer else ""
+        self._template = {**self.server.environ, "REMOTE_ADDR": self._peer}
+        self._address = address_behind_proxies(self._peer, "")
         self.server.clients.add(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
@@ -87,6 +101,15 @@ class Client(asyncio.Protocol):
         if self._is_last:
             self._read_owed(data)
             return
+        if self._is_within or self.is_busy or self._waiting:
+            self._chunk = b""
+        else:
+            end = data.find(heads.END) + len(heads.END)
+            head = heads.known(data[:end])
+            if head is not None and len(data) - end == head.length:
+                self._serve_known(head, data[end:])
+                return
+            self._chunk = data
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -187,6 +210,9 @@ class Client(asyncio.Protocol):
         environ[BODY] = b"".join(self._body)
         is_plain = parser.get_http_version() == "1.1" and not parser.should_upgrade()
         keeps = is_plain and parser.should_keep_alive()
+        if self._chunk and keeps and self._n_lessons < _MAX_LESSONS:
+            self._n_lessons += 1
+            heads.learn(self._chunk, environ, environ[BODY])
         if self.is_busy:
             self._transport.pause_reading()
             self._waiting.append((environ, keeps))
@@ -205,6 +231,22 @@ class Client(asyncio.Protocol):
                 begun = quick.begin(environ, pipe.run)
             except Exception as error:  # noqa: BLE001 - the other way answers, and says what is wrong
                 log_failure(error)
+        self._go_on(begun, pipe)
+
+    def _serve_known(self, head: Head, body: bytes) -> None:
+        self.is_busy = self._keeps = True
+        self._environ_served = None
+        self._known = head, body
+        pipe = self.server.way.pipe()
+        begun: Response | Check | None = None
+        if pipe is not None:
+            try:
+                begun = quick.verify(head.credential, self._address, body, pipe.run)
+            except Exception as error:  # noqa: BLE001 - the same
+                log_failure(error)
+        self._go_on(begun, pipe)
+
+    def _go_on(self, begun: Response | Check | None, pipe: "Pipe | None") -> None:
         if isinstance(begun, Response):
             self._send(begun)
         elif begun is not None and pipe is not None:
@@ -229,25 +271,29 @@ class Client(asyncio.Protocol):
         if self._transport.is_closing():
             return
         environ = self._environ_served
+        if environ is None:
+            head, body = self._known
+            environ = {**head.environ, "REMOTE_ADDR": self._peer, BODY: body}
         environ["wsgi.input"] = io.BytesIO(environ[BODY])
         done = loop.run_in_executor(self.server.threads, _call, self.server.wsgi, environ)
         done.add_done_callback(self._thread_answered)
 
-    def _thread_answered(self, done: "asyncio.Future[tuple[str, Response]]") -> None:
+    def _thread_answered(self, done: "asyncio.Future[Response]") -> None:
         error = None if done.cancelled() else done.exception()
         if done.cancelled() or error is not None:
             self._transport.abort()
             return
-        status, response = done.result()
-        self._send(response, status)
+        self._send(done.result())
 
-    def _send(self, response: Response, status: str = "") -> None:
+    def _send(self, response: Response) -> None:
         """Write the answer and go on with the next request."""
         transport, server = self._transport, self.server
         if transport.is_closing():
             return
         keeps = self._keeps and not server.is_stopping
-        transport.write(_head(status or answers.REASONS[response.status], response, server.date, keeps=keeps))
+        line = _STATUS_LINES.get(response.status) or b"HTTP/1.1 %d \r\n" % response.status
+        close = b"" if keeps else b"Connection: close\r\n"
+        transport.write(b"".join((line, server.date, response.fields, close, b"\r\n", response.body)))
         if not keeps:
             transport.close()
             return
@@ -287,19 +333,8 @@ def _field(name: bytes) -> str:
     return text
 
 
-def _head(status: str, response: Response, date: str, *, keeps: bool) -> bytes:
-    """The answer's bytes. Raises ValueError where a value would end its line."""
-    lines = [f"HTTP/1.1 {status}", date, *[f"{name}: {value}" for name, value in response.headers]]
-    if not keeps:
-        lines.append("Connection: close")
-    head = "\r\n".join(lines)
-    if head.count("\n") >= len(lines):
-        raise ValueError("a field has more than one line")
-    return head.encode("latin-1") + b"\r\n\r\n" + response.body
-
-
-def _call(wsgi: "WSGIApplication", environ: "WSGIEnvironment") -> tuple[str, Response]:
-    """Call a WSGI application and keep its answer."""
+def _call(wsgi: "WSGIApplication", environ: "WSGIEnvironment") -> Response:
+    """Call a WSGI application and keep its answer. Raises ValueError where a field has more than one line."""
     status, headers = "", []
 
     def start_response(line: str, fields: list[tuple[str, str]], _error: Any = None) -> Any:
@@ -314,4 +349,4 @@ def _call(wsgi: "WSGIApplication", environ: "WSGIEnvironment") -> tuple[str, Res
         getattr(parts, "close", bool)()
     if not any(name.lower() == "content-length" for name, _ in headers):
         headers.append(("Content-Length", str(len(body))))
-    return status, Response(int(status[:3]), headers, body)
+    return Response(int(status[:3]), answers.wire(headers), body)

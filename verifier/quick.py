@@ -8,7 +8,7 @@ here, and `verifier.app` answers it in a thread.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from keys.secret_format import key_id_of
 from verifier import answers, app, gateways, question, warm
@@ -19,6 +19,9 @@ from verifier.warm import Verdict
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+
+
+_MALFORMED: Final = Verdict(Code.MALFORMED)
 
 
 @dataclass(slots=True)
@@ -50,13 +53,21 @@ def begin(environ: "WSGIEnvironment", run: bytes) -> Response | Check | None:
     return None
 
 
+def verify(credential: str, address: str, body: bytes, run: bytes) -> Response | Check | None:
+    """As `begin`, for the body of a plain `POST /v1/keys/verify`."""
+    try:
+        if gateways.caller_at_hand(credential, address) is None:
+            return None
+        return _check(question.from_json(body), run, answers.verified)
+    except (question.BadQuestionError, gateways.UnknownGatewayError):
+        return None
+
+
 def _verify(environ: "WSGIEnvironment", run: bytes) -> Response | Check | None:
-    if environ["REQUEST_METHOD"] != "POST" or environ["QUERY_STRING"]:
-        return None
-    if gateways.caller_at_hand(app.bearer_of(environ), app.address_of(environ)) is None:
-        return None
     body = app.body_of(environ)
-    return None if body is None else _check(question.from_json(body), run, answers.verified)
+    if environ["REQUEST_METHOD"] != "POST" or environ["QUERY_STRING"] or body is None:
+        return None
+    return verify(app.bearer_of(environ), app.address_of(environ), body, run)
 
 
 def _authorize(environ: "WSGIEnvironment", run: bytes) -> Response | Check | None:
@@ -73,7 +84,7 @@ def _authorize(environ: "WSGIEnvironment", run: bytes) -> Response | Check | Non
 def _check(asked: Question, run: bytes, tell: Callable[[Verdict], Response]) -> Response | Check:
     key_id = key_id_of(asked.secret)
     if key_id is None:
-        return tell(Verdict(Code.MALFORMED))
+        return tell(_MALFORMED)
     lease = warm.new_lease()
     digest = warm.digester()(asked.secret)
     return Check(warm.command(asked, key_id, digest, run=run, lease=lease), lease, tell)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import uvloop
 
 from keys.hotpipe import Way
-from verifier import gateways
+from verifier import answers, gateways
 from verifier.app import log_failure
 from verifier.client import Client
 from verifier.registry import for_keys
@@ -42,7 +42,7 @@ class Loop:
         for_keys.let_wait(THREADS)  # no warm check needs these threads
         self.wsgi = wsgi
         self.environ: dict[str, Any] = _environ(listener)
-        self.date = ""
+        self.date = b""
         self.tick = 0
         self.is_stopping = False
 
@@ -70,7 +70,7 @@ class Loop:
         reading = loop.run_in_executor(self.reader, gateways.keep_fresh)
         while True:
             self.tick += 1
-            self.date = f"Date: {format_datetime(datetime.now(UTC), usegmt=True)}"
+            self.date = answers.wire([("Date", format_datetime(datetime.now(UTC), usegmt=True))])
             for client in [one for one in self.clients if one.is_overdue(self.tick)]:
                 client.close_if_idle()
             if reading.done():

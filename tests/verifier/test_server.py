@@ -24,6 +24,7 @@ from keys.services.status import revoke_key
 from tests.cast import make_partner, make_staff
 from tests.dataplane import Answer, LiveKey, authorize, make_gateway, make_live_key, verify
 from verifier.gateways import NEWS_PER_SECOND
+from verifier.models import GatewayCredential
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -244,6 +245,52 @@ def test_many_cold_keys_at_once_are_all_answered(port: int) -> None:
     assert [wire.answer().code for wire in wires] == ["VALID"] * len(keys)
     for wire in wires:
         wire.close()
+
+
+def test_a_head_that_is_known_means_the_same_again(wire: Wire) -> None:
+    gateway, live = make_gateway(), make_live_key(rpm=1_000)
+    whole, bad = request(gateway, asked(live.text)), request(gateway, asked(live.text[:-1] + "!"))
+    for _ in range(3):
+        wire.send(whole)
+        assert wire.answer().code == "VALID"
+        wire.send(bad)
+        assert wire.answer().code == "MALFORMED"
+    wire.send(whole[:-7])  # the end of the body comes later
+    wire.send(whole[-7:])
+    assert wire.answer().code == "VALID"
+    wire.send(whole + bad + whole)
+    assert [wire.answer().code for _ in range(3)] == ["VALID", "MALFORMED", "VALID"]
+    wrong = asked(live.text).replace(b'"key"', b'"kex"')
+    wire.send(request(gateway, wrong))
+    assert wire.answer().status == 400
+
+
+def test_a_key_that_is_cold_under_a_head_that_is_known(wire: Wire) -> None:
+    gateway, partner, owner = make_gateway(), make_partner("P"), make_staff("O", "requester")
+    for _ in range(3):
+        live = make_live_key(partner, owner)
+        for _ in ("cold", "warm"):
+            wire.send(request(gateway, asked(live.text)))
+            told = wire.answer().json
+            assert (told["code"], told["key"]) == ("VALID", live.key.public_id)
+
+
+def test_a_gateways_known_head_lets_nobody_in_once_it_is_revoked(wire: Wire) -> None:
+    gateway, live = make_gateway(), make_live_key()
+    for _ in range(3):
+        wire.send(request(gateway, asked(live.text)))
+        assert wire.answer().code == "VALID"
+    GatewayCredential.objects.update(revoked_at=timezone.now())
+    deadline = time.monotonic() + 30
+    while True:
+        wire.send(request(gateway, asked(live.text)))
+        answer = wire.answer()
+        if answer.status == 401:
+            break
+        assert answer.code == "VALID"
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert answer.code == "UNKNOWN_GATEWAY"
 
 
 # --- HTTP -----------------------------------------------------------------------------------------------
