@@ -16,6 +16,8 @@ N_TAGS: Final = 256
 MICROS: Final = 1_000_000
 NO_BUDGET: Final = -1
 FOREVER: Final = 2**32 - 1
+# A record that was just read answers for so long at least, even if the store's clock is ahead of ours.
+LEAST_FRESH_SECONDS: Final = 5
 
 # In the order of the function's table of refusals: 1 and 2 may be used.
 STATUS_NUMBERS: Final = {"active": 1, "retiring": 2, "pending": 3, "suspended": 4, "revoked": 5, "expired": 6}
@@ -86,7 +88,8 @@ class Policy:
     """What a key may do, as the verifier needs it. Limits of 0 and a budget of None are no limits.
 
     `complete`: the record names every secret of the key under the current pepper, so an unknown digest of
-    this family is a false one. `identity` is what a gateway is told about the key (JSON).
+    this family is a false one. `identity` is what a gateway is told about the key (JSON). `suspends_at`: when
+    it counts as suspended unless the registry says otherwise by then, whoever sweeps late or not at all.
     """
 
     revision: int
@@ -98,6 +101,7 @@ class Policy:
     complete: bool = True
     starts_at: datetime | None = None
     expires_at: datetime | None = None
+    suspends_at: datetime | None = None
     rpm: int = 0
     rph: int = 0
     burst: int = 0
@@ -110,17 +114,22 @@ class Policy:
     secrets: tuple[SecretState, ...] = field(default=(), compare=False)
 
     def packed(self, run: bytes, *, now: datetime, ttl: int) -> bytes:
-        """The bytes of field `p`, good for `ttl` seconds from `now` on the server process marked `run`."""
+        """The bytes of field `p`, good for `ttl` seconds from `now` on the server process marked `run`.
+
+        At `suspends_at` it is read anew and says so; one that is served past its time, because the database
+        is away, is over by its date.
+        """
         increment, tolerance = burst_of(self)
+        ends = [moment for moment in (self.expires_at, self.suspends_at) if moment is not None]
         month, following = month_ends(now, self.time_zone)
         head = _HEAD.pack(
             self.revision,
             run,
-            int(now.timestamp()) + ttl,
-            STATUS_NUMBERS[self.status],
+            self._fresh_until(now, ttl),
+            STATUS_NUMBERS[self.status_at(now)],
             self.complete,
             _seconds(self.starts_at, 0),
-            _seconds(self.expires_at, 0),
+            _seconds(min(ends, default=None), 0),
             self.rpm,
             self.rph,
             self.concurrency,
@@ -138,6 +147,17 @@ class Policy:
         for value in (ranges(self.ip_ranges), *lists, self.identity):
             parts += [struct.pack("<H", len(value)), value]
         return b"".join(parts)
+
+    def status_at(self, now: datetime) -> str:
+        """The status, looked at now: what was to be settled by `suspends_at` and was not is suspended."""
+        is_late = self.suspends_at is not None and now >= self.suspends_at
+        return "suspended" if is_late and self.status in {"active", "retiring", "pending"} else self.status
+
+    def _fresh_until(self, now: datetime, ttl: int) -> int:
+        written = int(now.timestamp())
+        if self.suspends_at is None or now >= self.suspends_at:
+            return written + ttl
+        return min(written + ttl, max(_seconds(self.suspends_at, FOREVER), written + LEAST_FRESH_SECONDS))
 
 
 def burst_of(policy: Policy) -> tuple[int, int]:

@@ -144,7 +144,8 @@ def read(family: str) -> Registered | None:
 def policy_of(key: Key, secrets: Iterable[Secret]) -> Policy:
     """What the verifier needs to know about a key; partner and workspace must be loaded.
 
-    A key whose partner or workspace is inactive counts as suspended.
+    A key whose partner or workspace is inactive counts as suspended; so does one that was issued in an
+    emergency, from its approvals' deadline on, however late `approvals.suspend_late_emergencies` runs (A8).
     """
     states = tuple(SecretState(bytes(secret.digest), secret.status, secret.ends_at) for secret in secrets)
     current = hashing.current_version()
@@ -161,6 +162,7 @@ def policy_of(key: Key, secrets: Iterable[Secret]) -> Policy:
         time_zone=key.workspace.time_zone,
         complete=all(s.pepper_version == current for s in secrets if s.status not in dead),
         expires_at=key.expires_at,
+        suspends_at=key.provisional_until,
         rpm=key.rpm,
         rph=key.rph,
         burst=key.burst,

@@ -51,7 +51,7 @@ def refusal(policy: Policy, secret: SecretState, context: Context, now: datetime
     """The first check before the limits that fails, in V2's order; None where all pass."""
     return (
         _BY_SECRET.get(secret.status)
-        or _BY_STATUS.get(policy.status)
+        or _BY_STATUS.get(policy.status_at(now))
         or _by_date(policy, secret, now)
         or _by_place(policy, context)
         or _by_right(policy, context)

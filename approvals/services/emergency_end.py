@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 
 from django.db import transaction
+from django.db.models import F
 
 from accounts.models import User
 from accounts.roles import Role
@@ -41,7 +42,7 @@ def complete_emergency(*, actor: Actor, request: Request, step: Step, now: datet
         # A doubt too: what was void has been answered again.
         for hold in (Key.Hold.LATE, Key.Hold.DOUBT):
             release_key(actor=actor, key=key, hold=hold, now=now)
-        Key.objects.filter(pk=key.pk).update(provisional_until=None)
+        Key.objects.filter(pk=key.pk).update(provisional_until=None, revision=F("revision") + 1)
         transaction.on_commit(partial(hotstore.publish_key, key.public_id))
     _end(actor, request, Emergency.State.COMPLETED, now)
     return key

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -266,6 +267,7 @@ policies = st.builds(
     time_zone=st.sampled_from(["Asia/Tokyo", "Asia/Kolkata", "America/New_York", "UTC"]),
     starts_at=moments.filter(lambda at: at is None or at <= START) | moments,
     expires_at=moments.filter(lambda at: at is None or at > START) | moments,
+    suspends_at=moments.filter(lambda at: at is None or at > START) | moments,
     rpm=st.integers(0, 5),
     rph=st.integers(0, 12),
     burst=st.integers(0, 3),
@@ -278,7 +280,13 @@ policies = st.builds(
 )
 free = policies.map(
     lambda policy: replace(
-        policy, status="active", ip_ranges=(), starts_at=None, expires_at=None, environment="live"
+        policy,
+        status="active",
+        ip_ranges=(),
+        starts_at=None,
+        expires_at=None,
+        suspends_at=None,
+        environment="live",
     )
 )
 asked = st.sampled_from(["", "", "", "a", "b", "a b", "a:b", "c"])
@@ -334,7 +342,7 @@ class Twin:
         lease = b"lease-%d" % self.n
         assert self.function(context, lease) == self.model(context, lease)
 
-    def function(self, context: Context, lease: bytes) -> list[Any]:
+    def function(self, context: Context, lease: bytes, past_its_time: str = "n") -> list[Any]:
         self.valkey.hset("clock", mapping={"s": self.micros // 1_000_000, "us": self.micros % 1_000_000})
         tag = hotrecord.tag_of(self.family[:2])
         keys = [
@@ -344,7 +352,7 @@ class Twin:
             hotrecord.lease_key(self.family),
         ]
         head = hotwire.encode(
-            "FCALL", "kagiban_verify_clock", 4, *keys, f"{self.family}0000", b"the run!", "n"
+            "FCALL", "kagiban_verify_clock", 4, *keys, f"{self.family}0000", b"the run!", past_its_time
         ).partition(b"\r\n")[2]
         field = hotwire.encode(hotrecord.secret_field(DIGEST)).partition(b"\r\n")[2]
         nonce = hotwire.encode(lease).partition(b"\r\n")[2]
@@ -431,3 +439,38 @@ def test_checks_before_the_limits_are_the_models(
 ) -> None:
     valkey.flushdb()
     Twin(valkey, policy, secret, "00000000").step(0, context)
+
+
+def test_a_deadline_ends_a_key_by_itself_whatever_stands_in_its_record(
+    with_clock: str, valkey: "redis.Redis"
+) -> None:
+    valkey.flushdb()
+    policy = Policy(1, "active", "live", ("WS-0001",), b"{}", suspends_at=START + timedelta(hours=1))
+    twin = Twin(valkey, policy, SecretState(DIGEST, "live", proven=True), "00000000")
+    plain = Context(lease_seconds=1)
+    twin.micros += 3_599 * 1_000_000
+    assert twin.function(plain, b"one")[0] == "VALID"
+    twin.micros += 1_000_000
+    # The registry has to be asked; while it is away, nothing is served past the deadline.
+    assert twin.function(plain, b"two")[0] == "MISS"
+    assert twin.function(plain, b"two", "s")[0] == "EXPIRED"
+    twin.put(policy)
+    assert twin.function(plain, b"three")[0] == "SUSPENDED"
+    assert checks.refusal(policy, twin.secret, plain, twin.now) == Code.SUSPENDED
+    # A store whose clock is ahead of ours asks no more often than it must, and lets nothing through.
+    twin.micros -= 2_000_000
+    twin.put(policy)
+    twin.micros += 4_000_000
+    assert twin.function(plain, b"four")[0] == "EXPIRED"
+
+
+def test_an_emergency_key_is_refused_from_its_deadline_on_without_any_sweep(gateway: str) -> None:
+    now = timezone.now()
+    live = make_live_key(provisional_until=now + timedelta(hours=1))
+    assert verify(gateway, live.text).code == "VALID"
+    change(live.key, provisional_until=now - timedelta(seconds=1))
+    hotstore.publish_key(live.key.public_id)
+    assert verify(gateway, live.text).code == "SUSPENDED"
+    change(live.key, provisional_until=None)
+    hotstore.publish_key(live.key.public_id)
+    assert verify(gateway, live.text).code == "VALID"
