@@ -6,7 +6,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from approvals.models import Decision, Step, StepRole
-from approvals.services.decisions import NEEDS_REASON, Answer
+from approvals.services.answers import NEEDS_REASON, Answer
 from core.fields import LineField, ParagraphField
 from partners.models import IdentityCheck
 

@@ -7,9 +7,10 @@ from functools import partial
 from approvals.form_drafts import draft_of
 from approvals.models import KeyChange, Request, Step
 from approvals.selectors.changes import present_terms
+from approvals.services.answers import Answer
 from approvals.services.change_drafts import start_change
 from approvals.services.changing import Wish
-from approvals.services.decisions import Answer, decide_as_staff
+from approvals.services.decisions import decide_as_staff
 from approvals.services.requests import submit_request
 from demo.calendar import TOKYO, in_office
 from demo.people import actor_for

@@ -9,9 +9,10 @@ from django.conf import settings
 from accounts.models import User
 from approvals.form_drafts import draft_of
 from approvals.models import Request, Step, StepRole
+from approvals.services.answers import Answer
 from approvals.services.break_glass import break_glass
 from approvals.services.consent import check_code, give_consent, send_code
-from approvals.services.decisions import Answer, decide_as_staff
+from approvals.services.decisions import decide_as_staff
 from approvals.services.links import expire_links, note_opening, renew_link, state_of
 from approvals.services.path import PURPOSE as STEP_PURPOSE
 from approvals.services.path import staff_who_may_decide

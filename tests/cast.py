@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals.models import Decision, PolicyVersion, Request, Step
-from approvals.services.decisions import Answer, decide_as_contact, decide_as_staff
+from approvals.services.answers import Answer
+from approvals.services.decisions import decide_as_contact, decide_as_staff
 from approvals.services.requests import save_draft, start_draft, submit_request
 from core.actors import SYSTEM, staff_actor
 from core.ids import next_public_id

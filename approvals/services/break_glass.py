@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from accounts.roles import Permission
 from approvals.models import Emergency, Request
-from approvals.services.decisions import SecondFactorNeeded
+from approvals.services.answers import SecondFactorNeeded
 from approvals.services.emergency_end import tell_all
 from approvals.services.requests import submit_request
 from audit.actions import Action

@@ -9,7 +9,8 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from approvals.models import ConsentCode, Decision, StepLink
-from approvals.services.decisions import Answer, decide_as_contact
+from approvals.services.answers import Answer
+from approvals.services.decisions import decide_as_contact
 from approvals.services.links import find_link, state_of
 from audit.actions import Action
 from audit.services import record

@@ -4,7 +4,6 @@ Locks, in this order: request, step, person (staff) or link (contact). What a pa
 locks is read again behind them.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
@@ -12,57 +11,36 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from accounts.roles import SECOND_FACTOR_ROLES, Role
 from approvals.access import require_may_decide
-from approvals.models import Decision, Delegation, Request, RoleDeputy, Step, StepLink, StepRole
-from approvals.services.changing import finish_change
-from approvals.services.emergency_end import complete_emergency
-from approvals.services.path import close_request, open_next_step
+from approvals.models import Decision, Delegation, Request, RoleDeputy, Step, StepLink
+from approvals.services.answers import (
+    Answer,
+    SecondFactorNeeded,
+    check_answer,
+    checks_identity,
+    wants_second_factor,
+)
+from approvals.services.outcomes import go_on
 from approvals.services.receipts import give_receipt
-from approvals.services.revising import send_back
 from approvals.standing import StandIn
 from approvals.wording import FROZEN
 from audit.actions import Action
-from audit.models import Event
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict, Invalid, NotAllowed
-from keys.services.issuing import issue_key
-from keys.terms import KeyTerms
 from notifications.services import enqueue
-from partners.models import Contact, IdentityCheck
+from partners.models import Contact
 from partners.services import record_identity_check
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What somebody answered. `digest` is what their screen showed: an answer to anything else is refused."""
-
-    outcome: str
-    digest: bytes
-    reason: str = ""
-    checklist: tuple[str, ...] = ()
-    signed_name: str = ""
-    signed_capacity: str = ""
-
-
-# The answers that need a reason, and what is said without one.
-NEEDS_REASON = {
-    Decision.Outcome.REJECT.value: _("A rejection needs a reason: the requester will read it."),
-    Decision.Outcome.CHANGES.value: _("Say what is to be changed: the requester will read it."),
-}
 ACTION_OF = {
     Decision.Outcome.APPROVE.value: Action.STEP_APPROVED,
     Decision.Outcome.REJECT.value: Action.STEP_REJECTED,
     Decision.Outcome.CHANGES.value: Action.STEP_CHANGES_WANTED,
 }
 
+
 # The database's own word against a second decision of one person (A4).
 ONE_EACH = {"approvals_decision_one_step_each", "approvals_decision_one_consent_each"}
-
-
-class SecondFactorNeeded(NotAllowed):
-    """The step wants the second factor again; the view leads there and comes back (A3)."""
 
 
 @transaction.atomic
@@ -96,9 +74,9 @@ def decide_as_staff(
         oldest = now - settings.SECOND_FACTOR_MAX_AGE
         if second_factor_at is None or second_factor_at < oldest:
             raise SecondFactorNeeded(_("This step asks for your second factor again."))
-    _check_answer(step, answer)
+    check_answer(step, answer)
     decision = _decide(actor, step, answer, now, staff=by, link=link, basis=basis)
-    if _checks_identity(step, answer):
+    if checks_identity(step, answer):
         record_identity_check(
             actor=actor,
             checked_by=by,
@@ -107,7 +85,7 @@ def decide_as_staff(
             note="",
             now=now,
         )
-    _go_on(actor, step, decision, now)
+    go_on(actor, step, decision, now)
     return decision
 
 
@@ -127,7 +105,7 @@ def decide_as_contact(
         raise Invalid(_("Type your name."), field="signed_name")
     if not answer.signed_capacity.strip():
         raise Invalid(_("Say in what capacity you decide."), field="signed_capacity")
-    _check_answer(step, answer)
+    check_answer(step, answer)
     decision = _decide(actor, step, answer, now, contact=contact, link=link)
     enqueue(
         "consent_receipt",
@@ -137,7 +115,7 @@ def decide_as_contact(
         objects=[f"request:{step.request.public_id}"],
         now=now,
     )
-    _go_on(actor, step, decision, now)
+    go_on(actor, step, decision, now)
     return decision
 
 
@@ -155,15 +133,6 @@ def _lock(step: Step) -> Step:
     if request.frozen_at is not None:
         raise Conflict(FROZEN)
     return step
-
-
-def wants_second_factor(step: Step, stand_in: StandIn | None) -> bool:
-    """Whether an answer asks for the second factor again: the step says so, or the role that is stood in for.
-
-    Who has such a role proved a second factor at sign-in; a deputy need not have (A5).
-    """
-    stands_high = stand_in is not None and Role(stand_in.role) in SECOND_FACTOR_ROLES
-    return step.needs_second_factor or stands_high
 
 
 def _lock_basis(stand_in: StandIn | None, by: User, step: Step, now: datetime) -> dict[str, object]:
@@ -201,51 +170,6 @@ def _lock_link(link: StepLink, step: Step, *, holder: User | Contact, now: datet
     return link
 
 
-def _check_answer(step: Step, answer: Answer) -> None:
-    if answer.outcome not in Decision.Outcome.values:
-        raise Invalid(_("Choose an answer."), field="outcome")
-    if answer.digest != bytes(step.revision.digest):
-        raise Conflict(_("The request was changed after you opened it. Look at it again before you decide."))
-    if answer.outcome == Decision.Outcome.APPROVE:
-        _require_own_addresses(step)
-    elif not answer.reason.strip():
-        raise Invalid(NEEDS_REASON[answer.outcome], field="reason")
-    if _checks_identity(step, answer):
-        points = set(IdentityCheck.points_for(step.request.partner.kind))
-        if not points <= set(answer.checklist):
-            raise Invalid(
-                _("Every point of the identity check must be confirmed before approval."), field="checklist"
-            )
-
-
-def _require_own_addresses(step: Step) -> None:
-    """Nobody sends the consent, or the key, that they asked for to an address of their own choice (A4).
-
-    The addresses that stood when the request was submitted are those that its approvers saw. Somebody else
-    may mend one; if the requester does, the request has to be made again.
-    """
-    terms = KeyTerms.from_json(step.revision.terms)
-    changed = Event.objects.filter(
-        action=Action.CONTACT_CHANGED,
-        actor_ref=step.request.requester.public_id,
-        occurred_at__gt=step.revision.created_at,
-        objects_touched__overlap=[f"contact:{terms.recipient}", f"contact:{terms.consent_contact}"],
-        payload__fields__contains=["email"],
-    )
-    if changed.exists():
-        raise Conflict(
-            _(
-                "The requester changed a contact's address after submitting this, so it can't be approved. "
-                "Withdraw it and submit it again, so that everybody sees the new address."
-            )
-        )
-
-
-def _checks_identity(step: Step, answer: Answer) -> bool:
-    """Security's identity check is a part of approving tech's step, not of rejecting it (A1)."""
-    return step.role == StepRole.TECH and answer.outcome == Decision.Outcome.APPROVE
-
-
 def _decide(
     actor: Actor,
     step: Step,
@@ -268,7 +192,7 @@ def _decide(
                 outcome=answer.outcome,
                 reason=answer.reason.strip(),
                 digest=answer.digest,
-                checklist=list(answer.checklist) if _checks_identity(step, answer) else [],
+                checklist=list(answer.checklist) if checks_identity(step, answer) else [],
                 signed_name=answer.signed_name.strip(),
                 signed_capacity=answer.signed_capacity.strip(),
                 via_link=link,
@@ -320,122 +244,3 @@ def _payload_of(decision: Decision, step: Step) -> dict[str, object]:
 def _constraint_of(error: IntegrityError) -> str | None:
     diagnostics = getattr(error.__cause__, "diag", None)
     return getattr(diagnostics, "constraint_name", None)
-
-
-def _go_on(actor: Actor, step: Step, decision: Decision, now: datetime) -> None:
-    """After a decision: wait for more people, go to the next step, reject, or issue the key."""
-    request = step.request
-    if decision.outcome == Decision.Outcome.REJECT:
-        _end_step(step, Step.State.REJECTED, now)
-        _reject(actor, request, decision, now)
-        return
-    if decision.outcome == Decision.Outcome.CHANGES:
-        _end_step(step, Step.State.CHANGES_WANTED, now)
-        send_back(actor=actor, decision=decision, now=now)
-        return
-    request.version += 1
-    request.changed_at = now
-    request.save(update_fields=["version", "changed_at"])
-    if step.decisions.count() + step.standings.count() < step.n_needed:
-        return
-    _end_step(step, Step.State.APPROVED, now)
-    if open_next_step(actor=actor, request=request, now=now) is None:
-        if request.kind == Request.Kind.CHANGE:
-            _change(actor, step, now)
-        else:
-            _issue(actor, step, now)
-
-
-def _end_step(step: Step, state: Step.State, now: datetime) -> None:
-    step.state = state
-    step.ended_at = now
-    step.save(update_fields=["state", "ended_at"])
-    step.links.filter(used_at=None, died_at=None).update(died_at=now)
-
-
-def _reject(actor: Actor, request: Request, decision: Decision, now: datetime) -> None:
-    record(
-        Action.REQUEST_REJECTED,
-        actor=actor,
-        objects=[f"request:{request.public_id}", f"partner:{request.partner.public_id}"],
-        payload={"reason": decision.reason},
-        now=now,
-    )
-    close_request(request, Request.State.REJECTED, now=now)
-    _tell_requester("request_rejected", request, decision, now)
-
-
-def _issue(actor: Actor, step: Step, now: datetime) -> None:
-    request = step.request
-    decisions = _approvals_of(step)
-    if request.emergency_at is not None:
-        key = complete_emergency(actor=actor, request=request, step=step, now=now)
-    else:
-        key = issue_key(
-            actor=actor,
-            terms=KeyTerms.from_json(step.revision.terms),
-            owner=request.requester,
-            request_ref=request.public_id,
-            decisions=[str(decision.uid) for decision in decisions],
-            now=now,
-        )
-    _require_own_addresses(step)  # once more: the contacts are locked now
-    request.key = key
-    record(
-        Action.REQUEST_APPROVED,
-        actor=actor,
-        objects=[
-            f"request:{request.public_id}",
-            f"partner:{request.partner.public_id}",
-            f"key:{key.public_id}",
-        ],
-        payload={"revision": step.revision.number, "key": key.public_id},
-        now=now,
-    )
-    close_request(request, Request.State.APPROVED, now=now)
-    _tell_requester("request_approved", request, decisions[-1], now)
-
-
-def _change(actor: Actor, step: Step, now: datetime) -> None:
-    """The last approval of a change: it is applied now, or waits for its time (R3)."""
-    request = step.request
-    decisions = _approvals_of(step)
-    record(
-        Action.REQUEST_APPROVED,
-        actor=actor,
-        objects=[f"request:{request.public_id}", f"partner:{request.partner.public_id}"],
-        payload={"revision": step.revision.number, "key": request.change.key.public_id},
-        now=now,
-    )
-    uids = [str(decision.uid) for decision in decisions]
-    finish_change(actor=actor, step=step, decisions=uids, now=now)
-    _require_own_addresses(step)  # once more: the contacts are locked now
-    close_request(request, Request.State.APPROVED, now=now)
-
-
-def _approvals_of(last: Step) -> list[Decision]:
-    """All approvals that make a key, given on its terms or standing for them, in the order they were given.
-
-    A step without them all is a fault of ours, and then no key is issued.
-    """
-    found: list[Decision] = []
-    digest = bytes(last.revision.digest)
-    for step in last.revision.steps.all():
-        given = list(step.decisions.filter(outcome=Decision.Outcome.APPROVE, digest=digest))
-        stand = Decision.objects.filter(standings__step=step, standings__digest=digest)
-        approvals = [decision for decision in [*given, *stand] if decision.fallen_at is None]
-        if len(approvals) < step.n_needed:
-            raise RuntimeError(f"Step {step.pk} lacks approvals of what is to be issued.")
-        found += approvals
-    return sorted(found, key=lambda decision: decision.pk)
-
-
-def _tell_requester(kind: str, request: Request, decision: Decision, now: datetime) -> None:
-    enqueue(
-        kind,
-        recipient_ref=request.requester.public_id,
-        context={"request": request.public_id, "decision": str(decision.uid)},
-        dedupe_key=f"{kind}:{request.public_id}",
-        objects=[f"request:{request.public_id}"],
-        now=now,
-    )

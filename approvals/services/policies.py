@@ -19,7 +19,7 @@ from approvals.policy_lint import Finding, is_refused, lint
 from approvals.policy_rules import RulesError, parse_rules
 from approvals.selectors.policies import house_now, known_now
 from approvals.selectors.preview import current_policy
-from approvals.services.decisions import SecondFactorNeeded
+from approvals.services.answers import SecondFactorNeeded
 from audit.actions import Action
 from audit.services import record
 from core.actors import Actor

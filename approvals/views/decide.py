@@ -26,7 +26,8 @@ from approvals.selectors.deciding import decision_page, open_step_of
 from approvals.selectors.path import path_of
 from approvals.selectors.queue import place_in_queue
 from approvals.selectors.warnings import find_warnings
-from approvals.services.decisions import SecondFactorNeeded, decide_as_staff, wants_second_factor
+from approvals.services.answers import SecondFactorNeeded, wants_second_factor
+from approvals.services.decisions import decide_as_staff
 from approvals.services.links import find_link, note_foreign, note_opening, renew_link, state_of
 from approvals.services.undeliverable import ask_again
 from approvals.views.mail_pages import dead_link, speak_as, wanted_answer

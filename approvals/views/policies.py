@@ -29,7 +29,7 @@ from approvals.selectors.policies import (
     steps_in_words,
 )
 from approvals.selectors.preview import current_policy
-from approvals.services.decisions import SecondFactorNeeded
+from approvals.services.answers import SecondFactorNeeded
 from approvals.services.policies import (
     propose_policy,
     put_in_force,

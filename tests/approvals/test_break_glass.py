@@ -14,8 +14,8 @@ from accounts.models import User
 from approvals.form_drafts import draft_of
 from approvals.models import Emergency, Request
 from approvals.selectors.emergencies import count_emergencies
+from approvals.services.answers import SecondFactorNeeded
 from approvals.services.break_glass import break_glass
-from approvals.services.decisions import SecondFactorNeeded
 from approvals.services.emergency_end import suspend_late_emergencies
 from approvals.services.requests import start_draft, submit_request, withdraw_request
 from audit.models import Event

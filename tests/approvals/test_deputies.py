@@ -15,7 +15,7 @@ from accounts.models import User
 from accounts.services import change_roles, deactivate_staff
 from approvals.models import Decision, Delegation, Request, RoleDeputy, Step
 from approvals.selectors.requests import steps_for
-from approvals.services.decisions import SecondFactorNeeded
+from approvals.services.answers import SecondFactorNeeded
 from approvals.services.deputies import (
     add_role_deputy,
     end_delegation,

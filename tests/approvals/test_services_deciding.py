@@ -11,7 +11,8 @@ from django.utils.translation import override
 
 from accounts.models import User
 from approvals.models import Decision, Request, Step, StepLink
-from approvals.services.decisions import Answer, SecondFactorNeeded, decide_as_staff
+from approvals.services.answers import Answer, SecondFactorNeeded
+from approvals.services.decisions import decide_as_staff
 from approvals.services.requests import expire_requests, withdraw_request
 from approvals.services.watching import watch_steps
 from audit.models import Event

@@ -27,7 +27,8 @@ from hypothesis.stateful import (
 from accounts.models import User
 from approvals.concerns import concerning, moved_fields
 from approvals.models import Decision, PolicyVersion, Request, Standing, Step, StepLink
-from approvals.services.decisions import Answer, decide_as_staff
+from approvals.services.answers import Answer
+from approvals.services.decisions import decide_as_staff
 from approvals.services.requests import expire_requests, submit_request, withdraw_request
 from approvals.services.revising import pull_back
 from approvals.services.watching import watch_steps

@@ -17,8 +17,9 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.services import deactivate_staff
 from approvals.models import ConsentCode, Decision, Request, Step, StepLink
+from approvals.services.answers import Answer
 from approvals.services.consent import check_code, give_consent, send_code
-from approvals.services.decisions import Answer, decide_as_staff
+from approvals.services.decisions import decide_as_staff
 from approvals.services.links import expire_links, renew_link
 from approvals.services.path import PURPOSE
 from approvals.services.requests import expire_requests, withdraw_request
