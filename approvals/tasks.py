@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from approvals.services.changing import apply_scheduled
+from approvals.services.applying import apply_scheduled
 from approvals.services.deputies import keep_delegations
 from approvals.services.emergency_end import suspend_late_emergencies
 from approvals.services.links import expire_links

@@ -16,7 +16,7 @@ from accounts.services import secure_account
 from approvals.models import Decision, Doubt, Request
 from approvals.selectors.emergencies import keys_behind
 from approvals.services.answers import SecondFactorNeeded
-from approvals.services.changing import drop_scheduled
+from approvals.services.applying import drop_scheduled
 from approvals.services.path import close_request, guardians
 from approvals.services.receipts import find_receipt
 from approvals.services.revising import newest_revision, tell_those_asked, wait_for_requester

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from approvals.models import Decision, Request, Step
 from approvals.services.answers import require_own_addresses
-from approvals.services.changing import finish_change
+from approvals.services.applying import finish_change
 from approvals.services.emergency_end import complete_emergency
 from approvals.services.path import close_request, open_next_step
 from approvals.services.revising import send_back

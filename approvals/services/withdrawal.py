@@ -10,7 +10,7 @@ from accounts.models import User
 from approvals.models import ConsentCode, ConsentWithdrawal, Decision, Request, StepLink
 from approvals.selectors.emergencies import keys_behind
 from approvals.selectors.receipts import WITHDRAW_SALT
-from approvals.services.changing import drop_scheduled
+from approvals.services.applying import drop_scheduled
 from approvals.services.consent import CodeCheck, check_digits, proof_holds, send_digits
 from approvals.services.path import close_request, guardians
 from audit.actions import Action

@@ -16,16 +16,10 @@ from approvals.access import find_request, visible_requests
 from approvals.change_forms import LookForm, ReasonForm
 from approvals.models import KeyChange, Request
 from approvals.selectors.changes import before_and_after, changes_of, difference_of
+from approvals.services.after_changes import may_look, note_look, roll_back_change, why_no_rollback
+from approvals.services.applying import cancel_change, may_cancel
 from approvals.services.change_drafts import ChangeIsOpen, start_change
-from approvals.services.changing import (
-    cancel_change,
-    may_cancel,
-    may_look,
-    note_look,
-    open_change_of,
-    roll_back_change,
-    why_no_rollback,
-)
+from approvals.services.changing import open_change_of
 from core.actors import actor_of
 from core.errors import Conflict, Invalid, NotAllowed, NotFound
 from core.htmx import vary_on_htmx, wants_piece

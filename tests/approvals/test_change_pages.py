@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from approvals.models import KeyChange, Request
-from approvals.services.changing import apply_scheduled
+from approvals.services.applying import apply_scheduled
 from audit.models import Event
 from keys.models import Key, KeyUseDay
 from keys.terms import OFFICE_ZONE, office_day

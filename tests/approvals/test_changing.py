@@ -10,8 +10,9 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from approvals.models import KeyChange, Request, Step
+from approvals.services.after_changes import note_look, roll_back_change
+from approvals.services.applying import apply_scheduled, cancel_change
 from approvals.services.change_drafts import ChangeIsOpen, start_change
-from approvals.services.changing import apply_scheduled, cancel_change, note_look, roll_back_change
 from approvals.services.requests import withdraw_request
 from audit.models import Event
 from core.actors import SYSTEM, staff_actor

@@ -8,7 +8,8 @@ import pytest
 from django.utils import timezone
 
 from approvals.models import KeyChange, Request
-from approvals.services.changing import apply_scheduled, cancel_change, roll_back_change
+from approvals.services.after_changes import roll_back_change
+from approvals.services.applying import apply_scheduled, cancel_change
 from audit.models import Event
 from core.actors import staff_actor
 from core.errors import Conflict
