@@ -15,6 +15,7 @@ from keys.secret_format import BUCKET_LENGTH
 N_TAGS: Final = 256
 MICROS: Final = 1_000_000
 NO_BUDGET: Final = -1
+ADDRESS_LENGTH: Final = 32
 FOREVER: Final = 2**32 - 1
 # A record that was just read answers for so long at least, even if the store's clock is ahead of ours.
 LEAST_FRESH_SECONDS: Final = 5
@@ -213,6 +214,12 @@ def ranges(networks: Iterable[str]) -> bytes:
 def address_hex(text: str) -> bytes:
     """An address as 32 hex digits, IPv4 mapped into IPv6. Raises ValueError for anything else."""
     return _hex(ipaddress.ip_address(text)).encode()
+
+
+def readable_address(text: str) -> str:
+    """The address of 32 hex digits as people write it: `address_hex` undone."""
+    address = ipaddress.IPv6Address(int(text, 16))
+    return str(address.ipv4_mapped or address)
 
 
 def _hex(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:

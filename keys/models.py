@@ -372,12 +372,39 @@ class KeyUseDay(models.Model):
     n_in_minute = models.PositiveIntegerField(default=0, db_default=0)
     hour = models.PositiveIntegerField(default=0, db_default=0)
     n_in_hour = models.PositiveIntegerField(default=0, db_default=0)
+    cost_micros = models.BigIntegerField(default=0, db_default=0)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["key", "day"], name="keys_use_day_once")]
 
     def __str__(self) -> str:
         return f"{self.key_id} {self.day}"
+
+
+class SeenAddress(models.Model):
+    """An address from which one secret was used, or was tried and refused (V6).
+
+    A secret has a bounded number of rows (keys.services.addresses); the row without an address counts the
+    calls from all others. Times are right to the minute.
+    """
+
+    key = models.ForeignKey(Key, on_delete=models.PROTECT, related_name="seen_addresses")
+    secret = models.ForeignKey(Secret, on_delete=models.PROTECT, related_name="seen_addresses")
+    address = models.GenericIPAddressField(null=True)
+    first_seen_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    n_allowed = models.PositiveBigIntegerField(default=0)
+    n_refused = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["secret", "address"], nulls_distinct=False, name="keys_seen_address_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.secret_id} {self.address or '*'}"
 
 
 class UseBatch(models.Model):

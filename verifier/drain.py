@@ -7,12 +7,12 @@ finds under the same id: repeated, never doubled, never lost.
 
 import logging
 import uuid
-from collections.abc import Iterator
 from datetime import datetime
 
-from keys.hotrecord import N_TAGS, batch_key, use_key
+from keys.hotrecord import ADDRESS_LENGTH, N_TAGS, batch_key, readable_address, use_key
 from keys.hotwire import Patient, StoreUnavailableError
-from keys.services.use import Use, forget_batches, record_use
+from keys.secret_format import FAMILY_LENGTH
+from keys.services.use import Cost, Use, forget_batches, record_use
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +38,28 @@ def _drain(store: Patient, tag: bytes, now: datetime) -> bool:
     batch = fields.pop(b"#", None)
     if batch is None:
         return False
-    added = record_use(batch=batch.decode(), uses=_uses(fields), now=now)
+    uses, costs = _read(fields)
+    added = record_use(batch=batch.decode(), uses=uses, costs=costs, now=now)
     store.call("done", [batch_key(tag)], batch)
     return added
 
 
-def _uses(fields: dict[bytes, bytes]) -> Iterator[Use]:
+def _read(fields: dict[bytes, bytes]) -> tuple[list[Use], list[Cost]]:
+    """The lines that the function counts (see lua/hotstore.lua, `u`)."""
+    uses, costs = [], []
     for name, n in fields.items():
-        minute, key_id, code = name.decode().split("|")
-        yield Use(int(minute), key_id, code, int(n))
+        minute, *rest = name.decode().split("|")
+        match rest:
+            case []:
+                continue  # how many addresses a key id has in this batch
+            case [key_id, "$"]:
+                costs.append(Cost(int(minute), key_id[:FAMILY_LENGTH], int(n)))
+            case [key_id, code]:  # as counted before there were addresses
+                uses.append(Use(int(minute), key_id, code, int(n)))
+            case [key_id, code, address]:
+                uses.append(Use(int(minute), key_id, code, int(n), _readable(address)))
+    return uses, costs
+
+
+def _readable(address: str) -> str:
+    return address if len(address) != ADDRESS_LENGTH else readable_address(address)

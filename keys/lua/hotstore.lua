@@ -10,6 +10,11 @@ One hash per key (`kb:{tag}:k:<family>`) holds
 Beside it, under the same hash tag: `u` use counted since the last drain, `d` the batch being drained,
 `e` the store's epoch (gone when the store was emptied), `l:<family>` the concurrency leases.
 
+Lines of `u`, each with a number (read by verifier/drain.py):
+  minute|key id|code|address   checks; the address is empty where none was told
+  minute|key id|$              cost of the checks that were let through, in millionths of a USD
+  key id                       how many addresses it has in this batch
+
 A policy names the server process (`run`) it was given to. After a restart or a failover writes may be
 missing, a revocation among them, so every older policy is read again from the database; counters stay.
 ]]
@@ -24,6 +29,7 @@ local COUNTERS = '<I4I4I4I4dI4d'
 local STATUS = { [3] = 'PENDING', [4] = 'SUSPENDED', [5] = 'REVOKED', [6] = 'EXPIRED' }
 local DEAD = 5
 local DEAD_SECRET = { X = 'REVOKED', E = 'EXPIRED' }
+local MANY = 400
 
 -- Whether every word of `asked` stands in `list`, which begins and ends with a space.
 local function lists(list, asked)
@@ -74,6 +80,15 @@ local function miss(keys, args, now, why)
     end
   end
   return { 'MISS', why, epoch_of(keys[3], args[13]) }
+end
+
+-- A caller's address that was not seen since the last drain. Addresses are as many as callers like, so each
+-- key id has MANY lines of them in a batch; beyond them the address is `*`.
+local function bound_addresses(use, line, key_id)
+  if redis.call('HINCRBY', use, key_id, 1) > MANY then
+    redis.call('HDEL', use, line)
+    redis.call('HINCRBY', use, string.match(line, '^.*|') .. '*', 1)
+  end
 end
 
 -- keys: record, use, epoch, leases
@@ -184,7 +199,13 @@ local function verify(keys, args)
       redis.call('PEXPIRE', keys[4], 3600000)
     end
   end
-  redis.call('HINCRBY', keys[2], minute .. '|' .. args[1] .. '|' .. code, 1)
+  local line = minute .. '|' .. args[1] .. '|' .. code .. '|' .. args[5]
+  if redis.call('HINCRBY', keys[2], line, 1) == 1 and args[5] ~= '' then
+    bound_addresses(keys[2], line, args[1])
+  end
+  if cost > 0 and code == 'VALID' then
+    redis.call('HINCRBY', keys[2], minute .. '|' .. args[1] .. '|$', args[11])
+  end
   return {
     code, identity,
     rpm > 0 and max(0, rpm - in_minute) or -1,

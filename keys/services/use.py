@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -12,19 +12,21 @@ from django.db import connection, transaction
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM
-from keys.models import Secret, UseBatch
+from keys.models import Key, Secret, UseBatch
+from keys.services.addresses import Visit, note_addresses
 from keys.terms import office_day
 
 ALLOWED = "VALID"
 
 _ADD = """
-INSERT INTO keys_keyuseday AS seen (key_id, day, n_allowed, n_refused, by_code)
-SELECT * FROM unnest(%s::bigint[], %s::date[], %s::bigint[], %s::bigint[], %s::jsonb[])
+INSERT INTO keys_keyuseday AS seen (key_id, day, n_allowed, n_refused, cost_micros, by_code)
+SELECT * FROM unnest(%s::bigint[], %s::date[], %s::bigint[], %s::bigint[], %s::bigint[], %s::jsonb[])
 ON CONFLICT (key_id, day) DO UPDATE SET
+  cost_micros = seen.cost_micros + excluded.cost_micros,
   n_allowed = seen.n_allowed + excluded.n_allowed,
   n_refused = seen.n_refused + excluded.n_refused,
   by_code = (
-    SELECT jsonb_object_agg(code, total) FROM (
+    SELECT coalesce(jsonb_object_agg(code, total), '{}') FROM (
       SELECT code, sum(n::bigint) AS total
       FROM (SELECT * FROM jsonb_each_text(seen.by_code)
             UNION ALL SELECT * FROM jsonb_each_text(excluded.by_code)) AS both_sides (code, n)
@@ -55,16 +57,32 @@ WHERE touched.id = used.id
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """How often one secret (its `key_id`) got one code in one minute (minutes since 1970)."""
+    """How often one secret (its `key_id`) got one code in one minute (minutes since 1970).
+
+    `address` is where from, empty where the gateway did not tell, or `*`: one of too many.
+    """
 
     minute: int
     key_id: str
     code: str
     n: int
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a key's calls of one minute cost, in millionths of a USD.
+
+    Below 0 where less was spent than had been reserved. The key's `key_id`s all begin with `family`.
+    """
+
+    minute: int
+    family: str
+    micros: int
 
 
 @transaction.atomic
-def record_use(*, batch: str, uses: Iterable[Use], now: datetime) -> bool:
+def record_use(*, batch: str, uses: Iterable[Use], costs: Iterable[Cost] = (), now: datetime) -> bool:
     """Add a batch to the days of its keys, and note first and last use; False if it was added before.
 
     Set-based. `last_used_at` moves at most once per API_KEY_LAST_USED_TOUCH_INTERVAL_SECONDS; only uses that
@@ -80,7 +98,8 @@ def record_use(*, batch: str, uses: Iterable[Use], now: datetime) -> bool:
         for secret in Secret.objects.filter(public_id__in={use.key_id for use in uses}).select_related("key")
     }
     known = [use for use in uses if use.key_id in secrets]
-    _add_days(known, secrets)
+    _add_days(known, secrets, costs)
+    note_addresses(_visits(known, secrets, now), now=now)
     _note_peaks(known, secrets, "minute", minutes=1)
     _note_peaks(known, secrets, "hour", minutes=60)
     last: dict[str, int] = {}
@@ -88,9 +107,7 @@ def record_use(*, batch: str, uses: Iterable[Use], now: datetime) -> bool:
         if use.code == ALLOWED:
             last[use.key_id] = max(use.minute, last.get(use.key_id, 0))
     # A minute is all that was counted; its end is nearer to the truth than its beginning, never too early.
-    times = {
-        key_id: min(now, datetime.fromtimestamp((minute + 1) * 60, UTC)) for key_id, minute in last.items()
-    }
+    times = {key_id: min(now, _begin(minute + 1)) for key_id, minute in last.items()}
     _note_first_use([secrets[key_id] for key_id in sorted(times)], times, now)
     _touch("keys_secret", {secrets[key_id].pk: at for key_id, at in times.items()})
     _touch(
@@ -104,11 +121,14 @@ def forget_batches(*, now: datetime) -> int:
     return UseBatch.objects.filter(drained_at__lt=now - timedelta(hours=1)).delete()[0]
 
 
-def _add_days(uses: list[Use], secrets: dict[str, Secret]) -> None:
+def _add_days(uses: list[Use], secrets: dict[str, Secret], costs: Iterable[Cost]) -> None:
     days: dict[tuple[int, date], Counter[str]] = defaultdict(Counter)
+    micros: Counter[tuple[int, date]] = Counter()
     for use in uses:
-        day = office_day(datetime.fromtimestamp(use.minute * 60, UTC))
-        days[secrets[use.key_id].key_id, day][use.code] += use.n
+        days[secrets[use.key_id].key_id, office_day(_begin(use.minute))][use.code] += use.n
+    for where, spent in _by_key(costs):
+        micros[where] += spent
+        days[where].update()  # a day of its own, where a call is settled the day after
     if not days:
         return
     # In one order everywhere, so that two workers never wait for each other's rows in a circle.
@@ -121,9 +141,42 @@ def _add_days(uses: list[Use], secrets: dict[str, Secret]) -> None:
                 [day for (_key, day), _codes in rows],
                 [codes[ALLOWED] for _where, codes in rows],
                 [codes.total() - codes[ALLOWED] for _where, codes in rows],
+                [micros[where] for where, _codes in rows],
                 [json.dumps(codes, sort_keys=True) for _where, codes in rows],
             ],
         )
+
+
+def _by_key(costs: Iterable[Cost]) -> Iterator[tuple[tuple[int, date], int]]:
+    """Costs by key (its database id) and day; those of families that no key has are left out."""
+    costs = list(costs)
+    families = {cost.family for cost in costs}
+    keys = dict(Key.objects.filter(family__in=families).values_list("family", "pk"))
+    for cost in costs:
+        if cost.family in keys:
+            yield (keys[cost.family], office_day(_begin(cost.minute))), cost.micros
+
+
+def _visits(uses: list[Use], secrets: dict[str, Secret], now: datetime) -> dict[Secret, dict[str, Visit]]:
+    visits: dict[Secret, dict[str, Visit]] = defaultdict(dict)
+    for use in uses:
+        if not use.address:
+            continue
+        visit = Visit(_begin(use.minute), min(now, _begin(use.minute + 1)))
+        if use.code == ALLOWED:
+            visit.n_allowed = use.n
+        else:
+            visit.n_refused = use.n
+        mine = visits[secrets[use.key_id]]
+        if use.address in mine:
+            mine[use.address].add(visit)
+        else:
+            mine[use.address] = visit
+    return visits
+
+
+def _begin(minute: int) -> datetime:
+    return datetime.fromtimestamp(minute * 60, UTC)
 
 
 def _note_peaks(uses: list[Use], secrets: dict[str, Secret], window: str, *, minutes: int) -> None:
@@ -131,7 +184,7 @@ def _note_peaks(uses: list[Use], secrets: dict[str, Secret], window: str, *, min
     found: dict[tuple[int, date], Counter[int]] = defaultdict(Counter)
     for use in uses:
         if use.code == ALLOWED:
-            day = office_day(datetime.fromtimestamp(use.minute * 60, UTC))
+            day = office_day(_begin(use.minute))
             found[secrets[use.key_id].key_id, day][use.minute // minutes] += use.n
     if not found:
         return

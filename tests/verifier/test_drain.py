@@ -9,8 +9,9 @@ from django.utils import timezone
 from audit.models import Event
 from keys import hotwire
 from keys.hotrecord import batch_key, tag_of, use_key
-from keys.models import KeyUseDay, UseBatch
-from keys.services.use import Use, record_use
+from keys.models import KeyUseDay, SeenAddress, UseBatch
+from keys.services.addresses import MOST_REFUSED, MOST_USED
+from keys.services.use import Cost, Use, record_use
 from keys.terms import office_day
 from tests.dataplane import add_secret, make_live_key, verify
 from verifier.drain import drain_use
@@ -101,8 +102,8 @@ def test_worker_that_died_half_way_loses_and_doubles_nothing(gateway: str, valke
     verify(gateway, live.text)
     with hotwire.Patient() as store:
         flat = store.call("take", [use_key(tag), batch_key(tag)], "wrote")
-        name = next(field for field in flat[::2] if field != b"#").decode()
-    minute, key_id, code = name.split("|")
+        name = next(field for field in flat[::2] if b"|" in field).decode()
+    minute, key_id, code, _address = name.split("|")
     record_use(batch="wrote", uses=[Use(int(minute), key_id, code, 1)], now=now)
     assert drain_use(now=now) == 0
     assert KeyUseDay.objects.get().n_allowed == 3
@@ -140,3 +141,76 @@ def test_the_busiest_minute_and_hour_are_kept_however_the_batches_are_cut() -> N
     day = KeyUseDay.objects.get()
     assert (day.peak_minute, day.peak_hour) == (13, 25)
     assert day.n_allowed == sum(n for batch in batches for _minute, n in batch)
+
+
+def test_addresses_are_kept_with_their_times_and_counts(gateway: str) -> None:
+    live = make_live_key(ip_ranges=["203.0.113.0/24", "2001:db8::/32"])
+    for address in ("203.0.113.9", "203.0.113.9", "2001:db8::7", "198.51.100.1"):
+        verify(gateway, live.text, ip=address)
+    verify(gateway, live.text)  # no address told: refused, and from nowhere
+    before = timezone.now()
+    drain_use(now=before)
+    verify(gateway, live.text, ip="203.0.113.9", scope="no:such")
+    drain_use(now=timezone.now())
+    found = {row.address: (row.n_allowed, row.n_refused) for row in SeenAddress.objects.all()}
+    assert found == {"203.0.113.9": (2, 1), "2001:db8::7": (1, 0), "198.51.100.1": (0, 1)}
+    day = KeyUseDay.objects.get()
+    assert day.by_code == {"VALID": 3, "IP_NOT_ALLOWED": 2, "INSUFFICIENT_SCOPE": 1}
+    for row in SeenAddress.objects.all():
+        assert (row.key, row.secret) == (live.key, live.secret)
+        assert row.first_seen_at <= row.last_seen_at <= timezone.now()
+
+
+def test_a_flood_of_addresses_is_bounded_in_the_store_and_loses_no_call(
+    gateway: str, valkey: "redis.Redis"
+) -> None:
+    live = make_live_key()
+    for number in range(450):
+        verify(gateway, live.text, ip=f"10.0.{number // 250}.{number % 250}")
+    assert valkey.hlen(use_key(tag_of(live.key.family[:2]))) <= 403
+    drain_use(now=timezone.now())
+    assert KeyUseDay.objects.get().n_allowed == 450
+    others = SeenAddress.objects.get(address=None)
+    assert SeenAddress.objects.count() == MOST_USED + 1
+    assert others.n_allowed == 450 - MOST_USED
+
+
+def test_refused_addresses_never_push_out_those_that_were_let_through() -> None:
+    live = make_live_key()
+    name, minute, now = live.secret.public_id, 29_000_000, timezone.now()
+    tried = [Use(minute, name, "IP_NOT_ALLOWED", 1, f"10.1.{n // 250}.{n % 250}") for n in range(300)]
+    record_use(batch="tried", uses=tried, now=now)
+    assert SeenAddress.objects.exclude(address=None).count() == MOST_REFUSED
+    assert SeenAddress.objects.get(address=None).n_refused == 300 - MOST_REFUSED
+    used = [Use(minute, name, "VALID", 1, f"10.2.0.{n}") for n in range(MOST_USED)]
+    record_use(batch="used", uses=used, now=now)
+    assert SeenAddress.objects.filter(n_allowed__gt=0).exclude(address=None).count() == MOST_USED
+
+
+def test_an_address_that_was_silent_for_long_makes_room() -> None:
+    live = make_live_key()
+    name, now = live.secret.public_id, timezone.now()
+    minute = int(now.timestamp()) // 60
+    long_ago = minute - 100 * 24 * 60
+    full = [Use(long_ago if n else minute, name, "VALID", 1, f"10.2.0.{n}") for n in range(MOST_USED)]
+    record_use(batch="full", uses=full, now=now)
+    record_use(batch="new", uses=[Use(minute, name, "VALID", 3, "10.9.9.9")], now=now)
+    assert SeenAddress.objects.count() == MOST_USED
+    assert SeenAddress.objects.get(address="10.9.9.9").n_allowed == 3
+    assert SeenAddress.objects.filter(address="10.2.0.0").exists()
+
+
+def test_cost_is_added_up_by_day(gateway: str) -> None:
+    live = make_live_key(monthly_budget_usd="1.00")
+    for cost in ("0.25", "0.5", "0.3"):
+        verify(gateway, live.text, cost_usd=cost)  # the last one is refused
+    drain_use(now=timezone.now())
+    assert KeyUseDay.objects.get().cost_micros == 750_000
+
+
+def test_what_comes_back_of_a_cost_on_a_day_without_use_counts() -> None:
+    live = make_live_key()
+    costs = [Cost(29_000_000, live.key.family, -5), Cost(29_000_000, "nobody00", 7)]
+    record_use(batch="one", uses=[], costs=costs, now=timezone.now())
+    record_use(batch="two", uses=[], costs=costs, now=timezone.now())
+    assert KeyUseDay.objects.get().cost_micros == -10
