@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from environ import FileAwareEnv
 
 from config.secret_versions import parse_versions
+from config.stores import broker_url, cache_url
 
 # Forms and the like take type arguments (`ModelForm[Partner]`), which Django's own classes do not yet.
 django_stubs_ext.monkeypatch()
@@ -157,10 +158,12 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
 
 REDIS_URL = env.str("REDIS_URL")
+# What the verifier asks on every call may have servers of its own: a cluster, or one behind sentinels.
+HOT_STORE_URL = env.str("HOT_STORE_URL", default="") or REDIS_URL
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
-        "LOCATION": REDIS_URL,
+        "LOCATION": cache_url(REDIS_URL),
         "KEY_PREFIX": "portal",
         # A server that hangs must not hold the pages: they say 503 instead (core.views.server_error).
         "OPTIONS": {"SOCKET_CONNECT_TIMEOUT": 2, "SOCKET_TIMEOUT": 2},
@@ -170,7 +173,7 @@ SESSION_ENGINE = "core.sessions"
 SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_SAMESITE = "Lax"  # Strict would sign out whoever comes by a mail link
 
-CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_URL = broker_url(REDIS_URL)
 CELERY_RESULT_BACKEND = None
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True

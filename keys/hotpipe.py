@@ -14,7 +14,8 @@ from typing import Any, Final, cast
 import hiredis
 from django.conf import settings
 
-from keys.hotwire import PAUSE_SECONDS, TIMEOUT_SECONDS, StoreUnavailableError, parse_url, run_mark
+from keys.hotaddress import parse_url, tls_context
+from keys.hotwire import PAUSE_SECONDS, TIMEOUT_SECONDS, StoreUnavailableError, greeting, run_mark
 
 # A call is given up by the third tick after it began: 250 to 375 ms.
 _TICKS: Final = 2
@@ -153,15 +154,15 @@ async def _reply(pipe: Pipe, command: bytes) -> Any:
 
 
 async def _connected(loop: asyncio.AbstractEventLoop) -> Pipe:
-    address = parse_url(settings.REDIS_URL)
+    address = parse_url(settings.HOT_STORE_URL)
     if address.path:
         _, pipe = await loop.create_unix_connection(lambda: Pipe(loop), address.path)
     else:
-        context = address.tls_context() if address.tls else None
+        context = tls_context(address.tls) if address.tls else None
         _, pipe = await loop.create_connection(lambda: Pipe(loop), address.host, address.port, ssl=context)
     try:
         told: Any = None
-        for command in address.greeting():
+        for command in greeting(address):
             told = await _reply(pipe, command)
         pipe.run = run_mark(told)
     except BaseException:

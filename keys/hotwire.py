@@ -14,13 +14,13 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import hiredis
 from django.conf import settings
+
+from keys.hotaddress import Address, parse_url, tls_context
 
 # A healthy server answers in 0.1 ms; one that starts a background save, or whose machine is busy, may stall.
 TIMEOUT_SECONDS: Final = 0.25
@@ -40,66 +40,6 @@ class StoreUnavailableError(Exception):
     """The hot store can't be asked now: unreachable, too slow, loading, full, or no longer a primary."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where the store is, read from REDIS_URL."""
-
-    host: str = ""
-    port: int = 6379
-    path: str = ""
-    username: str = ""
-    password: str = ""
-    database: int = 0
-    tls: bool = False
-    check_certificate: bool = True
-
-    def __repr__(self) -> str:
-        return f"Address({self.path or f'{self.host}:{self.port}'}/{self.database})"
-
-    def greeting(self) -> list[bytes]:
-        """The commands that every connection begins with; the last one's reply is for `run_mark`."""
-        commands = []
-        if self.password:
-            login = [self.username] if self.username else []
-            commands.append(encode("AUTH", *login, self.password))
-        if self.database:
-            commands.append(encode("SELECT", self.database))
-        return [*commands, encode("INFO", "server")]
-
-    def tls_context(self) -> ssl.SSLContext:
-        """How the server's certificate is checked, where `tls` is on."""
-        context = ssl.create_default_context()
-        if not self.check_certificate:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
-
-
-def parse_url(url: str) -> Address:
-    """Read `redis://`, `rediss://`, `valkey://`, `valkeys://`, `unix://` or `redis+socket://`.
-
-    The database is the path of a TCP URL, or `?db=` / `?virtual_host=` of a socket's. Raises ValueError for
-    another scheme; the message does not quote the URL, which holds a password.
-    """
-    parts = urlsplit(url)
-    query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    username, password = unquote(parts.username or ""), unquote(parts.password or "")
-    if parts.scheme in {"unix", "redis+socket", "socket"}:
-        number = query.get("db") or query.get("virtual_host") or "0"
-        return Address(path=unquote(parts.path), database=int(number), username=username, password=password)
-    if parts.scheme not in {"redis", "rediss", "valkey", "valkeys"}:
-        raise ValueError("REDIS_URL must begin with redis://, rediss://, unix:// or redis+socket://.")
-    return Address(
-        host=parts.hostname or "127.0.0.1",
-        port=parts.port or 6379,
-        database=int(parts.path.strip("/") or query.get("db", "0")),
-        tls=parts.scheme in {"rediss", "valkeys"},
-        check_certificate=query.get("ssl_cert_reqs", "required").lower() not in {"none", "cert_none"},
-        username=username,
-        password=password,
-    )
-
-
 def encode(*arguments: Argument) -> bytes:
     """A command in RESP."""
     parts = [b"*%d\r\n" % len(arguments)]
@@ -110,6 +50,17 @@ def encode(*arguments: Argument) -> bytes:
             value = argument if isinstance(argument, bytes) else argument.encode()
         parts.append(b"$%d\r\n%b\r\n" % (len(value), value))
     return b"".join(parts)
+
+
+def greeting(address: Address) -> list[bytes]:
+    """The commands that every connection begins with; the last one's reply is for `run_mark`."""
+    commands = []
+    if address.password:
+        login = [address.username] if address.username else []
+        commands.append(encode("AUTH", *login, address.password))
+    if address.database:
+        commands.append(encode("SELECT", address.database))
+    return [*commands, encode("INFO", "server")]
 
 
 class Connection:
@@ -124,7 +75,7 @@ class Connection:
         self._socket = _open(address, timeout)
         self._parser = hiredis.Reader()
         try:
-            for command in address.greeting():
+            for command in greeting(address):
                 told = self._expect(command)
             self.run = run_mark(told)
         except BaseException:
@@ -144,6 +95,19 @@ class Connection:
             if reply is not False:
                 return reply
 
+    def ask_all(self, commands: Sequence[bytes]) -> list[Any]:
+        """Send several commands in one write; their replies, in order."""
+        self._socket.sendall(b"".join(commands))
+        replies: list[Any] = []
+        while len(replies) < len(commands):
+            data = self._socket.recv(_CHUNK)
+            if not data:
+                raise ConnectionResetError("The hot store closed the connection.")
+            self._parser.feed(data)
+            while (reply := self._parser.gets()) is not False:
+                replies.append(reply)
+        return replies
+
     def close(self) -> None:
         """Close the socket; what was under way is lost."""
         self._socket.close()
@@ -161,15 +125,21 @@ class Connection:
 
 
 def _open(address: Address, timeout: float) -> socket.socket:
-    if address.path:
-        wire = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        wire.settimeout(timeout)
-        wire.connect(address.path)
-    else:
+    if not address.path:
         wire = socket.create_connection((address.host, address.port), timeout)
-        wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if address.tls:
-        return address.tls_context().wrap_socket(wire, server_hostname=address.host)
+    else:
+        wire = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if address.path:
+            wire.settimeout(timeout)
+            wire.connect(address.path)
+        else:
+            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if address.tls:
+            return tls_context(address.tls).wrap_socket(wire, server_hostname=address.host)
+    except BaseException:
+        wire.close()
+        raise
     # The kernel keeps the time: Python's own timeout would poll before each send and each receive.
     wire.settimeout(None)  # a timeout then is a BlockingIOError
     limit = struct.pack("ll", int(timeout), int(timeout % 1 * 1_000_000))
@@ -213,7 +183,7 @@ def _connect() -> Connection:
     if time.monotonic() < _Pause.until:
         raise StoreUnavailableError("The hot store failed a moment ago.")
     try:
-        mine = Connection(parse_url(settings.REDIS_URL))
+        mine = Connection(parse_url(settings.HOT_STORE_URL))
     except (OSError, hiredis.HiredisError) as error:
         _pause()
         raise StoreUnavailableError(type(error).__name__) from error
@@ -278,29 +248,31 @@ def _ask(mine: Connection, command: bytes) -> Any:
         reply = mine.ask(command)
         if isinstance(reply, hiredis.ReplyError):
             reply = _after_error(mine, command, reply)
-    except ConnectionError:
-        drop()
-        raise
-    except (BlockingIOError, TimeoutError) as error:
-        drop()
-        _Pause.n_timeouts += 1
-        if _Pause.n_timeouts > 1:
-            _pause()
-        raise StoreUnavailableError("timeout") from error
-    except StoreUnavailableError:
-        # It said no at once: nobody has to wait for it, so everybody may go on asking.
-        drop()
-        raise
-    except (OSError, hiredis.HiredisError) as error:
-        drop()
-        _pause()
-        raise StoreUnavailableError(str(error) or type(error).__name__) from error
-    except BaseException:
-        drop()
-        raise
+    except BaseException as error:
+        failure = _after_failure(error)
+        if failure is error:
+            raise
+        raise failure from error
     if _Pause.n_timeouts:
         _Pause.n_timeouts = 0
     return reply
+
+
+def _after_failure(error: BaseException) -> BaseException:
+    """Drop the connection, leave the server alone where that helps; the error to raise instead."""
+    drop()
+    if isinstance(error, ssl.SSLEOFError):
+        return ConnectionResetError("The hot store closed the connection.")
+    if isinstance(error, BlockingIOError | TimeoutError):
+        _Pause.n_timeouts += 1
+        if _Pause.n_timeouts > 1:
+            _pause()
+        return StoreUnavailableError("timeout")
+    if isinstance(error, OSError | hiredis.HiredisError) and not isinstance(error, ConnectionError):
+        _pause()
+        return StoreUnavailableError(str(error) or type(error).__name__)
+    # A lost connection is tried again. Who said no at once made nobody wait: everybody may go on asking.
+    return error
 
 
 def _after_error(mine: Connection, command: bytes, error: hiredis.ReplyError) -> Any:
@@ -313,6 +285,30 @@ def _after_error(mine: Connection, command: bytes, error: hiredis.ReplyError) ->
     if isinstance(reply, hiredis.ReplyError):
         raise StoreUnavailableError(str(reply))
     return reply
+
+
+def ask_all(commands: Sequence[bytes]) -> list[Any]:
+    """One round trip for several commands that only read. Raises StoreUnavailableError, also for an error."""
+    if not commands:
+        return []
+    try:
+        replies = _ask_all(commands)
+    except ConnectionError:
+        replies = _ask_all(commands)
+    for reply in replies:
+        if isinstance(reply, hiredis.ReplyError):
+            raise StoreUnavailableError(str(reply))
+    return replies
+
+
+def _ask_all(commands: Sequence[bytes]) -> list[Any]:
+    try:
+        return connection().ask_all(commands)
+    except BaseException as error:
+        failure = _after_failure(error)
+        if failure is error:
+            raise
+        raise failure from error
 
 
 def call(name: str, keys: Sequence[bytes], *arguments: Argument) -> Any:
@@ -329,7 +325,7 @@ class Patient:
 
     def __init__(self) -> None:
         try:
-            self._connection = Connection(parse_url(settings.REDIS_URL), PATIENCE_SECONDS)
+            self._connection = Connection(parse_url(settings.HOT_STORE_URL), PATIENCE_SECONDS)
         except (OSError, hiredis.HiredisError) as error:
             raise StoreUnavailableError(type(error).__name__) from error
 

@@ -44,6 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start the servers once per run, before Django reads its settings."""
     worker = getattr(config, "workerinput", None)
     os.environ.update(ENVIRONMENT)
+    os.environ.pop("HOT_STORE_URL", None)
     if worker is None:
         config.stash[FOLDER] = servers.start()
     else:

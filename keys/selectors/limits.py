@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django_redis import get_redis_connection
-from redis.exceptions import RedisError
-
+from keys import hotwire
 from keys.hotrecord import MICROS, hour_shift, record_key
 from keys.models import Key
 
@@ -32,11 +30,8 @@ def use_now(keys: Sequence[Key], *, now: datetime) -> dict[int, Now]:
     Workspaces must be loaded: hours begin by their clocks.
     """
     try:
-        pipe = get_redis_connection().pipeline(transaction=False)
-        for key in keys:
-            pipe.hget(record_key(key.family), "c")
-        found = pipe.execute()
-    except RedisError:
+        found = hotwire.ask_all([hotwire.encode("HGET", record_key(key.family), "c") for key in keys])
+    except hotwire.StoreUnavailableError:
         return {}
     return {key.pk: _read(packed, key, now) for key, packed in zip(keys, found, strict=True)}
 

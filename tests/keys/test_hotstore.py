@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keys import hotrecord, hotstore, hotwire
+from keys.hotaddress import Address, Tls, parse_url
 from keys.hotrecord import Policy, SecretState
 from keys.models import Key
 from tests.dataplane import change, make_gateway, make_live_key, verify
@@ -30,26 +31,26 @@ from verifier.question import Context, address
 @pytest.mark.parametrize(
     ("url", "address"),
     [
-        ("redis://127.0.0.1:8150/3", hotwire.Address(host="127.0.0.1", port=8150, database=3)),
-        ("redis://", hotwire.Address(host="127.0.0.1")),
-        ("valkey://:p%40ss@h/", hotwire.Address(host="h", password="p@ss")),
-        ("rediss://u:p@h:1/2", hotwire.Address("h", 1, "", "u", "p", 2, tls=True)),
-        ("rediss://h?ssl_cert_reqs=none", hotwire.Address(host="h", tls=True, check_certificate=False)),
-        ("unix:///run/vk.sock?db=4", hotwire.Address(path="/run/vk.sock", database=4)),
+        ("redis://127.0.0.1:8150/3", Address(host="127.0.0.1", port=8150, database=3)),
+        ("redis://", Address(host="127.0.0.1")),
+        ("valkey://:p%40ss@h/", Address(host="h", password="p@ss")),
+        ("rediss://u:p@h:1/2", Address("h", 1, "", "u", "p", 2, tls=Tls())),
+        ("rediss://h?ssl_cert_reqs=none", Address(host="h", tls=Tls(checks_certificate=False))),
+        ("unix:///run/vk.sock?db=4", Address(path="/run/vk.sock", database=4)),
         (
             "redis+socket://:p@/run/vk.sock?virtual_host=5",
-            hotwire.Address("", 6379, "/run/vk.sock", "", "p", 5),
+            Address("", 6379, "/run/vk.sock", "", "p", 5),
         ),
     ],
 )
-def test_url_forms(url: str, address: hotwire.Address) -> None:
-    assert hotwire.parse_url(url) == address
+def test_url_forms(url: str, address: Address) -> None:
+    assert parse_url(url) == address
     assert "p@" not in repr(address)
 
 
 def test_unknown_url_is_not_quoted_in_the_error() -> None:
     with pytest.raises(ValueError, match="must begin with") as caught:
-        hotwire.parse_url("http://:topsecret@h/")
+        parse_url("http://:topsecret@h/")
     assert "topsecret" not in str(caught.value)
 
 
@@ -108,7 +109,7 @@ def slow_server(settings: Any) -> Iterator[list[bytes]]:
                     return
 
     done = threading.Event()
-    settings.REDIS_URL = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+    settings.HOT_STORE_URL = f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
     hotwire.drop()
     hotwire.resume()
     threading.Thread(target=serve, daemon=True).start()
@@ -207,7 +208,7 @@ def test_tombstone_outlives_the_time_of_records(gateway: str, valkey: "redis.Red
 
 def test_store_that_is_away_is_no_error_for_the_change(settings: Any, db: None) -> None:
     live = make_live_key()
-    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    settings.HOT_STORE_URL = "redis://127.0.0.1:1/0"
     hotwire.drop()
     try:
         assert not hotstore.publish_key(live.key.public_id)
