@@ -153,7 +153,7 @@ def secure_account(*, actor: Actor, user: User, now: datetime) -> User:
     """The account may be in another's hands: sessions end, only a second factor opens it again (A7).
 
     Whoever has none loses the password as well, so that the password alone no longer lets anybody set one up:
-    a link to choose a new one goes to the registered address.
+    the mail that says what happened then has a link to choose a new one.
     """
     user = _locked(user)
     if not user.is_active:
@@ -166,12 +166,11 @@ def secure_account(*, actor: Actor, user: User, now: datetime) -> User:
     staff = [f"staff:{user.public_id}"]
     number = {"number": len(sessions), "reason": "an answer was reported as not theirs"}
     record(Action.SESSION_ENDED, actor=actor, objects=staff, now=now, payload=number)
-    if has_second_factor(user):
-        return user
-    user.set_unusable_password()
-    user.save(update_fields=["password"])
-    record(Action.PASSWORD_CHANGED, actor=actor, objects=staff, now=now, payload={"status": "withdrawn"})
-    _enqueue_password_link("password_link", user, now)
+    if not has_second_factor(user):
+        user.set_unusable_password()
+        user.save(update_fields=["password"])
+        record(Action.PASSWORD_CHANGED, actor=actor, objects=staff, now=now, payload={"status": "withdrawn"})
+    _enqueue_password_link("account_secured", user, now)
     return user
 
 

@@ -1,6 +1,7 @@
 """The mails about a person's own account. `accounts` stands below the outbox, so its mails are built here."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
@@ -35,6 +36,16 @@ def password_link(message: Message) -> Mail | None:
     return _mail(person) if person is not None else None
 
 
+def account_secured(message: Message) -> Mail | None:
+    """After "this was not me": what was done to the account; with a link where it lost its password (A7)."""
+    person = User.objects.filter(public_id=message.recipient_ref, is_active=True).first()
+    if person is None:
+        return None
+    if person.has_usable_password():
+        return _mail(person, url=f"{settings.PORTAL_URL}{reverse('account_login')}")
+    return _mail(person, lost_password=True)
+
+
 def account_changed(message: Message) -> Mail | None:
     """Tells a person that how they sign in was changed. Can't be turned off."""
     person = User.objects.filter(public_id=message.recipient_ref, is_active=True).first()
@@ -52,14 +63,15 @@ def register() -> None:
     """Called once, from `NotificationsConfig.ready`."""
     registry.register("staff_invited", staff_invited)
     registry.register("password_link", password_link)
+    registry.register("account_secured", account_secured)
     registry.register("account_changed", account_changed)
 
 
-def _mail(person: User) -> Mail:
+def _mail(person: User, **context: Any) -> Mail:
     days = timedelta(seconds=settings.PASSWORD_RESET_TIMEOUT).days
     return Mail(
         address=person.email,
         name=person.name,
         language=person.language,
-        context={"url": link_for(person), "days": days},
+        context={"url": link_for(person), "days": days} | context,
     )

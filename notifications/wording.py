@@ -4,6 +4,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 KINDS: dict[str, str | Promise] = {
+    "account_secured": _("Account secured after “This was not me”"),
     "account_changed": _("Change of how somebody signs in"),
     "change_news": _("Change of a key: what became of it"),
     "consent_code": _("Confirmation code for consent"),
@@ -32,6 +33,7 @@ KINDS: dict[str, str | Promise] = {
     "request_approved": _("Request approved"),
     "request_changes_wanted": _("Request sent back for changes"),
     "request_paused": _("Request taken back to be edited"),
+    "request_sent_back": _("Request sent back by security"),
     "request_expired": _("Request expired"),
     "request_rejected": _("Request rejected"),
     "request_withdrawn": _("Request withdrawn"),

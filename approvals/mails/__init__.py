@@ -21,6 +21,7 @@ BUILDERS: tuple[Callable[[Message], Mail | None], ...] = (
     requests.request_rejected,
     requests.request_changes_wanted,
     requests.request_paused,
+    requests.request_sent_back,
     requests.request_expired,
     requests.request_withdrawn,
     changes.change_news,

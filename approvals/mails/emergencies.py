@@ -50,7 +50,7 @@ def decision_receipt(message: Message) -> Mail | None:
 
 
 def decision_disputed(message: Message) -> Mail | None:
-    """To security and administrators: an answer is not its person's; the request is frozen."""
+    """To security, the COO and administrators: an answer is not its person's; the request is frozen."""
     doubt = _find_doubt(message)
     if doubt.verdict:
         return None

@@ -1,6 +1,7 @@
 """What became of a request: to its requester, and to those who need not answer any more (R5, A5, A6)."""
 
 from django.utils import timezone
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from approvals.mails.facts import about, find_request, request_facts, request_url
@@ -59,7 +60,7 @@ def request_changes_wanted(message: Message) -> Mail | None:
     name = person.name if person else ""
     facts: list[Fact] = [
         *request_facts(request),
-        (_("Wanted by"), f"{name} ({role})"),
+        (_("Wanted by"), format_lazy("{} ({})", name, role)),
         (_("Wanted at"), when_text(decision.decided_at)),
         (_("Wanted changes"), decision.reason),
     ]
@@ -69,6 +70,12 @@ def request_changes_wanted(message: Message) -> Mail | None:
 
 def request_paused(message: Message) -> Mail | None:
     """To those who were asked and had not answered: the requester is editing it, and asks again (R5)."""
+    request = find_request(message)
+    return mail_to(message, {**about(request), "facts": request_facts(request)})
+
+
+def request_sent_back(message: Message) -> Mail | None:
+    """To those who were asked when security found another answer void: they need not answer now (A7)."""
     request = find_request(message)
     return mail_to(message, {**about(request), "facts": request_facts(request)})
 

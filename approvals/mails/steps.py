@@ -4,7 +4,7 @@ Links are derived as a mail is rendered (A3).
 """
 
 from django.conf import settings
-from django.utils import timezone
+from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
@@ -16,7 +16,7 @@ from approvals.models import Emergency, Request, Revision, Step, StepLink, StepR
 from approvals.selectors.revisions import since_last_answer
 from approvals.services.path import PURPOSE
 from core.links import token_of
-from keys.mails import Fact, mail_to, money_text, product_names, when_text
+from keys.mails import Fact, mail_to, money_text, product_names, recipient_of, when_text
 from keys.models import ApiProduct, Environment, PurposeCategory
 from keys.terms import KeyTerms
 from notifications.models import Message
@@ -26,7 +26,7 @@ LONGEST_PURPOSE = 300
 
 
 def step_requested(message: Message) -> Mail | None:
-    """To an approver: the facts that matter and the links Approve and Reject (A3)."""
+    """To an approver: the facts that matter and a link for each answer (A3)."""
     link = _find_open_link(message)
     return None if link is None else _question(message, link, page="decide")
 
@@ -67,7 +67,7 @@ def _question(message: Message, link: StepLink, *, page: str) -> Mail:
             **about(request),
             "is_change": request.kind == Request.Kind.CHANGE,
             "facts": [
-                *_news_of(step),
+                *_news_of(message, step),
                 *change_facts(message, request, step.revision),
                 *_terms_facts(request, step.revision),
                 (_("Please answer by"), due),
@@ -81,6 +81,7 @@ def _question(message: Message, link: StepLink, *, page: str) -> Mail:
             "link_ends": when_text(link.expires_at),
             "url": url,
             "approve_url": f"{url}?answer=approve",
+            "changes_url": f"{url}?answer=changes",
             "reject_url": f"{url}?answer=reject",
         },
     )
@@ -115,15 +116,16 @@ def _terms_facts(request: Request, revision: Revision) -> list[Fact]:
     ]
 
 
-def _news_of(step: Step) -> list[Fact]:
+def _news_of(message: Message, step: Step) -> list[Fact]:
     """For who is asked about a changed request: that it was changed, and in what (A6)."""
     if step.revision.number == 1:
         return []
     since = since_last_answer(step, None)
     facts: list[Fact] = [(_("Revision"), str(step.revision.number))]
     if since is not None and since.changes:
-        labels = [str(marked.change.label) for marked in since.changes]
-        facts.append((_("Changed since the last answer"), ", ".join(labels)))
+        with translation.override(recipient_of(message.recipient_ref).language):
+            labels = ", ".join(str(marked.change.label) for marked in since.changes)
+        facts.append((_("Changed since the last answer"), labels))
     return facts
 
 

@@ -11,13 +11,13 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from accounts.roles import Permission
+from accounts.roles import MATRIX, Permission, Role
 from accounts.services import secure_account
 from approvals.models import Decision, Doubt, Request
 from approvals.selectors.emergencies import keys_behind
 from approvals.services.answers import SecondFactorNeeded
 from approvals.services.applying import drop_scheduled
-from approvals.services.path import close_request, guardians
+from approvals.services.path import close_request
 from approvals.services.receipts import find_receipt
 from approvals.services.revising import newest_revision, tell_those_asked, wait_for_requester
 from audit.actions import Action
@@ -27,6 +27,9 @@ from core.errors import Conflict, Invalid, NotAllowed
 from keys.models import Key
 from keys.services.status import end_key, hold_key, release_key
 from notifications.services import enqueue
+
+# Whoever may look into a doubt, and the administrators, who close accounts.
+CALLED = [role for role in Role if Permission.CLEAR_DOUBTS in MATRIX[role] or role == Role.ADMIN]
 
 
 @transaction.atomic
@@ -47,7 +50,7 @@ def raise_doubt(*, actor: Actor, token: str, now: datetime) -> Doubt:
     _freeze(actor, request, decision, now)
     for key in keys_behind(request):
         hold_key(actor=actor, key=key, hold=Key.Hold.DOUBT, now=now)
-    for person in guardians():
+    for person in User.objects.with_role(*CALLED).exclude(pk=decision.staff_id or 0):
         _tell("decision_disputed", person, doubt, now)
     if decision.staff is not None:
         secure_account(actor=actor, user=decision.staff, now=now)
@@ -164,7 +167,7 @@ def _ask_again(actor: Actor, request: Request, doubt: Doubt, now: datetime) -> N
         payload={"step": doubt.decision.step.role, "revision": revision.number, "reason": doubt.reason},
         now=now,
     )
-    tell_those_asked("request_paused", request, now=now)
+    tell_those_asked("request_sent_back", request, now=now)
     wait_for_requester(request, revision, now)
 
 

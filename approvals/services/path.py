@@ -91,7 +91,8 @@ def send_link(
         nonce=nonce,
         token_hash=hash_of(nonce, purpose=PURPOSE),
         created_at=now,
-        expires_at=now + settings.STEP_LINK_LIFETIME,
+        # As long as an answer is awaited: business hours may end after three days by the clock.
+        expires_at=max(now + settings.STEP_LINK_LIFETIME, step.due_at or now),
         n_renewals=renewals,
     )
     request = step.request

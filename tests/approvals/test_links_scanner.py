@@ -68,11 +68,12 @@ def links_in_mail(request: Request, kind: str) -> list[str]:
     mail = builder(Message.objects.filter(kind=kind).order_by("id")[0])
     assert mail is not None
     return [
-        mail.context[name].removeprefix(settings.PORTAL_URL) for name in ("url", "approve_url", "reject_url")
+        mail.context[name].removeprefix(settings.PORTAL_URL)
+        for name in ("url", "approve_url", "changes_url", "reject_url")
     ]
 
 
-@pytest.mark.parametrize("answer", [0, 1, 2])
+@pytest.mark.parametrize("answer", range(4))
 def test_a_scanner_of_staffs_mail_decides_nothing(cast: Cast, answer: int) -> None:
     request = cast.request()
     visited = let_loose(Client(), links_in_mail(request, "step_requested")[answer])
@@ -83,7 +84,7 @@ def test_a_scanner_of_staffs_mail_decides_nothing(cast: Cast, answer: int) -> No
     decide(request, cast.pm)
 
 
-@pytest.mark.parametrize("answer", [0, 1, 2])
+@pytest.mark.parametrize("answer", range(4))
 def test_a_scanner_of_the_rights_holders_mail_decides_nothing(cast: Cast, answer: int) -> None:
     request = cast.request(cast.star_contract)
     decide(request, cast.pm)

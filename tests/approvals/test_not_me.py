@@ -136,7 +136,7 @@ def test_pressing_freezes_at_once_and_twice_is_once(
     assert Doubt.objects.count() == Event.objects.filter(action="request.frozen").count() == 1
     assert "Security has been called" in Client().get(not_me(decision)).content.decode()
     told = Message.objects.filter(kind="decision_disputed").values_list("recipient_ref", flat=True)
-    assert sorted(told) == sorted([cast.security.public_id, cast.admin.public_id])
+    assert sorted(told) == sorted([cast.security.public_id, cast.coo.public_id, cast.admin.public_id])
     assert request_.public_id in mail_text("decision_disputed", cast.security)
 
 
@@ -193,7 +193,10 @@ def test_the_persons_sessions_end_and_the_password_alone_opens_nothing_more(
     cast.pm.refresh_from_db()
     assert cast.pm.second_factor_demanded
     assert not cast.pm.has_usable_password()
-    assert Message.objects.filter(kind="password_link", recipient_ref=cast.pm.public_id).count() == 1
+    text = mail_text("account_secured", cast.pm)
+    assert "Your password no longer works" in text
+    assert "/sign-in/password/new/" in text
+    assert "nothing has been changed" not in text
     asked = sign_in(cast.pm, second_factor=False).get(reverse("home"))
     assert asked["Location"] == reverse("accounts:second-factor")
 
@@ -211,7 +214,9 @@ def test_who_has_a_second_factor_keeps_the_password_but_no_session(cast: Cast) -
     assert browser.get(reverse("home")).status_code == 302
     cast.tech.refresh_from_db()
     assert cast.tech.has_usable_password()
-    assert not Message.objects.filter(kind="password_link").exists()
+    text = mail_text("account_secured", cast.tech)
+    assert "your password and your second factor" in text
+    assert "/sign-in/password/new/" not in text
 
 
 def test_an_issued_key_stops_too(cast: Cast, request_: Request, decision: Decision) -> None:
@@ -226,6 +231,15 @@ def test_an_issued_key_stops_too(cast: Cast, request_: Request, decision: Decisi
     assert (key.status, key.held_for) == ("suspended", ["doubt"])
     page = sign_in(cast.requester).get(reverse("approvals:request-detail", args=[request_.public_id]))
     assert "Frozen since" in page.content.decode()
+
+
+def test_everybody_who_may_look_is_told_but_not_whose_answer_it_is(cast: Cast) -> None:
+    request = cast.request(cast.big)
+    decisions = [decide(request, person) for person in (cast.pm, cast.legal, cast.tech, cast.coo)]
+    press(decisions[-1])
+    told = Message.objects.filter(kind="decision_disputed").values_list("recipient_ref", flat=True)
+    assert set(told) == {cast.security.public_id, cast.admin.public_id}
+    assert request.public_id in mail_text("decision_disputed", cast.security)
 
 
 # --- security looks ---------------------------------------------------
@@ -310,6 +324,17 @@ def test_a_void_decision_is_asked_again_and_the_others_stand(
     decide(request_, cast.tech)
     request_.refresh_from_db()
     assert request_.state == "approved"
+
+
+def test_who_was_asked_hears_that_security_sent_it_back_not_the_requester(
+    cast: Cast, request_: Request, decision: Decision
+) -> None:
+    press(decision)
+    look(request_, cast.security, "again")
+    assert not Message.objects.filter(kind="request_paused").exists()
+    text = mail_text("request_sent_back", cast.legal)
+    assert "Security has sent this request back" in text
+    assert "taken this request back to edit it" not in text
 
 
 def test_of_a_request_that_has_ended_nothing_is_asked_again(

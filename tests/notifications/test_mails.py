@@ -182,7 +182,7 @@ def test_an_approver_gets_the_facts_and_two_links_that_open_the_page(cast: Cast)
         assert fact in body
     assert "Delivery &amp; status" in html_of(mail)
     links = sorted(link for link in links_in(mail) if "/decide/" in link)
-    assert [urlsplit(link).query for link in links] == ["answer=approve", "answer=reject"]
+    assert [urlsplit(link).query for link in links] == ["answer=approve", "answer=changes", "answer=reject"]
     for link in links:
         parts = urlsplit(link)
         assert sign_in(cast.pm).get(f"{parts.path}?{parts.query}").status_code == 200
@@ -213,7 +213,7 @@ def test_a_rights_holder_is_asked_without_an_account(cast: Cast) -> None:
     assert mail.to == [f"{star.name} <{star.email}>"]
     assert "You need no account." in str(mail.body)
     links = [link for link in links_in(mail) if "/consent/" in link]
-    assert len(links) == 2
+    assert len(links) == 3
     assert Client().get(urlsplit(links[0]).path).status_code == 200
 
 
