@@ -16,7 +16,8 @@ def change_context(
     change = change_of(record)
     if change is None or revision is None:
         return {"change": change, "changes": []}
-    waits = change.state == KeyChange.State.SCHEDULED
+    is_frozen = record.frozen_at is not None
+    waits = change.state == KeyChange.State.SCHEDULED and not is_frozen
     applied = change.state == KeyChange.State.APPLIED
     is_asked = user.pk in {record.requester_id, change.key.owner_id}
     return {
@@ -24,6 +25,6 @@ def change_context(
         "changes": difference_of(change, revision),
         "use": before_and_after(change, now=now),
         "may_cancel": waits and (record.requester_id == user.pk or user.has_role("security")),
-        "may_roll_back": applied and user.may(Permission.ROLL_BACK_CHANGES),
+        "may_roll_back": applied and not is_frozen and user.may(Permission.ROLL_BACK_CHANGES),
         "may_look": applied and change.looked_at is None and is_asked,
     }

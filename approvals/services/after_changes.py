@@ -1,5 +1,6 @@
 """After a change of a key was applied: rolling it back, and the look at what it did (R3)."""
 
+from contextlib import suppress
 from datetime import datetime
 
 from django.conf import settings
@@ -9,11 +10,13 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from accounts.roles import Permission, Role
 from approvals.models import KeyChange, Request
-from approvals.services.change_parts import lock_change_of, objects_of, tell_of
+from approvals.services.change_parts import lock_change, lock_change_of, objects_of, tell_of
+from approvals.services.holds import settle_holds
+from approvals.wording import FROZEN
 from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
-from core.errors import Conflict, Invalid, NotAllowed
+from core.errors import Conflict, DomainError, Invalid, NotAllowed
 from keys.models import Key
 from keys.selectors.settings import digest_of_settings
 from keys.services.changing import Change, change_key
@@ -38,7 +41,12 @@ def roll_back_change(*, actor: Actor, by: User, request: Request, reason: str, n
         raise refusal
     if not reason.strip():
         raise Invalid(_("Say why: those who approved it will ask."), field="reason")
-    revision = request.revisions.order_by("-number")[0]
+    _restore(actor, change, reason.strip(), by, now)
+    return change
+
+
+def _restore(actor: Actor, change: KeyChange, reason: str, by: User | None, now: datetime) -> None:
+    revision = change.request.revisions.order_by("-number")[0]
     change.key = change_key(
         actor=actor,
         key=change.key,
@@ -47,16 +55,32 @@ def roll_back_change(*, actor: Actor, by: User, request: Request, reason: str, n
             based_on=digest_of_settings(KeyTerms.from_json(revision.terms)),
             status=_status_before(change),
             action=Action.KEY_ROLLED_BACK,
-            details=(("request", request.public_id), ("reason", reason.strip())),
+            details=(("request", change.request.public_id), ("reason", reason)),
         ),
-        objects=[f"request:{request.public_id}"],
+        objects=[f"request:{change.request.public_id}"],
         now=now,
     )
-    change.state, change.ended_at, change.ended_by = S.ROLLED_BACK, now, by
-    change.end_reason = reason.strip()
+    change.state, change.ended_at, change.ended_by, change.end_reason = S.ROLLED_BACK, now, by, reason
     change.save(update_fields=["state", "ended_at", "ended_by", "end_reason"])
+    # With the change goes the consent that was given to it: one that was withdrawn before counts again (A9).
+    settle_holds(actor=actor, key=change.key, now=now)
     tell_of(change, "rolled_back", now)
-    return change
+
+
+def undo_change(*, actor: Actor, request: Request, reason: str, by: User | None, now: datetime) -> None:
+    """Take an applied change of a locked request back, because an approval of it is void (A7).
+
+    Whatever its direction and however old it is. Where that can't be done (the key was changed since, the
+    contract is over), the change stays, and with it whatever holds the key.
+    """
+    applied = KeyChange.objects.filter(request=request, state=S.APPLIED)
+    if not applied.exists():
+        return
+    change = lock_change(request)
+    if _later_change(change) is not None:
+        return
+    with suppress(DomainError), transaction.atomic():
+        _restore(actor, change, reason, by, now)
 
 
 def _status_before(change: KeyChange) -> Key.Status | None:
@@ -72,8 +96,9 @@ def why_no_rollback(by: User, change: KeyChange, *, now: datetime) -> Conflict |
             _("The change is “%(state)s” now, so there is nothing to roll back.")
             % {"state": change.get_state_display()}
         )
-    later = KeyChange.objects.filter(key=change.key, applied_at__gt=change.applied_at)
-    last = later.exclude(state=S.ROLLED_BACK).select_related("request").first()
+    if change.request.frozen_at is not None:
+        return Conflict(FROZEN)
+    last = _later_change(change)
     if last is not None:
         return Conflict(
             _("The key was changed again by %(number)s. Roll that one back first.")
@@ -88,6 +113,11 @@ def why_no_rollback(by: User, change: KeyChange, *, now: datetime) -> Conflict |
                 % {"days": settings.CHANGE_ROLLBACK.days}
             )
     return None
+
+
+def _later_change(change: KeyChange) -> KeyChange | None:
+    later = KeyChange.objects.filter(key=change.key, applied_at__gt=change.applied_at)
+    return later.exclude(state=S.ROLLED_BACK).select_related("request").first()
 
 
 @transaction.atomic

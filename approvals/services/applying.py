@@ -9,17 +9,21 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.roles import Role
 from approvals.models import Decision, KeyChange, Request, Step
 from approvals.selectors.changes import present_terms
+from approvals.selectors.emergencies import counts_for
 from approvals.services.change_parts import lock_change, lock_change_of, objects_of, tell_of
+from approvals.wording import FROZEN
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import Conflict, DomainError, Invalid, NotAllowed
+from keys.lifecycle import ENDED
 from keys.models import Key
 from keys.selectors.settings import require_unchanged
 from keys.services.changing import Change, change_key, lock_key
@@ -52,9 +56,8 @@ def finish_change(*, actor: Actor, step: Step, decisions: Sequence[str], now: da
 def _apply(
     actor: Actor, change: KeyChange, terms: dict[str, Any], decisions: Sequence[str], now: datetime
 ) -> KeyChange:
-    consents = change.request.decisions.filter(contact__isnull=False, withdrawal=None)
-    if change.reactivates and consents.exists():
-        release_key(actor=actor, key=change.key, hold=Key.Hold.CONSENT, now=now)  # consented to anew (A9)
+    if change.reactivates:
+        _let_go(actor, change, now)
     key = change_key(
         actor=actor,
         key=change.key,
@@ -79,6 +82,18 @@ def _apply(
     return change
 
 
+def _let_go(actor: Actor, change: KeyChange, now: datetime) -> None:
+    """Before a suspended key is started: consented to anew (A9), and nobody stopped it for another reason."""
+    key = lock_key(change.key)
+    asked_at = change.request.revisions.order_by("-number")[0].created_at
+    if key.suspended_at is not None and key.suspended_at > asked_at:
+        raise Conflict(
+            _("The key was suspended again after this was asked for, so it has to be asked for anew.")
+        )
+    if counts_for(change.request.decisions.all(), key).exists():
+        release_key(actor=actor, key=key, hold=Key.Hold.CONSENT, now=now)
+
+
 def running_status(key: Key) -> Key.Status:
     """What a suspended key is again once it is started."""
     return Key.Status.ACTIVE if key.activated_at else Key.Status.PENDING
@@ -87,9 +102,11 @@ def running_status(key: Key) -> Key.Status:
 def apply_scheduled(*, now: datetime, limit: int = 100) -> int:
     """Apply the changes whose time has come; returns how many ended, well or not. Safe to run twice at once.
 
-    One that can't be applied (key revoked, changed, contract over) fails visibly, and its people are told.
+    One that can't be applied (key changed, contract over) fails visibly, and its people are told; for a key
+    that has ended meanwhile that is said at once.
     """
-    due = KeyChange.objects.filter(state=S.SCHEDULED, not_before__lte=now).order_by("not_before", "id")
+    is_due = Q(not_before__lte=now) | Q(key__status__in=ENDED)
+    due = KeyChange.objects.filter(is_due, state=S.SCHEDULED).order_by("not_before", "id")
     return sum(_apply_due(pk, now) for pk in due.values_list("request", flat=True)[:limit])
 
 
@@ -140,6 +157,8 @@ def cancel_change(*, actor: Actor, by: User, request: Request, reason: str, now:
             _("The change is “%(state)s” now, so it can't be cancelled.")
             % {"state": change.get_state_display()}
         )
+    if change.request.frozen_at is not None:
+        raise Conflict(FROZEN)
     if not reason.strip():
         raise Invalid(_("Say why: those who approved it will ask."), field="reason")
     change.state, change.ended_at, change.ended_by = S.CANCELLED, now, by

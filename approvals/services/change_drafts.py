@@ -9,7 +9,7 @@ from accounts.models import User
 from approvals.form_drafts import draft_of
 from approvals.models import KeyChange, Request
 from approvals.selectors.changes import present_terms
-from approvals.services.changing import open_change_of
+from approvals.services.changing import open_change_of, require_approved
 from approvals.services.requests import require_may_request
 from audit.actions import Action
 from audit.services import record
@@ -43,6 +43,7 @@ def start_change(*, actor: Actor, by: User, key: Key, now: datetime) -> Request:
     terms = present_terms(key)
     digest = digest_of_settings(terms)
     require_unchanged(key, terms, digest)
+    require_approved(key)
     if not key.partner.is_active:
         raise Conflict(_("This partner is not active."))
     other = open_change_of(key)

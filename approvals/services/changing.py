@@ -59,6 +59,7 @@ def fix_change(*, request: Request, terms: KeyTerms, wish: Wish, now: datetime) 
         )
     if any(getattr(base, name) != getattr(terms, name) for name in FIXED):
         raise Conflict(_("For another partner, workspace or environment a new key is needed."))
+    require_approved(key)
     if key.status == Key.Status.PENDING and base.recipient != terms.recipient:
         raise Invalid(_("The link to collect the key is on its way to its recipient."), field="recipient")
     if wish.reactivates and key.status != Key.Status.SUSPENDED:
@@ -93,6 +94,14 @@ def _check_time(not_before: datetime | None, key: Key, now: datetime) -> None:
         )
     if not_before >= key.expires_at:
         raise Invalid(_("The key ends before this time."), field="not_before")
+
+
+def require_approved(key: Key) -> None:
+    """Conflict for a key of an emergency: its last approval gives it what was asked for then (A8)."""
+    if key.provisional_until is not None:
+        raise Conflict(
+            _("The key was issued in an emergency and is not approved yet. It can be changed after that.")
+        )
 
 
 def open_change_of(key: Key) -> KeyChange | None:

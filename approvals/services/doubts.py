@@ -13,10 +13,12 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from accounts.roles import MATRIX, Permission, Role
 from accounts.services import secure_account
-from approvals.models import Decision, Doubt, Request
+from approvals.models import Decision, Doubt, KeyChange, Request
 from approvals.selectors.emergencies import keys_behind
+from approvals.services.after_changes import undo_change
 from approvals.services.answers import SecondFactorNeeded
 from approvals.services.applying import drop_scheduled
+from approvals.services.holds import settle_holds
 from approvals.services.path import close_request
 from approvals.services.receipts import find_receipt
 from approvals.services.revising import newest_revision, tell_those_asked, wait_for_requester
@@ -25,7 +27,7 @@ from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict, Invalid, NotAllowed
 from keys.models import Key
-from keys.services.status import end_key, hold_key, release_key
+from keys.services.status import end_key, hold_key
 from notifications.services import enqueue
 
 # Whoever may look into a doubt, and the administrators, who close accounts.
@@ -104,8 +106,9 @@ def look_into_doubt(
 
     `stands`: everything goes on from where it froze. `again`: the request goes back to its requester; once it
     is submitted again the step is asked anew, the others stand. `rejected`: a request in review is rejected,
-    a key that it has made is revoked; what ended otherwise stays as it ended. Raises NotAllowed (role, own
-    decision, own request), SecondFactorNeeded, Invalid, Conflict (somebody was faster).
+    a key that it has made is revoked, a change of a key is undone; what ended otherwise stays as it ended.
+    Raises NotAllowed (role, own decision, own request), SecondFactorNeeded, Invalid, Conflict (somebody was
+    faster).
     """
     request = _lock(doubt.request)
     doubt = Doubt.objects.select_for_update(of=("self",)).select_related("decision__step").get(pk=doubt.pk)
@@ -130,14 +133,14 @@ def look_into_doubt(
         _ask_again(actor, request, doubt, now)
     if verdict == Doubt.Verdict.REJECTED:
         _undo(actor, request, doubt, now)
+    _settle(actor, request, now)
     for person in {request.requester, doubt.accused} - {None}:
         _tell("doubt_cleared", person, doubt, now)
     return doubt
 
 
 def _thaw(actor: Actor, request: Request, doubt: Doubt, now: datetime) -> None:
-    is_last = not request.doubts.filter(verdict="").exists()
-    if is_last:
+    if not request.doubts.filter(verdict="").exists():
         request.frozen_at = None
     request.version += 1
     request.changed_at = now
@@ -149,10 +152,14 @@ def _thaw(actor: Actor, request: Request, doubt: Doubt, now: datetime) -> None:
         payload={"step": doubt.decision.step.role, "status": doubt.verdict, "reason": doubt.reason},
         now=now,
     )
-    # Issued in an emergency, and an answer of its path is void: held until the path is whole again.
-    is_void = request.ended_at is None and request.doubts.filter(verdict=Doubt.Verdict.AGAIN).exists()
-    for key in keys_behind(request) if is_last and not is_void else []:
-        release_key(actor=actor, key=key, hold=Key.Hold.DOUBT, now=now)
+
+
+def _settle(actor: Actor, request: Request, now: datetime) -> None:
+    """Its key is not held any more, unless something void still works, or another request is in doubt."""
+    change = KeyChange.objects.select_related("key").filter(request=request).first()
+    key = change.key if change else request.key
+    if key is not None:
+        settle_holds(actor=actor, key=key, now=now)
 
 
 def _ask_again(actor: Actor, request: Request, doubt: Doubt, now: datetime) -> None:
@@ -184,6 +191,7 @@ def _undo(actor: Actor, request: Request, doubt: Doubt, now: datetime) -> None:
         close_request(request, Request.State.REJECTED, now=now)
         return
     drop_scheduled(actor=actor, request=request, reason=doubt.reason, by=doubt.looked_by, now=now)
+    undo_change(actor=actor, request=request, reason=doubt.reason, by=doubt.looked_by, now=now)
     if request.key is not None:
         key = Key.objects.select_for_update(of=("self",)).select_related("recipient", "owner")
         found = key.get(pk=request.key.pk)

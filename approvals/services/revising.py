@@ -14,6 +14,7 @@ from approvals.access import require_requester
 from approvals.concerns import Approval, Place, concerning, moved_fields, standing
 from approvals.form_drafts import draft_of
 from approvals.models import Decision, Doubt, KeyChange, Request, Revision, Standing, Step, StepLink
+from approvals.selectors.emergencies import counts_for
 from approvals.wording import FROZEN
 from audit.actions import Action
 from audit.models import Event
@@ -142,12 +143,11 @@ def carry_over(
     )
     counts_on = {item.decision_id: item.step_id for item in Standing.objects.filter(step__revision=old)}
     where = {decision.pk: place_of[counts_on.get(decision.pk, decision.step_id)] for decision in in_force}
-    # An answer that security found void falls, whatever the revision leaves alone (A7).
-    void = set(Doubt.objects.filter(request=request, verdict=Doubt.Verdict.AGAIN).values_list("decision"))
+    void = _void(request)
     approvals = [
         decision
         for decision in in_force
-        if decision.outcome == Decision.Outcome.APPROVE and (decision.pk,) not in void
+        if decision.outcome == Decision.Outcome.APPROVE and decision.pk not in void
     ]
     fields = [*moved_fields(old.terms, revision.terms), *_moved_addresses(old, revision)]
     stands = standing(
@@ -168,6 +168,22 @@ def carry_over(
         if decision.pk in kept:
             _stand(actor, decision, kept[decision.pk], revision, now)
     _tell_of_the_path(actor, request, old_steps, steps, now)
+
+
+def _void(request: Request) -> set[int]:
+    """Answers that fall whatever the revision leaves alone.
+
+    What security found void (A7), and a consent that is older than what its giver has withdrawn since (A9).
+    """
+    again = Doubt.objects.filter(request=request, verdict=Doubt.Verdict.AGAIN)
+    void = set(again.values_list("decision", flat=True))
+    change = KeyChange.objects.select_related("key").filter(request=request).first()
+    if change is not None:
+        given = request.decisions.filter(contact__isnull=False, outcome=Decision.Outcome.APPROVE)
+        void |= set(given.values_list("pk", flat=True)) - set(
+            counts_for(given, change.key).values_list("pk", flat=True)
+        )
+    return void
 
 
 def _place(step: Step) -> Place:
