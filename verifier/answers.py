@@ -165,6 +165,7 @@ def _refused(verdict: Verdict) -> bytes:
         "valid": False,
         "code": verdict.code.value,
         "title": verdict.code.meaning,
+        "status": verdict.code.status,
         "key": key,
         "retry_after": verdict.retry or None,
     }

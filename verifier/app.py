@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from core.actors import address_behind_proxies
 from keys.hotwire import StoreUnavailableError
 from keys.secret_format import contains_secret, key_id_of
-from verifier import answers, cold, degraded, gateways, question, warm
+from verifier import answers, cold, degraded, gateways, openapi, question, warm
 from verifier.answers import Response
 from verifier.codes import Code
 from verifier.gateways import Caller
@@ -53,6 +53,8 @@ def _route(path: str) -> "Callable[[WSGIEnvironment], Response]":
         return verify
     if path == "/v1/authorize" or path.startswith("/v1/authorize/"):
         return authorize
+    if path == openapi.PATH:
+        return describe
     return _nowhere
 
 
@@ -113,6 +115,14 @@ def authorize(environ: "WSGIEnvironment") -> Response:
     except UnavailableError:
         response = answers.refused(Code.UNAVAILABLE, RETRY_SOON)
     return answers.for_proxy(response, nginx=nginx)
+
+
+def describe(environ: "WSGIEnvironment") -> Response:
+    """`GET /v1/openapi.json`: no secret, so no credential (V9)."""
+    if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
+        return answers.problem(405, "METHOD_NOT_ALLOWED", "Use GET", b"Allow: GET, HEAD\r\n")
+    body = openapi.body()
+    return Response(200, b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body), body)
 
 
 def decide(asked: Question, caller: Caller) -> Verdict:

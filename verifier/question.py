@@ -1,9 +1,10 @@
 """What a gateway asks, read from JSON (`/v1/keys/verify`) or from headers (`/v1/authorize`)."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, quote
 
@@ -19,8 +20,10 @@ DEFAULT_LEASE_SECONDS: Final = 1
 MAX_LEASE_SECONDS: Final = 3600
 MAX_COST_USD: Final = 1_000_000
 MAX_TEXT: Final = 2_000
+MAX_WORDS: Final = 100
 _MAX_CACHED_ADDRESSES: Final = 50_000
 _MAX_CACHED_CONTEXTS: Final = 20_000
+_AMOUNT: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,12})?", re.ASCII).fullmatch
 
 FIELDS: Final = frozenset(
     {
@@ -138,11 +141,12 @@ def _parse(body: bytes) -> Question:
         raise BadQuestionError(f"Unknown fields: {unknown}.")
     if "key" not in data:
         raise BadQuestionError("`key` is missing.")
-    secret = _text(data, "key").encode(errors="replace")
+    if type(data["key"]) is not str:
+        raise BadQuestionError("`key` is not text.")
     return Question(
-        secret,
+        data["key"].encode(errors="replace"),
         Context(
-            ip=address(_text(data, "ip")) if data.get("ip") else b"",
+            ip=address(ip) if (ip := _text(data, "ip")) else b"",
             environment=_text(data, "environment"),
             workspace=_text(data, "workspace"),
             scopes=_words(data, "scope", "scopes"),
@@ -164,25 +168,20 @@ def _text(data: Mapping[str, Any], name: str) -> str:
 
 
 def _words(data: Mapping[str, Any], one: str, many: str) -> str:
-    text = _text(data, one) if data.get(one) else ""
-    values = data.get(many)
-    if not values:
-        return text
+    text = _text(data, one)
+    values = data.get(many, [])
     if type(values) is not list or not all(type(value) is str for value in values):
         raise BadQuestionError(f"`{many}` is not a list of texts.")
-    joined = " ".join([text, *values]).strip()
-    if len(joined) > MAX_TEXT:
+    if len(values) > MAX_WORDS or any(len(value) > MAX_TEXT for value in values):
         raise BadQuestionError(f"`{many}` is too long.")
-    return joined
+    return " ".join([text, *values]).strip()
 
 
 def _micros(value: Any) -> int:
-    if type(value) not in {int, float, str}:
+    # Decimal would take "1_0", " 1" and "１", too.
+    if type(value) not in {int, float} and not (type(value) is str and _AMOUNT(value)):
         raise BadQuestionError("`cost_usd` is not a number.")
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        raise BadQuestionError("`cost_usd` is not a number.") from None
+    amount = Decimal(str(value))
     if not amount.is_finite() or not 0 <= amount <= MAX_COST_USD:
         raise BadQuestionError(f"`cost_usd` must lie between 0 and {MAX_COST_USD}.")
     # Rounded up: a budget never gives more than it holds.
@@ -190,9 +189,10 @@ def _micros(value: Any) -> int:
 
 
 def _seconds(value: Any) -> int:
-    if type(value) is not int or not 1 <= value <= MAX_LEASE_SECONDS:
+    # JSON does not tell 2.0 from 2.
+    if type(value) not in {int, float} or value != value // 1 or not 1 <= value <= MAX_LEASE_SECONDS:
         raise BadQuestionError(f"`lease_seconds` must be a whole number from 1 to {MAX_LEASE_SECONDS}.")
-    return value
+    return int(value)
 
 
 def secret_from_headers(environ: "WSGIEnvironment") -> bytes:

@@ -1,21 +1,13 @@
 """The verifier's own server: the same answers as the WSGI entry, over HTTP as gateways speak it."""
 
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from core.actors import staff_actor
@@ -23,40 +15,11 @@ from keys.models import Key
 from keys.services.status import revoke_key
 from tests.cast import make_partner, make_staff
 from tests.dataplane import Answer, LiveKey, authorize, make_gateway, make_live_key, verify
+from tests.serving import serving
 from verifier.gateways import NEWS_PER_SECOND
 from verifier.models import GatewayCredential
 
-ROOT = Path(__file__).resolve().parents[2]
-
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@contextmanager
-def serving(*arguments: str) -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
-    """A verifier on this worker's database; its port and its process."""
-    database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
-    environment = {**os.environ, "DATABASE_URL": database.geturl(), "PYTHONWARNINGS": "ignore"}
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    command = [sys.executable, "-m", "config.verifier", "--port", str(port), *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment)
-    try:
-        _wait_for(port, process)
-        yield port, process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
-
-
-def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    while process.poll() is None:
-        try:
-            Wire(port).close()
-        except OSError:
-            time.sleep(0.02)
-            continue
-        return
-    raise AssertionError("It did not start.")
 
 
 @pytest.fixture(scope="module")

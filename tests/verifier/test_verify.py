@@ -191,7 +191,9 @@ def test_order_within_the_context(gateway: str, live: LiveKey) -> None:
 def test_malformed_and_unknown_keys(gateway: str, live: LiveKey) -> None:
     typo = live.text[:-1] + ("a" if live.text[-1] != "a" else "b")
     assert verify(gateway, typo).code == "MALFORMED"
-    assert verify(gateway, "").code == "MALFORMED"
+    for text in ("", "x" * 5_000):
+        for _ in range(2):
+            assert verify(gateway, text).code == "MALFORMED"
     stranger = _stranger()
     for _ in range(2):
         answer = verify(gateway, stranger, **INSIDE)
@@ -267,11 +269,17 @@ def test_retiring_key_works_and_says_so(gateway: str, live: LiveKey) -> None:
         (b'{"key":"x","scopse":"a"}', "scopse"),
         (b'{"key":"x","ip":"1.2.3"}', "`ip`"),
         (b'{"key":"x","ip":7}', "`ip`"),
+        (b'{"key":"x","ip":null}', "`ip`"),
         (b'{"key":"x","scopes":"a"}', "`scopes`"),
+        (b'{"key":"x","scopes":""}', "`scopes`"),
+        (b'{"key":"x","scope":false}', "`scope`"),
+        (b'{"key":"x","features":["' + b'","' * 100 + b'"]}', "`features`"),
         (b'{"key":"x","cost_usd":-1}', "`cost_usd`"),
         (b'{"key":"x","cost_usd":NaN}', "`cost_usd`"),
         (b'{"key":"x","cost_usd":true}', "`cost_usd`"),
+        (b'{"key":"x","cost_usd":"1e3"}', "`cost_usd`"),
         (b'{"key":"x","lease_seconds":0}', "`lease_seconds`"),
+        (b'{"key":"x","lease_seconds":1.5}', "`lease_seconds`"),
         (b'{"key":"\xff"}', "not JSON"),
     ],
 )
