@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypedDict
 
+import psutil
+
 from config import embedded
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,16 +77,33 @@ def on_core(number: int) -> Iterator[None]:
 
 
 @contextmanager
-def server(module: list[str], port: int, variables: dict[str, str]) -> Iterator[None]:
+def server(module: list[str], port: int, variables: dict[str, str]) -> Iterator[psutil.Process]:
     """Keep a module's server running; it answers when the body begins."""
     with on_core(0):
         process = subprocess.Popen([sys.executable, "-m", *module], cwd=ROOT, env=variables)
+    with stopped_at_the_end(process):
+        wait_for(port)
+        yield psutil.Process(process.pid)
+
+
+@contextmanager
+def stopped_at_the_end(process: "subprocess.Popen[str] | subprocess.Popen[bytes]") -> Iterator[None]:
+    """Stop a server after the body."""
     try:
-        _wait_for(port)
         yield
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(20)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def processor_seconds(process: psutil.Process) -> float:
+    """The processor time of a server and all of its workers up to now."""
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
 
 
 def seed(variables: dict[str, str], n_keys: int, *limits: dict[str, object]) -> Seeded:
@@ -93,7 +112,8 @@ def seed(variables: dict[str, str], n_keys: int, *limits: dict[str, object]) -> 
     return seeded
 
 
-def _wait_for(port: int) -> None:
+def wait_for(port: int) -> None:
+    """Return when something answers HTTP on this port."""
     for _ in range(300):
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/nowhere", timeout=1).close()

@@ -1,0 +1,16 @@
+"""The product's settings with the middleware that a new Django project has."""
+
+from config.settings import *  # noqa: F403
+
+ROOT_URLCONF = "script.bench_django"
+ALLOWED_HOSTS = ["*"]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",  # allauth demands it
+]
