@@ -5,7 +5,8 @@ so does a role that is in no row: forgetting one asks somebody once too often, n
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 from approvals.models import StepRole
@@ -79,40 +80,94 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """An approval in force: on which step of the last revision it counts (from 0), and whose it is."""
+    """An approval in force: on which step of the last revision it counts (from 0), and whose it is.
+
+    `is_void`: security found that it was not genuine (A7), or its giver withdrew it since (A9).
+    """
 
     place: int
     person: str
+    is_void: bool = False
 
 
-def standing(
+class Why(StrEnum):
+    """Why an answer stands or falls when its request is submitted again."""
+
+    STANDS = "stands"
+    VOID = "void"
+    DROPPED = "dropped"
+    """Its step is not on the new path."""
+    CHANGES = "changes"
+    """Somebody on its step asked for changes."""
+    MOVED = "moved"
+    """Something differs that its role answers for."""
+    OTHERWISE = "otherwise"
+    """Its step is asked of somebody else, or asks for more than before."""
+    ENOUGH = "enough"
+    """Its step needs fewer people than before."""
+    LOOK = "look"
+    """Somebody has to look at every revision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of an answer. `place`: the step of the new path that is its step's, None where none is.
+
+    `fields`: the moved fields that its role answers for.
+    """
+
+    why: Why
+    place: int | None
+    fields: tuple[str, ...]
+
+    @property
+    def stands(self) -> bool:
+        """Whether it still counts, on the step `place`."""
+        return self.why == Why.STANDS
+
+
+def fates(
     old: Sequence[Place],
     new: Sequence[Place],
     approvals: Sequence[Approval],
     *,
     fields: Collection[str],
     asked_for_changes: Collection[int],
-) -> dict[int, int]:
-    """Which approvals stand, by their index, and on which of the new steps. All others fall.
+) -> list[Fate]:
+    """What becomes of each approval, in their order.
 
     An approval stands when its step is asked for again, alike, none of the moved `fields` is its role's, and
     nobody on that step asked for changes (`asked_for_changes`: numbers of old steps). Somebody looks at every
     revision: where nothing would be left to ask, the last step is asked again.
     """
     next_place = _successors(old, new)
-    stands: dict[int, int] = {}
-    for index, approval in enumerate(approvals):
-        place = next_place.get(approval.place)
-        if place is None or approval.place in asked_for_changes:
-            continue
-        before, after = old[approval.place], new[place]
-        if concerning(after.role, fields) or not _is_alike(before, after, approval.person):
-            continue
-        if list(stands.values()).count(place) < after.n_needed:
-            stands[index] = place
-    if not _somebody_is_asked(new, stands):
-        stands = {index: place for index, place in stands.items() if place != len(new) - 1}
-    return stands
+    found: list[Fate] = []
+    for approval in approvals:
+        before, place = old[approval.place], next_place.get(approval.place)
+        moved = tuple(concerning(before.role, fields))
+        n_standing = sum(fate.stands and fate.place == place for fate in found)
+        why = _why(approval, before, None if place is None else new[place], moved, n_standing)
+        if approval.place in asked_for_changes and why not in {Why.VOID, Why.DROPPED}:
+            why = Why.CHANGES
+        found.append(Fate(why, place, moved))
+    if not _somebody_is_asked(new, found):
+        last = len(new) - 1
+        found = [replace(f, why=Why.LOOK) if f.stands and f.place == last else f for f in found]
+    return found
+
+
+def _why(
+    approval: Approval, before: Place, after: Place | None, moved: Collection[str], n_standing: int
+) -> Why:
+    if approval.is_void:
+        return Why.VOID
+    if after is None:
+        return Why.DROPPED
+    if moved:
+        return Why.MOVED
+    if not _is_alike(before, after, approval.person):
+        return Why.OTHERWISE
+    return Why.ENOUGH if n_standing >= after.n_needed else Why.STANDS
 
 
 def _successors(old: Sequence[Place], new: Sequence[Place]) -> dict[int, int]:
@@ -136,6 +191,7 @@ def _is_alike(before: Place, after: Place, person: str) -> bool:
     )
 
 
-def _somebody_is_asked(new: Sequence[Place], stands: Mapping[int, int]) -> bool:
-    places = list(stands.values())
-    return any(places.count(n) < place.n_needed for n, place in enumerate(new))
+def _somebody_is_asked(new: Sequence[Place], found: Sequence[Fate]) -> bool:
+    return any(
+        sum(fate.stands and fate.place == n for fate in found) < place.n_needed for n, place in enumerate(new)
+    )

@@ -25,6 +25,17 @@ WHY_NOT: dict[str, str | Promise] = {
     "decided_another_step": _("You decided another step of this request; a second person is needed here."),
 }
 
+# Why an answer would not count any more (approvals.concerns.Why), behind the name of whoever gave it.
+FALLS: dict[str, str | Promise] = {
+    "void": _("counts no more: it was withdrawn, or found not to be genuine"),
+    "dropped": _("counts no more: this approval is not needed any more"),
+    "changes": _("counts no more: somebody else on this step asked for changes"),
+    "moved": _("counts no more, because this is changed: %(fields)s"),
+    "otherwise": _("counts no more: the step is asked of somebody else, or asks for more than before"),
+    "enough": _("counts no more: fewer are needed here, and enough others stand"),
+    "look": _("is asked again, because somebody looks at every revision"),
+}
+
 ROLE_QUESTION: dict[str, str | Promise] = {
     "pm": _("Are the partner, the purpose and the plan right?"),
     "rights_holder": _("Do you consent to this use?"),

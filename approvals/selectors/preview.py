@@ -3,14 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.utils.functional import Promise
 
 from accounts.models import User
 from approvals.bench import person_of
-from approvals.models import PolicyVersion, StepRole
+from approvals.models import Decision, PolicyVersion, Request, StepRole
 from approvals.policy import STAFF_ROLES, Facts, Person, PlannedStep, deciders, plan_path, unstaffed
 from approvals.policy_wording import why_sentence
+from approvals.selectors.fates import place_of_plan
+from approvals.selectors.outlook import Fallen, Outlook, outlook_of
 from keys.models import Plan, Scope
 from keys.terms import KeyTerms
 from keys.terms_check import Problem, Registry, find_excesses
@@ -19,7 +22,11 @@ from partners.models import Contact
 
 @dataclass(frozen=True, slots=True)
 class PreviewStep:
-    """One approval to come: whose, why, by whom. `is_stuck`: nobody could decide it (A2)."""
+    """One approval to come: whose, why, by whom. `is_stuck`: nobody could decide it (A2).
+
+    Of a request that was submitted before: `stands`, the answers that would still count; `falls`, those that
+    would not; `is_new`, whether it was not asked for before.
+    """
 
     role: str
     label: str | Promise
@@ -28,42 +35,83 @@ class PreviewStep:
     n_needed: int
     needs_second_factor: bool
     is_stuck: bool
+    stands: list[Decision]
+    falls: list[Fallen]
+    is_new: bool
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether anybody is asked; not where enough answers stand."""
+        return len(self.stands) < self.n_needed
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The path to come, and where the terms ask for more than the plan gives unasked."""
+    """The path to come, and where the terms ask for more than the plan gives unasked.
+
+    `dropped`: approvals that the last revision needed and these terms do not, with what falls with them.
+    """
 
     steps: list[PreviewStep]
     excesses: list[Problem]
     may_grow: bool
     """Whether the contract is not chosen yet, on which legal and the COO depend."""
+    is_again: bool
+    dropped: list[tuple[str | Promise, list[Fallen]]]
+
+    @property
+    def asked(self) -> list[PreviewStep]:
+        """The steps at which somebody is asked."""
+        return [step for step in self.steps if step.is_asked]
 
 
 def preview_path(
+    request: Request,
     terms: KeyTerms,
     registry: Registry,
     *,
-    requester: User,
+    content: Mapping[str, Any],
     now: datetime,
-    policy: PolicyVersion | None = None,
     change: str = "none",
 ) -> Preview:
-    """The approvals that these terms would need, in two queries; nothing is changed.
+    """The approvals that these terms would need, and which of those given would stand; nothing is changed.
 
-    By the policy in force, unless the request is bound to another version.
+    `content`: what the revision would hold. Two queries, and up to ten for what was submitted before.
     """
-    planned = plan_path((policy or current_policy(now)).rules, facts_of(terms, registry, change=change))
+    # By the policy in force; what was sent back keeps its own (A2).
+    policy = request.policy or current_policy(now)
+    planned = plan_path(policy.rules, facts_of(terms, registry, change=change))
+    again = outlook_of(request, content, [place_of_plan(step, registry.consent_contact) for step in planned])
+    internal = registry.plan is not None and registry.plan.is_internal
+    return Preview(
+        steps=_steps(request, planned, again, registry),
+        excesses=find_excesses(terms, registry),
+        may_grow=registry.contract is None and not internal,
+        is_again=again.is_again,
+        dropped=again.dropped({step.role for step in planned}),
+    )
+
+
+def _steps(
+    request: Request, planned: Sequence[PlannedStep], again: Outlook, registry: Registry
+) -> list[PreviewStep]:
     staff = staff_who_decide()
-    people = [person_of(user) for user in staff.values()]
+    people, requester = [person_of(user) for user in staff.values()], request.requester.public_id
     able = [
-        deciders(people, role=step.role, requester=requester.public_id, decided=set(), named=step.people)
+        deciders(
+            people,
+            role=step.role,
+            requester=requester,
+            decided=again.barred_from(step.role),
+            named=step.people,
+        )
         if step.role in STAFF_ROLES
         else []
         for step in planned
     ]
-    stuck = _unstaffed(planned, able)
-    steps = [
+    stands = [again.standing_on(place) for place in range(len(planned))]
+    stuck = _unstaffed(planned, [len(given) for given in stands], able)
+    return [
         PreviewStep(
             role=step.role,
             label=StepRole(step.role).label,
@@ -72,15 +120,12 @@ def preview_path(
             n_needed=step.n_needed,
             needs_second_factor=step.needs_second_factor,
             is_stuck=place in stuck,
+            stands=stands[place],
+            falls=again.falling_on(place),
+            is_new=again.is_new(step.role),
         )
         for place, step in enumerate(planned)
     ]
-    internal = registry.plan is not None and registry.plan.is_internal
-    return Preview(
-        steps=steps,
-        excesses=find_excesses(terms, registry),
-        may_grow=registry.contract is None and not internal,
-    )
 
 
 def _names(
@@ -91,9 +136,14 @@ def _names(
     return [staff[person.ref].name for person in able]
 
 
-def _unstaffed(planned: Sequence[PlannedStep], able: Sequence[Sequence[Person]]) -> set[int]:
+def _unstaffed(
+    planned: Sequence[PlannedStep], n_standing: Sequence[int], able: Sequence[Sequence[Person]]
+) -> set[int]:
     """The steps for which nobody would be left; a rights-holder's is decided by an outsider."""
-    needs = [step.n_needed if step.role in STAFF_ROLES else 0 for step in planned]
+    needs = [
+        step.n_needed - n if step.role in STAFF_ROLES else 0
+        for step, n in zip(planned, n_standing, strict=True)
+    ]
     return unstaffed(needs, [[person.ref for person in people] for people in able])
 
 

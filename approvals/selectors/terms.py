@@ -63,7 +63,10 @@ NOTHING = Registry(None, None, None, None, None, None, None, {}, {})
 def labels_of(fields: Collection[str], *several: KeyTerms) -> list[str | Promise]:
     """What the terms page calls these fields, each once, without a query; other fields by their name."""
     facts = [fact for terms in several for part in describe_terms(terms, NOTHING) for fact in part.facts]
-    called = {name: fact.label for fact in facts for name in (*fact.also, fact.field)}
+    called: dict[str, str | Promise] = {
+        name: fact.label for fact in facts for name in (*fact.also, fact.field)
+    }
+    called["change"] = _("Reason, time or restart")  # what a change of a key says beside its terms
     return list(dict.fromkeys(called.get(field, field) for field in fields))
 
 

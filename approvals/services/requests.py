@@ -40,10 +40,11 @@ def digest_of(terms: KeyTerms, wish: Wish | None = None) -> bytes:
 
     For a change of a key, what it is based on, why and from when it is to be belong to it.
     """
-    return hashlib.sha256(rfc8785.dumps(_asked_for(terms, wish))).digest()
+    return hashlib.sha256(rfc8785.dumps(content_of(terms, wish))).digest()
 
 
-def _asked_for(terms: KeyTerms, wish: Wish | None) -> dict[str, Any]:
+def content_of(terms: KeyTerms, wish: Wish | None) -> dict[str, Any]:
+    """What a revision holds: the terms, and of a change what it says beside them."""
     return terms.to_json() if wish is None else {**terms.to_json(), "change": wish.to_json()}
 
 
@@ -161,7 +162,7 @@ def submit_request(
     revision = Revision.objects.create(
         request=request,
         number=request.revisions.count() + 1,
-        terms=_asked_for(terms, wish),
+        terms=content_of(terms, wish),
         digest=digest_of(terms, wish),
         created_at=now,
     )

@@ -11,13 +11,12 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from approvals.access import require_requester
-from approvals.concerns import Approval, Place, concerning, moved_fields, standing
+from approvals.concerns import Fate
 from approvals.form_drafts import draft_of
-from approvals.models import Decision, Doubt, KeyChange, Request, Revision, Standing, Step, StepLink
-from approvals.selectors.emergencies import counts_for
+from approvals.models import Decision, KeyChange, Request, Revision, Standing, Step, StepLink
+from approvals.selectors.fates import fates_of, place_of_step
 from approvals.wording import FROZEN
 from audit.actions import Action
-from audit.models import Event
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict
@@ -134,66 +133,15 @@ def carry_over(
     again.
     """
     old = request.revisions.get(number=revision.number - 1)
-    old_steps = list(old.steps.order_by("position"))
-    place_of = {step.pk: place for place, step in enumerate(old_steps)}
-    in_force = list(
-        request.decisions.filter(fallen_at=None).select_related(
-            "step__revision", "staff", "contact", "on_behalf_of"
-        )
+    in_force = request.decisions.filter(fallen_at=None).select_related(
+        "step__revision", "staff", "contact", "on_behalf_of"
     )
-    counts_on = {item.decision_id: item.step_id for item in Standing.objects.filter(step__revision=old)}
-    where = {decision.pk: place_of[counts_on.get(decision.pk, decision.step_id)] for decision in in_force}
-    void = _void(request)
-    approvals = [
-        decision
-        for decision in in_force
-        if decision.outcome == Decision.Outcome.APPROVE and decision.pk not in void
-    ]
-    fields = [*moved_fields(old.terms, revision.terms), *_moved_addresses(old, revision)]
-    stands = standing(
-        [_place(step) for step in old_steps],
-        [_place(step) for step in steps],
-        [
-            Approval(where[d.pk], d.on_behalf_of.public_id if d.on_behalf_of else _ref_of(d))
-            for d in approvals
-        ],
-        fields=fields,
-        asked_for_changes={where[d.pk] for d in in_force if d.outcome == Decision.Outcome.CHANGES},
-    )
-    kept = {approvals[index].pk: steps[place] for index, place in stands.items()}
-    for decision in in_force:
-        if decision.pk not in kept:
-            _fall(actor, decision, revision, fields, now)
-    for decision in approvals:
-        if decision.pk in kept:
-            _stand(actor, decision, kept[decision.pk], revision, now)
-    _tell_of_the_path(actor, request, old_steps, steps, now)
-
-
-def _void(request: Request) -> set[int]:
-    """Answers that fall whatever the revision leaves alone.
-
-    What security found void (A7), and a consent that is older than what its giver has withdrawn since (A9).
-    """
-    again = Doubt.objects.filter(request=request, verdict=Doubt.Verdict.AGAIN)
-    void = set(again.values_list("decision", flat=True))
-    change = KeyChange.objects.select_related("key").filter(request=request).first()
-    if change is not None:
-        given = request.decisions.filter(contact__isnull=False, outcome=Decision.Outcome.APPROVE)
-        void |= set(given.values_list("pk", flat=True)) - set(
-            counts_for(given, change.key).values_list("pk", flat=True)
-        )
-    return void
-
-
-def _place(step: Step) -> Place:
-    return Place(
-        role=step.role,
-        n_needed=step.n_needed,
-        needs_second_factor=step.needs_second_factor,
-        people=tuple(step.people),
-        contact=step.contact_id,
-    )
+    for decision, fate in fates_of(old, in_force, revision.terms, [place_of_step(step) for step in steps]):
+        if fate.stands and fate.place is not None:
+            _stand(actor, decision, steps[fate.place], revision, now)
+        else:
+            _fall(actor, decision, revision, fate, now)
+    _tell_of_the_path(actor, request, list(old.steps.order_by("position")), steps, now)
 
 
 def _ref_of(decision: Decision) -> str:
@@ -202,20 +150,7 @@ def _ref_of(decision: Decision) -> str:
     return person.public_id
 
 
-def _moved_addresses(old: Revision, new: Revision) -> list[str]:
-    """Fields that name a contact whose address was changed since: who approved it saw another one (A4)."""
-    contacts = {name: new.terms[name] for name in ("recipient", "consent_contact") if new.terms[name]}
-    changed = Event.objects.filter(
-        action=Action.CONTACT_CHANGED,
-        occurred_at__gt=old.created_at,
-        objects_touched__overlap=[f"contact:{number}" for number in contacts.values()],
-        payload__fields__contains=["email"],
-    )
-    touched = {name for event in changed for name in event.objects_touched}
-    return [name for name, number in contacts.items() if f"contact:{number}" in touched]
-
-
-def _fall(actor: Actor, decision: Decision, revision: Revision, fields: Sequence[str], now: datetime) -> None:
+def _fall(actor: Actor, decision: Decision, revision: Revision, fate: Fate, now: datetime) -> None:
     decision.fallen_at, decision.fell_with = now, revision
     decision.save(update_fields=["fallen_at", "fell_with"])
     if decision.outcome != Decision.Outcome.APPROVE:
@@ -228,7 +163,7 @@ def _fall(actor: Actor, decision: Decision, revision: Revision, fields: Sequence
             "step": decision.step.role,
             "revision": revision.number,
             "people": [_ref_of(decision)],
-            "fields": concerning(decision.step.role, fields),
+            "fields": list(fate.fields),
         },
         now=now,
     )

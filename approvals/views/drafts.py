@@ -27,7 +27,7 @@ from approvals.selectors.preview import Preview, preview_path
 from approvals.selectors.revisions import asked_for
 from approvals.selectors.warnings import Warnings, find_warnings
 from approvals.services.changing import Wish
-from approvals.services.requests import save_draft, start_draft, submit_request
+from approvals.services.requests import content_of, save_draft, start_draft, submit_request
 from core.actors import actor_of
 from core.errors import Conflict, Invalid
 from keys.terms import office_day
@@ -207,11 +207,12 @@ class Panel:
 def _panel(draft: Request, form: RequestForm) -> Panel:
     errors = form.errors  # judged once only: judging again would drop what was added since
     change = change_panel(form) if isinstance(form, ChangeForm) else None
+    wish = form.wish(form.data.get("based_on", form.present.digest)) if isinstance(form, ChangeForm) else None
     preview = preview_path(
+        draft,
         form.terms,
         form.registry,
-        requester=draft.requester,
-        policy=draft.policy,  # what was sent back keeps its own (A2)
+        content=content_of(form.terms, wish),
         now=form.now,
         change=change.way if change else "none",
     )

@@ -5,7 +5,7 @@ from dataclasses import fields as fields_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from approvals.concerns import CONCERNS, LISTED, Approval, Place, concerning, moved_fields, standing
+from approvals.concerns import CONCERNS, LISTED, Approval, Place, Why, concerning, fates, moved_fields
 from approvals.models import StepRole
 from keys.terms import KeyTerms
 
@@ -13,8 +13,23 @@ PATH = [Place("pm", 1), Place("legal", 1), Place("tech", 1)]
 ALL = [Approval(0, "a"), Approval(1, "b"), Approval(2, "c")]
 
 
-def stands(fields: list[str], *, asked: tuple[int, ...] = (), new: list[Place] = PATH) -> dict[int, int]:
-    return standing(PATH, new, ALL[:2], fields=fields, asked_for_changes=asked)
+def standing(
+    old: list[Place],
+    new: list[Place],
+    approvals: list[Approval],
+    *,
+    fields: list[str],
+    asked: tuple[int, ...] = (),
+) -> dict[int, int | None]:
+    """Which of the approvals stand, and where."""
+    found = fates(old, new, approvals, fields=fields, asked_for_changes=asked)
+    return {index: fate.place for index, fate in enumerate(found) if fate.stands}
+
+
+def stands(
+    fields: list[str], *, asked: tuple[int, ...] = (), new: list[Place] = PATH
+) -> dict[int, int | None]:
+    return standing(PATH, new, ALL[:2], fields=fields, asked=asked)
 
 
 def test_every_listed_field_is_one_of_the_terms() -> None:
@@ -45,8 +60,8 @@ def test_a_step_that_is_asked_otherwise_falls() -> None:
 
 
 def test_somebody_is_always_asked() -> None:
-    assert standing(PATH, PATH, ALL, fields=[], asked_for_changes=()) == {0: 0, 1: 1}
-    assert standing(PATH, PATH[:1], ALL, fields=[], asked_for_changes=()) == {}
+    assert standing(PATH, PATH, ALL, fields=[]) == {0: 0, 1: 1}
+    assert standing(PATH, PATH[:1], ALL, fields=[]) == {}
 
 
 def test_moved_fields_sees_what_is_new_and_what_is_gone() -> None:
@@ -66,10 +81,34 @@ def test_an_approval_stands_for_its_own_role_only_and_never_on_all(
         st.lists(st.builds(Approval, place=st.integers(0, len(old) - 1), person=st.just("x")), max_size=6)
     )
     fields = data.draw(st.lists(st.sampled_from([*CONCERNS, "scopes"]), unique=True))
-    kept = standing(old, new, approvals, fields=fields, asked_for_changes=())
+    kept = standing(old, new, approvals, fields=fields)
     for index, place in kept.items():
+        assert place is not None
         assert old[approvals[index].place].role == new[place].role
         assert not concerning(new[place].role, fields)
     counts = [list(kept.values()).count(n) for n in range(len(new))]
     assert all(count <= place.n_needed for count, place in zip(counts, new, strict=True))
     assert any(count < place.n_needed for count, place in zip(counts, new, strict=True))
+
+
+def test_each_that_falls_says_why() -> None:
+    def whys(
+        approvals: list[Approval],
+        fields: list[str],
+        new: list[Place] = PATH,
+        asked: tuple[int, ...] = (),
+    ) -> list[Why]:
+        return [f.why for f in fates(PATH, new, approvals, fields=fields, asked_for_changes=asked)]
+
+    assert whys(ALL, ["contract"]) == [Why.STANDS, Why.MOVED, Why.STANDS]
+    assert whys(ALL[:2], [], asked=(1,)) == [Why.STANDS, Why.CHANGES]
+    assert whys(ALL[:2], [], PATH[1:]) == [Why.DROPPED, Why.STANDS]
+    assert whys(ALL[:1], [], [Place("pm", 1, people=("z",)), *PATH[1:]]) == [Why.OTHERWISE]
+    assert whys(ALL, []) == [Why.STANDS, Why.STANDS, Why.LOOK]
+    assert whys([Approval(0, "a", is_void=True), *ALL[1:]], []) == [Why.VOID, Why.STANDS, Why.STANDS]
+    assert whys([Approval(0, "a"), Approval(0, "b")], []) == [Why.STANDS, Why.ENOUGH]
+
+
+def test_why_names_the_moved_fields_of_the_role_only() -> None:
+    found = fates(PATH, PATH, ALL[:2], fields=["contract", "rpm"], asked_for_changes=())
+    assert [fate.fields for fate in found] == [("rpm",), ("contract",)]

@@ -542,7 +542,7 @@ def test_the_panel_warns_when_nobody_could_decide(cast: Cast, draft: Request) ->
     registry = Registry.read(terms)
 
     def stuck() -> list[str]:
-        preview = preview_path(terms, registry, requester=cast.requester, now=timezone.now())
+        preview = preview_path(draft, terms, registry, content=terms.to_json(), now=timezone.now())
         return [step.role for step in preview.steps if step.is_stuck]
 
     assert stuck() == []

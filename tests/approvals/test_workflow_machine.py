@@ -27,9 +27,10 @@ from hypothesis.stateful import (
 from accounts.models import User
 from approvals.concerns import concerning, moved_fields
 from approvals.models import Decision, PolicyVersion, Request, Standing, Step, StepLink
+from approvals.selectors.preview import preview_path
 from approvals.services.answers import Answer
 from approvals.services.decisions import decide_as_staff
-from approvals.services.requests import expire_requests, submit_request, withdraw_request
+from approvals.services.requests import content_of, expire_requests, submit_request, withdraw_request
 from approvals.services.revising import pull_back
 from approvals.services.watching import watch_steps
 from audit.models import Event
@@ -37,6 +38,7 @@ from core.actors import staff_actor
 from core.errors import DomainError
 from keys.models import Key
 from keys.terms import KeyTerms
+from keys.terms_check import Registry
 from partners.models import IdentityCheck
 from tests.cast import Cast, consent, make_request
 
@@ -155,17 +157,28 @@ class Workflow(RuleBasedStateMachine):
             if last.partner != contract.partner.public_id:
                 return
             changes |= {"contract": contract.public_id, "monthly_amount_jpy": contract.monthly_amount_jpy}
-        now = self.tick()
+        now, terms = self.tick(), replace(last, **changes)
+        told = preview_path(
+            self.request, terms, Registry.read(terms), content=content_of(terms, None), now=now
+        )
+        n_before = self.request.revisions.count()
         self.attempt(
             lambda: submit_request(
                 actor=staff_actor(self.cast.requester),
                 by=self.cast.requester,
                 request=self.request,
                 version=self.request.version,
-                terms=replace(last, **changes),
+                terms=terms,
                 now=now,
             )
         )
+        if self.request.revisions.count() > n_before:
+            steps = Step.objects.filter(revision__request=self.request, revision__number=n_before + 1)
+            stands = [
+                (step.role, sorted(step.standings.values_list("decision", flat=True)))
+                for step in steps.order_by("position")
+            ]
+            assert [(step.role, [one.pk for one in step.stands]) for step in told.steps] == stands
 
     @rule()
     def take_back(self) -> None:
