@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from approvals.forms import RequestForm
 from approvals.models import Request
 from approvals.selectors.changes import direction_of, present_terms
-from approvals.services.changing import Wish
+from approvals.services.changing import NOTHING_DIFFERS, Wish, wrong_time
 from approvals.terms_diff import TermChange, diff_terms
 from core.fields import ParagraphField
 from core.parsing import clean_text
@@ -100,6 +100,16 @@ class ChangeForm(RequestForm):
         for name, hint in _use_hints(present):
             self.fields[name].help_text = hint
 
+    def clean(self) -> dict[str, Any]:
+        """The usual, and what the service would find wrong with the change itself."""
+        cleaned = super().clean()
+        wrong = wrong_time(cleaned.get("not_before"), self.present.key, self.now)
+        if wrong:
+            self.add_error("not_before", wrong)  # type: ignore[arg-type]  # the stubs know no lazy text
+        if not self.way:
+            self.add_error(None, NOTHING_DIFFERS)
+        return cleaned
+
     @cached_property
     def way(self) -> str:
         """`tightens`, `loosens`, or `""` where nothing differs yet."""
@@ -137,7 +147,9 @@ class ChangeForm(RequestForm):
         for name, peak in (("rpm", peaks.in_minute), ("rph", peaks.in_hour)):
             asked, has = getattr(self.terms, name), getattr(now, name)
             if asked > has > 2 * peak:
-                text = format_lazy(sentence, asked=asked, has=has, days=peaks.days, peak=peak)
+                text = format_lazy(
+                    sentence, asked=f"{asked:,}", has=f"{has:,}", days=peaks.days, peak=f"{peak:,}"
+                )
                 found.append((name, format_lazy("{label}: {text}", label=self.fields[name].label, text=text)))
         return found
 

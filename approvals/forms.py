@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -26,7 +25,15 @@ from approvals.form_choices import (
 from approvals.form_drafts import limits_of, storable
 from approvals.selectors.options import Options, name_of
 from approvals.wording import LICENCE_POINTS
-from core.fields import CidrListField, DateField, LineField, ParagraphField, UsdField, WholeNumberField
+from core.fields import (
+    CidrListField,
+    DateField,
+    LineField,
+    ParagraphField,
+    PercentField,
+    UsdField,
+    WholeNumberField,
+)
 from keys.models import EndOfLife, PurposeCategory, RotationClass
 from keys.terms import KeyTerms
 from keys.terms_check import LONGEST_LIFE_DAYS, SLA_LATENCY_MS, SLA_SUCCESS_PERCENT, Registry, find_problems
@@ -35,26 +42,6 @@ from partners.models import Contact, Contract
 THRESHOLDS = (50, 80, 90, 100)
 LONE = ("workspace", "recipient", "consent_contact", "contract")
 BELOW = ("scopes", "model_names", "feature_names")
-
-
-class SlaPercentField(UsdField):
-    """A share in per cent with up to two decimals, 100 at most; cleaned to Decimal."""
-
-    def to_python(self, value: Any) -> Any:
-        """The usual, without a per cent sign."""
-        return super().to_python(
-            value.replace("%", "").replace("％", "") if isinstance(value, str) else value
-        )
-
-    def validate(self, value: Any) -> None:
-        """The usual, and the range."""
-        super().validate(value)
-        if value is not None and not 0 < value <= 100:
-            raise forms.ValidationError(_("Write a share between 0 and 100, for example 99 or 99.5."))
-
-    def prepare_value(self, value: Any) -> Any:
-        """`99` or `99.5` for the Decimal."""
-        return f"{value.normalize():f}" if isinstance(value, Decimal) else value
 
 
 class RequestForm(forms.Form):
@@ -95,7 +82,7 @@ class RequestForm(forms.Form):
     sla_latency_ms = WholeNumberField(
         label=_("Agreed response time"), required=False, min_value=1, max_value=600_000
     )
-    sla_success_percent = SlaPercentField(label=_("Agreed success rate"), required=False)
+    sla_success_percent = PercentField(label=_("Agreed success rate"), required=False)
     environment = forms.ChoiceField(
         label=_("Environment"),
         widget=forms.RadioSelect,
@@ -161,11 +148,8 @@ class RequestForm(forms.Form):
         self.contracts = {contract.public_id: contract for contract in options.contracts}
         self._offer_people()
         self._offer_choices()
-        last = min([today + timedelta(days=LONGEST_LIFE_DAYS), *(c.ends_on for c in options.contracts)])
-        self.fields["expires_on"].help_text = format_lazy(
-            _("The key works on this day, too. A year at most, never past the contract: {day} fits."),
-            day=last.isoformat(),
-        )
+        self.today = today
+        self._hint_at_the_end()
         if self._typed("purpose_category") == PurposeCategory.REVENUE:
             self.fields["sla_latency_ms"].required = self.fields["sla_success_percent"].required = True
 
@@ -213,6 +197,17 @@ class RequestForm(forms.Form):
             self._demand("contract", _("Choose the contract that this key belongs to."))
             self._demand("licence_checklist", _("Confirm every point of the data-licence checklist."))
         self._choose("contract", contracts)
+
+    def _hint_at_the_end(self) -> None:
+        """Say beside the last day which one the contract that is chosen now would allow."""
+        contract = self.contracts.get(self._typed("contract"))
+        last = self.today + timedelta(days=LONGEST_LIFE_DAYS)
+        text = _("The key works on this day, too. A year at most, never past the contract: {day} fits.")
+        if contract is None and self.contracts:
+            text = _("The key works on this day, too. A year at most, and never past the contract.")
+        elif contract is not None:
+            last = min(last, contract.ends_on)
+        self.fields["expires_on"].help_text = format_lazy(text, day=last.isoformat())
 
     def _demand(self, name: str, sentence: Any) -> None:
         self.fields[name].required = True
@@ -361,6 +356,7 @@ class RequestForm(forms.Form):
             if len(offered) == 1:
                 # A browser shows it as chosen, whatever the draft says.
                 self.initial[name] = offered[0]
+        self._hint_at_the_end()
 
     @classmethod
     def initial_from(cls, draft: Mapping[str, Any]) -> dict[str, Any]:

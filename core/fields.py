@@ -74,6 +74,26 @@ class UsdField(_ParsedField):
         return f"{value:,.2f}" if isinstance(value, (Decimal, int)) else value
 
 
+class PercentField(UsdField):
+    """A share in per cent with up to two decimals, 100 at most; cleaned to Decimal."""
+
+    def to_python(self, value: Any) -> Any:
+        """The usual, without a per cent sign."""
+        return super().to_python(
+            value.replace("%", "").replace("％", "") if isinstance(value, str) else value
+        )
+
+    def validate(self, value: Any) -> None:
+        """The usual, and the range."""
+        super().validate(value)
+        if value is not None and not 0 < value <= 100:
+            raise ValidationError(_("Write a share between 0 and 100, for example 99 or 99.5."))
+
+    def prepare_value(self, value: Any) -> Any:
+        """`99` or `99.5` for the Decimal."""
+        return f"{value.normalize():f}" if isinstance(value, Decimal) else value
+
+
 class WholeNumberField(_ParsedField):
     """A whole number between `min_value` and `max_value`; cleaned to int."""
 

@@ -134,11 +134,12 @@ def parse_usd(text: str) -> Decimal:
 
 
 def parse_whole_number(text: str) -> int:
-    """`1000`, `1,000`, `１０００` → 1000. Raises ValidationError."""
+    """`1000`, `1,000`, `１０００` → 1000; `-5` is a whole number, too. Raises ValidationError."""
     text = narrow(text)
-    if not _WHOLE(text) or len(text) > 20:
+    digits = text.removeprefix("-").removeprefix("\N{MINUS SIGN}")
+    if not _WHOLE(digits) or len(text) > 20:
         raise ValidationError(_("Write a whole number, for example 100 or 1,000."), code="invalid")
-    return _number(text)
+    return _number(digits) if digits == text else -_number(digits)
 
 
 def _number(digits: str) -> int:

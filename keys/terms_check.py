@@ -195,9 +195,9 @@ def _limits(terms: KeyTerms, registry: Registry) -> Iterator[Problem]:
     if plan is None:
         return
     if terms.rpm > plan.max_rpm:
-        yield "rpm", format_lazy(_("This plan allows at most {n} a minute."), n=plan.max_rpm)
+        yield "rpm", format_lazy(_("This plan allows at most {n} a minute."), n=f"{plan.max_rpm:,}")
     if terms.rph > plan.max_rph:
-        yield "rph", format_lazy(_("This plan allows at most {n} an hour."), n=plan.max_rph)
+        yield "rph", format_lazy(_("This plan allows at most {n} an hour."), n=f"{plan.max_rph:,}")
 
 
 def _life(terms: KeyTerms, registry: Registry, today: date) -> Iterator[Problem]:
@@ -236,7 +236,7 @@ def find_excesses(terms: KeyTerms, registry: Registry) -> list[Problem]:
     ):
         if asked > usual:
             text = _("{asked} is more than the plan's usual {usual}. Start with less and ask for more later.")
-            excesses.append((field, format_lazy(text, asked=asked, usual=usual)))
+            excesses.append((field, format_lazy(text, asked=f"{asked:,}", usual=f"{usual:,}")))
     if any(scope.is_admin for scope in registry.scopes.values()):
         excesses.append(("scopes", _("An administrative scope is asked for. Is it really needed?")))
     if not terms.ip_ranges and terms.environment == Environment.LIVE:

@@ -18,7 +18,8 @@ SPLIT_WITHIN = timedelta(days=90)
 
 @dataclass(frozen=True, slots=True)
 class Warnings:
-    """`twins`: running keys of the partner for one of these products in this environment, newest first.
+    """`twins`: the partner's keys for one of these products in this environment that have not ended, newest
+    first.
 
     `split_jpy`: what the contracts come to a month together, where only together they cross the COO's
     threshold; else 0.
@@ -33,7 +34,8 @@ def find_warnings(
 ) -> Warnings:
     """Both warnings for the terms as far as they are typed, in two queries at most.
 
-    `besides` is the key (its database id) that is to be changed: no twin of itself.
+    `besides` is the key (its database id) that is to be changed, or that was issued for this very
+    request in an emergency: no twin of itself.
     """
     return Warnings(
         twins=_twins(terms, besides) if reader.may(Permission.SEE_KEYS) else [],

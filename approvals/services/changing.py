@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.utils.functional import Promise
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from approvals.models import KeyChange, Request
@@ -16,6 +18,7 @@ from keys.services.changing import lock_key
 from keys.terms import KeyTerms
 
 S = KeyChange.State
+NOTHING_DIFFERS = _("Nothing differs from the key's present terms.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,12 @@ def fix_change(*, request: Request, terms: KeyTerms, wish: Wish, now: datetime) 
         raise Conflict(key.holds[0])
     change.direction = direction_of(base, terms, reactivates=wish.reactivates)
     if not change.direction:
-        raise Invalid(_("Nothing differs from the key's present terms."))
+        raise Invalid(NOTHING_DIFFERS)
     if not wish.why.strip():
         raise Invalid(_("Say why the key is to be changed."), field="why")
-    _check_time(wish.not_before, key, now)
+    wrong = wrong_time(wish.not_before, key, now)
+    if wrong:
+        raise Invalid(wrong, field="not_before")
     change.state = S.IN_REVIEW
     change.base, change.base_digest = base.to_json(), digest_of_settings(base)
     change.reactivates, change.why = wish.reactivates, wish.why.strip()
@@ -83,17 +88,15 @@ def fix_change(*, request: Request, terms: KeyTerms, wish: Wish, now: datetime) 
     return change.direction
 
 
-def _check_time(not_before: datetime | None, key: Key, now: datetime) -> None:
+def wrong_time(not_before: datetime | None, key: Key, now: datetime) -> str | Promise:
+    """What keeps a change of this key from waiting for this time, in words; `""` when nothing does."""
     if not_before is None:
-        return
+        return ""
     if not_before <= now:
-        raise Invalid(_("This time has passed."), field="not_before")
+        return _("This time has passed.")
     if not_before > now + settings.CHANGE_WINDOW:
-        raise Invalid(
-            _("At most %(days)s days ahead.") % {"days": settings.CHANGE_WINDOW.days}, field="not_before"
-        )
-    if not_before >= key.expires_at:
-        raise Invalid(_("The key ends before this time."), field="not_before")
+        return gettext("At most %(days)s days ahead.") % {"days": settings.CHANGE_WINDOW.days}
+    return _("The key ends before this time.") if not_before >= key.expires_at else ""
 
 
 def require_approved(key: Key) -> None:

@@ -232,12 +232,12 @@ def _page(
     stand_in = require_may_decide(user, step)
     wants = wants_second_factor(step, stand_in)
     page = decision_page(step, now=now, reader=user)
-    changed = page.change.key_id if page.change else None
+    own = page.change.key_id if page.change else step.request.key_id  # the latter is of an emergency (A8)
     context = {
         "page": page,
         "path": path,
         "after": consequences_of(step, path),
-        "warnings": find_warnings(terms, Registry.read(terms), reader=user, besides=changed),
+        "warnings": find_warnings(terms, Registry.read(terms), reader=user, besides=own),
         "place": place_in_queue(user, step) if _in_a_row(request) else None,
         "form": form,
         "trouble": trouble,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,8 +12,9 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import Promise
+from django.utils.html import strip_tags
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import require, signed_in
@@ -31,6 +33,7 @@ from approvals.services.requests import content_of, save_draft, start_draft, sub
 from core.actors import actor_of
 from core.errors import Conflict, Invalid
 from keys.terms import office_day
+from keys.terms_check import Problem
 from partners.access import find_partner
 from partners.selectors import list_partners
 
@@ -76,8 +79,7 @@ def request_edit(request: HttpRequest, number: str) -> HttpResponse:
 def _answer(request: HttpRequest, draft: Request) -> HttpResponse:
     typed = _form_class(draft).draft_from(request.POST)
     if not draft.is_editable or str(draft.version) != request.POST.get("version"):
-        sentence = _("This draft was changed meanwhile, perhaps in another window. Nothing was overwritten.")
-        return _stale_page(request, draft, typed, sentence)
+        return _stale_page(request, draft, typed, _why_stale(draft))
     try:
         if request.POST.get("action") == "submit":
             return _submit(request, draft, typed)
@@ -196,10 +198,15 @@ def _replaced(data: QueryDict, values: Mapping[str, Any]) -> QueryDict:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """What stands beside the form: the path to come, and what is still missing (R2)."""
+    """What stands beside the form: the path to come, where less would do, what is still missing (R2).
+
+    `missing`: where a field is, and its label; `problems`: what is wrong and belongs to no field.
+    """
 
     preview: Preview
+    excesses: Sequence[Problem]
     missing: Sequence[tuple[str, str | Promise]]
+    problems: Sequence[str]
     warnings: Warnings
     difference: ChangePanel | None
 
@@ -221,9 +228,21 @@ def _panel(draft: Request, form: RequestForm) -> Panel:
         for name in errors
         if name in form.fields
     ]
-    changed = form.present.key.pk if isinstance(form, ChangeForm) else None
-    warnings = find_warnings(form.terms, form.registry, reader=draft.requester, besides=changed)
-    return Panel(preview=preview, missing=missing, warnings=warnings, difference=change)
+    own = form.present.key.pk if isinstance(form, ChangeForm) else draft.key_id
+    warnings = find_warnings(form.terms, form.registry, reader=draft.requester, besides=own)
+    return Panel(
+        preview=preview,
+        # A field that is wrong says so itself: what it would be without that nobody has asked for.
+        excesses=[
+            (name, text)
+            for name, text in [*preview.excesses, *(change.surpluses if change else [])]
+            if name not in errors
+        ],
+        missing=missing,
+        problems=[str(sentence) for sentence in form.non_field_errors()],
+        warnings=warnings,
+        difference=change,
+    )
 
 
 def _form(draft: Request, data: Any = None, options: Options | None = None) -> RequestForm:
@@ -267,6 +286,20 @@ def _form_page(
     return render(request, "approvals/request_edit.html", context, status=status)
 
 
+def _why_stale(draft: Request) -> str:
+    if draft.state == Request.State.DRAFT:
+        return gettext(
+            "This draft was changed meanwhile, perhaps in another window. Nothing was overwritten."
+        )
+    if draft.is_editable:
+        return gettext(
+            "This request was changed meanwhile, perhaps in another window. Nothing was overwritten."
+        )
+    return gettext("This request is “%(state)s” now, so what you typed here was not saved.") % {
+        "state": draft.get_state_display()
+    }
+
+
 def _stale_page(
     request: HttpRequest, draft: Request, typed: dict[str, Any], sentence: str | Promise
 ) -> HttpResponse:
@@ -305,6 +338,5 @@ def _said(form: RequestForm, name: str, value: Any) -> str:
 
 
 def _plain(label: Any) -> str:
-    # A choice drawn as a card has its short name in front of the first small line.
-    text = str(label).replace("<span>", "").split("<small", 1)[0]
-    return text.replace("<b>", "").replace("</b>", "")
+    # A choice drawn as a card has its short name in front of the first small line. What was typed is no card.
+    return unescape(strip_tags(label.split("<small", 1)[0])) if isinstance(label, SafeString) else str(label)

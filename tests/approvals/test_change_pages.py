@@ -182,6 +182,25 @@ def test_what_is_wrong_is_said_and_what_was_typed_is_kept(
     assert Request.objects.get(pk=last_request().pk).draft["why"] == data["why"]
 
 
+def test_the_panel_is_not_ready_while_nothing_differs_or_the_time_has_passed(cast: Cast) -> None:
+    key, _text = live_key(cast)
+    browser = sign_in(cast.requester)
+    url = begin(browser, key)
+    panel_url = reverse("approvals:request-path-panel", args=[last_request().public_id])
+    said = text_of(browser.post(panel_url, posted(browser, url, why="A reason.")))
+    assert "Ready to submit" not in said
+    assert "Nothing differs from the key's present terms." in said
+    past = (timezone.now() - timedelta(hours=2)).astimezone(OFFICE_ZONE).strftime("%Y-%m-%dT%H:%M")
+    said = text_of(browser.post(panel_url, posted(browser, url, why="A reason.", rpm="50", not_before=past)))
+    assert "Ready to submit" not in said
+    assert "1 field to look at before you submit Not before" in said
+    said = text_of(browser.post(panel_url, posted(browser, url, why="A reason.", rpm="50")))
+    assert "Ready to submit" in said
+    # Without JavaScript the same stands on the page after a save.
+    browser.post(url, posted(browser, url, why="A reason.", rpm="50", not_before=past, action="save"))
+    assert "Ready to submit" not in text_of(browser.get(url))
+
+
 def test_a_form_that_shows_an_older_key_is_stale(cast: Cast) -> None:
     key, _text = live_key(cast)
     browser = sign_in(cast.requester)

@@ -45,7 +45,7 @@ def foreseen(request: Request, terms: KeyTerms, wish: Wish | None = None, change
 def expectation(preview: Preview) -> tuple[list[tuple[str, list[int]]], set[int]]:
     """The roles of the path with the answers that stand on each, and those that fall."""
     falls = {fallen.decision.pk for step in preview.steps for fallen in step.falls}
-    falls |= {fallen.decision.pk for _role, fallen in preview.dropped for fallen in fallen}
+    falls |= {fallen.decision.pk for _role, gone in preview.dropped for fallen in gone}
     return [(step.role, [one.pk for one in step.stands]) for step in preview.steps], falls
 
 

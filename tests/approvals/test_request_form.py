@@ -1,6 +1,8 @@
 """The form of a request through HTTP: drafts, submitting, bad input, the live panel, stale forms (R1, R2)."""
 
+import re
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from notifications.models import Message
 from partners.models import Contract
 from tests.cast import (
     Cast,
+    decide,
     make_contract,
     make_draft,
     make_key,
@@ -231,7 +234,7 @@ def day(days: int) -> str:
         ("licence_checklist", ["policy_read"], "every point"),
         ("plan", "internal", "valid choice"),
         ("rpm", "0", "from 1"),
-        ("rpm", "-5", "whole number"),
+        ("rpm", "-5", "from 1 to"),
         ("rpm", "many", "whole number"),
         ("rpm", "2001", "at most"),
         ("rph", "50", "lower"),
@@ -437,6 +440,41 @@ def test_two_windows_compare_only_what_each_changed(cast: Cast) -> None:
     assert draft.draft["scopes"] == ["catalog:write"]
 
 
+def test_what_was_typed_is_shown_as_it_was_typed(cast: Cast, draft: Request) -> None:
+    client = sign_in(cast.requester)
+    opened = browser_form(client.get(reverse("approvals:request-edit", args=[draft.public_id])))
+    post(client, draft, opened | {"name": "First window", "action": "save"})
+    typed = "Shows <b>bold</b> & <small>small</small> <span>offers</span>"
+    mine = opened | {"name": "A <small>name</small>", "purpose": typed, "environment": "test"}
+    response = post(client, draft, mine | {"contract": cast.big.public_id, "action": "save"})
+    differences = {str(label): (saved, said) for label, saved, said in response.context["differences"]}
+    assert differences["Name of the key"] == ("First window", "A <small>name</small>")
+    assert differences["What exactly for"] == ("", typed)
+    assert differences["Environment"] == ("", "Test")
+    assert differences["Contract"][1] == f"¥600,000 a month {cast.big.title}"
+    page = response.content.decode()
+    # Neither side is struck out: both are still there, one saved and one not.
+    assert "<del>" not in page
+    assert "Saved now" in page
+    assert "Typed here, not saved" in page
+
+
+def test_a_stale_form_speaks_of_what_it_is(cast: Cast, draft: Request) -> None:
+    client = sign_in(cast.requester)
+    post(client, draft, {"name": "x", "version": "1", "action": "save"})
+    assert "This draft was changed meanwhile" in post(client, draft, {"version": "1"}).content.decode()
+    request = cast.request()
+    data = form_of(cast, name="Typed meanwhile", action="save")
+    page = post(client, request, data).content.decode()
+    assert "draft" not in unescape(re.sub(r"<[^>]+>", " ", page.split("<main")[1])).lower()
+    assert "This request is “In review” now, so what you typed here was not saved." in page
+    assert "As it was submitted" in page
+    decide(request, cast.pm, "changes")
+    page = post(client, request, data).content.decode()
+    assert "This request was changed meanwhile" in page
+    assert "The form below holds what you changed here" in page
+
+
 def test_a_window_that_changed_nothing_differs_in_nothing(cast: Cast, draft: Request) -> None:
     client = sign_in(cast.requester)
     opened = browser_form(client.get(reverse("approvals:request-edit", args=[draft.public_id])))
@@ -497,13 +535,69 @@ def test_a_new_plan_brings_its_limits_unless_some_were_typed(cast: Cast, draft: 
     assert 'hx-swap-oob="true"' in page
     assert 'value="500"' in page
     typed = form_of(cast, plan="premium", plan_before="partner", rpm="42")
-    assert "hx-swap-oob" not in post(client, draft, typed, "request-path-panel").content.decode()
+    assert 'id="limits"' not in post(client, draft, typed, "request-path-panel").content.decode()
 
 
 def test_the_panel_stands_on_the_page_without_javascript(cast: Cast) -> None:
     draft = make_draft(cast.company, cast.requester, draft_of(cast.terms(cast.big)))
     page = sign_in(cast.requester).get(reverse("approvals:request-edit", args=[draft.public_id]))
     assert cast.coo.name in page.content.decode()
+
+
+def test_the_panel_is_not_ready_while_something_is_wrong(cast: Cast, draft: Request) -> None:
+    client = sign_in(cast.requester)
+    cast.company.is_active = False
+    cast.company.save(update_fields=["is_active"])
+    page = post(client, draft, form_of(cast), "request-path-panel").content.decode()
+    assert "Ready to submit" not in page
+    assert "This partner is not active." in page
+
+
+def test_no_address_is_not_said_while_one_is_being_typed(cast: Cast, draft: Request) -> None:
+    client = sign_in(cast.requester)
+    page = post(client, draft, form_of(cast, ip_ranges="203.0.113."), "request-path-panel").content.decode()
+    assert "No IP range" not in page
+    assert "Addresses that call" in page
+    assert (
+        "No IP range"
+        in post(client, draft, form_of(cast, ip_ranges=None), "request-path-panel").content.decode()
+    )
+    edit = client.get(reverse("approvals:request-edit", args=[draft.public_id])).content.decode()
+    assert "input from:#request-form" in edit
+
+
+def test_the_hint_at_the_last_day_follows_the_contract(cast: Cast, draft: Request) -> None:
+    client = sign_in(cast.requester)
+    longer = make_contract(cast.company, 400_000, ends_on=office_day(timezone.now()) + timedelta(days=350))
+    page = post(client, draft, form_of(cast, longer), "request-path-panel").content.decode()
+    assert 'id="id_expires_on_helptext" hx-swap-oob="true"' in page
+    assert f"{longer.ends_on} fits" in page
+    page = post(client, draft, form_of(cast, cast.edge), "request-path-panel").content.decode()
+    assert f"{cast.edge.ends_on} fits" in page
+    page = post(client, draft, form_of(cast, contract=None), "request-path-panel").content.decode()
+    assert " fits" not in page
+    saved = make_draft(cast.company, cast.requester, draft_of(cast.terms(longer)))
+    page = client.get(reverse("approvals:request-edit", args=[saved.public_id])).content.decode()
+    assert f"{longer.ends_on} fits" in page
+
+
+def test_numbers_in_warnings_have_separators(cast: Cast, draft: Request) -> None:
+    client = sign_in(cast.requester)
+    page = post(client, draft, form_of(cast, rpm="1500", rph="9000"), "request-path-panel").content.decode()
+    assert "9,000 is more than the plan’s usual 1,000" in page.replace("&#x27;", "’")
+    answer = post(client, draft, form_of(cast, rpm="-5")).content.decode()
+    assert "Write a number from 1 to 10,000,000." in answer
+
+
+def test_the_panel_says_in_which_state_a_twin_is(cast: Cast, draft: Request) -> None:
+    key = make_key(cast.terms(), cast.requester)
+    page = post(sign_in(cast.requester), draft, form_of(cast), "request-path-panel").content.decode()
+    assert "running" not in page
+    assert "Awaiting delivery" in page
+    key.status, key.suspended_at = "suspended", timezone.now()
+    key.save(update_fields=["status", "suspended_at"])
+    page = post(sign_in(cast.requester), draft, form_of(cast), "request-path-panel").content.decode()
+    assert "Suspended" in page
 
 
 def test_the_panel_links_a_running_twin(cast: Cast, draft: Request) -> None:
