@@ -162,7 +162,7 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.EMERGENCY_COMPLETED: frozenset({"key"}),
     Action.EMERGENCY_REFUSED: frozenset({"key"}),
     Action.REQUEST_FROZEN: frozenset({"step", "recipient"}),
-    Action.REQUEST_DOUBT_CLEARED: frozenset({"step"}),
+    Action.REQUEST_DOUBT_CLEARED: frozenset({"step", "due_at"}),
     Action.STEP_OPENED: frozenset({"step", "revision", "people", "due_at"}),
     Action.STEP_APPROVED: frozenset(
         {"step", "revision", "checklist", "capacity", "basis", "on_behalf_of", "delegation"}

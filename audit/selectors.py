@@ -165,7 +165,7 @@ def who_of(event: Event, names: Mapping[str, str]) -> str:
     return names.get(event.actor_ref) or event.actor_ref
 
 
-def _who_for_whom(event: Event, names: Mapping[str, str]) -> str:
+def who_for_whom(event: Event, names: Mapping[str, str]) -> str:
     """The actor's name, and in whose place they acted (A5)."""
     who, giver = who_of(event, names), str(event.payload.get("on_behalf_of", ""))
     if giver:
@@ -183,7 +183,7 @@ def _sentence(event: Event, names: Mapping[str, str], things: Sequence[Thing]) -
     step, recipient = str(event.payload.get("step", "")), str(event.payload.get("recipient", ""))
     words: dict[str, str] = defaultdict(
         lambda: "—",
-        who=_who_for_whom(event, names),
+        who=who_for_whom(event, names),
         what=(things[0].name or things[0].number) if things else "—",
         step=str(STEPS.get(step, step)) or "—",
         recipient=names.get(recipient, recipient) or "—",

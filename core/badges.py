@@ -74,6 +74,7 @@ LOOKS: dict[str, dict[str, Look]] = {
         "changes_wanted": Look(_("Changes wanted"), "undo", "warn"),
         "skipped": Look(_("Not needed"), "skip", "mute"),
         "stands": Look(_("Stands"), "ok", "ok"),
+        "doubted": Look(_("In doubt"), "freeze", "bad"),
         "void": Look(_("Void"), "undo", "mute"),
         "voided": Look(_("Void"), "undo", "mute"),
         "cancelled": Look(_("Cancelled"), "skip", "mute"),

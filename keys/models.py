@@ -268,6 +268,14 @@ class Key(models.Model):
         """Why it may not run, in words; empty for a key that somebody may start again."""
         return [self.Hold(code).label for code in self.held_for]
 
+    @property
+    def why_suspended(self) -> list[str | Promise]:
+        """Why it stands still, in words: what holds it, what somebody typed, or that all of it is settled."""
+        settled = _(
+            "What it was stopped for is settled. Somebody may start it again, and says why that is safe."
+        )
+        return self.holds or [self.status_reason or settled]
+
 
 class Secret(models.Model):
     """One value of a key; `public_id` is the `key_id` in its text.

@@ -8,11 +8,14 @@ from django.db.models import Prefetch
 
 from accounts.models import User
 from approvals.bench import Bench, barring, refs_in
-from approvals.models import Decision, Request, Standing, Step, StepRole
+from approvals.models import Decision, Doubt, Request, Standing, Step, StepRole
 from approvals.selectors.revisions import Before, before_of
 from approvals.standing import n_answers
 
-WHO_STANDS = ("decision__staff", "decision__contact", "decision__on_behalf_of", "decision__step__revision")
+PEOPLE = ("staff", "contact", "on_behalf_of", "doubt__looked_by")
+WHO_STANDS = ("decision__step__revision", *(f"decision__{name}" for name in PEOPLE))
+
+VOID = {Doubt.Verdict.AGAIN, Doubt.Verdict.REJECTED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +33,21 @@ class StepLine:
 
     @property
     def look(self) -> str:
-        """The state of `core.badges` that is worst about the step."""
+        """The state of `core.badges` that is worst about the step: an answer that is void is no approval."""
+        verdicts = {doubt.verdict for doubt in self.doubts}
+        if verdicts & VOID:
+            return "void"
+        if "" in verdicts:
+            return "doubted"
         if self.step.state == Step.State.OPEN and self.step.undeliverable_at:
             return "undeliverable"
         return self.step.state
+
+    @property
+    def doubts(self) -> list[Doubt]:
+        """The reports that an answer which counts here was not its person's (A7)."""
+        counting = [*self.decisions, *(standing.decision for standing in self.stands)]
+        return [decision.doubt for decision in counting if hasattr(decision, "doubt")]
 
     @property
     def is_stuck(self) -> bool:
@@ -64,7 +78,7 @@ class StepLine:
 
 def path_of(request: Request, user: User) -> list[StepLine]:
     """The steps of the latest revision with their people and decisions, in nine queries."""
-    answers = Decision.objects.select_related("staff", "contact", "on_behalf_of")
+    answers = Decision.objects.select_related(*PEOPLE)
     steps = list(
         request.steps.filter(revision=request.revisions.order_by("-number")[:1])
         .select_related("contact", "revision", "request")
@@ -74,9 +88,7 @@ def path_of(request: Request, user: User) -> list[StepLine]:
         )
     )
     bench = Bench.read() if request.state == Request.State.IN_REVIEW else Bench({}, [], [])
-    given = list(
-        request.decisions.select_related("staff", "contact", "on_behalf_of", "step__revision", "fell_with")
-    )
+    given = list(request.decisions.select_related(*PEOPLE, "step__revision", "fell_with"))
     before = before_of(request, given)
     return [
         replace(

@@ -22,7 +22,7 @@ from accounts.roles import Permission
 from approvals.models import Request
 from audit.models import Event
 from audit.names import names_of
-from audit.selectors import line_of, who_of
+from audit.selectors import line_of, who_for_whom
 from audit.wording import STEPS, look_of
 from core.wording import due_text, duration_text
 
@@ -56,6 +56,11 @@ FOLDED = {"request.rejected", "request.sent_back", "key.issued", "delivery.sent"
 # For whoever keeps watch over the log; nobody else needs to know who opened or mistyped what.
 FOR_THE_LOG = {"link.expired", "consent.code_sent", "consent.code_failed", "consent.code_passed"}
 CONSENTED = _("%(who)s consented, signing as %(capacity)s.")
+FOUND = {
+    "stands": _("%(who)s looked into the doubtful answer of %(step)s: it stands."),
+    "again": _("%(who)s found the answer of %(step)s void. It went back to the requester, to be asked anew."),
+    "rejected": _("%(who)s found the answer of %(step)s void. What it led to has ended."),
+}
 REFUSED = _("%(who)s did not consent, signing as %(capacity)s. With that it ended.")
 ASKED_TO_CONSENT = _("The rights-holder was asked to consent.")
 
@@ -75,14 +80,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What happened on one day of the reader's zone, oldest first."""
+    """What happened on one day of the reader's zone, newest first."""
 
     day: date
     entries: Sequence[Entry]
 
 
 def story_of(request: Request, *, reader: User) -> list[Day]:
-    """The story of a request that the reader may see, newest day first, in a constant number of queries."""
+    """The story of a request that the reader may see, newest first, in a constant number of queries."""
     sees_log = reader.may(Permission.SEE_AUDIT)
     events = [
         event
@@ -97,7 +102,7 @@ def story_of(request: Request, *, reader: User) -> list[Day]:
         replace(_entry(run, names, asked), event=run[-1].uid if sees_log else None) for run in _runs(events)
     ]
     days = groupby(entries, key=lambda entry: timezone.localdate(entry.at))
-    return [Day(day, list(of_day)) for day, of_day in days][::-1]
+    return [Day(day, list(of_day)[::-1]) for day, of_day in days][::-1]
 
 
 def _is_staffs_first_link(event: Event) -> bool:
@@ -136,7 +141,7 @@ def _entry(run: Sequence[Event], names: Mapping[str, str], asked: Mapping[Any, E
         at=event.occurred_at,
         sentence=_sentence(event, len(run), names),
         why=str(event.payload.get("reason", "")),
-        aside=_aside(event, asked, names),
+        aside=_aside(event, asked),
         icon=look.icon,
         tone=look.tone,
         event=None,
@@ -145,6 +150,8 @@ def _entry(run: Sequence[Event], names: Mapping[str, str], asked: Mapping[Any, E
 
 def _sentence(event: Event, n: int, names: Mapping[str, str]) -> str:
     pattern: str | Promise | None = SENTENCES.get(event.action)
+    if event.action == "request.doubt_cleared":
+        pattern = FOUND.get(str(event.payload.get("status")))
     if pattern is None:
         return line_of(event, names).sentence
     if n > 1:
@@ -161,7 +168,7 @@ def _sentence(event: Event, n: int, names: Mapping[str, str]) -> str:
         pattern = ASKED_TO_CONSENT
     words: dict[str, Any] = defaultdict(
         lambda: "—",
-        who=who_of(event, names),
+        who=who_for_whom(event, names),
         n=n,
         step=_step_text(said.get("step")),
         steps=" → ".join(_step_text(step) for step in said.get("steps") or []) or "—",
@@ -176,20 +183,15 @@ def _step_text(code: object) -> str:
     return str(STEPS.get(str(code), code))
 
 
-def _aside(event: Event, asked: Mapping[Any, Event], names: Mapping[str, str]) -> str:
-    """A step's due time, or how long its answer took and in whose place it was given."""
+def _aside(event: Event, asked: Mapping[Any, Event]) -> str:
+    """A step's due time, or how long its answer took."""
     said = event.payload
     if event.action == "step.opened" and said.get("due_at"):
         return gettext("Answer due by %(due)s.") % {"due": due_text(datetime.fromisoformat(said["due_at"]))}
     if event.action not in {"step.approved", "step.rejected", "step.changes_wanted"}:
         return ""
-    parts = []
-    if said.get("on_behalf_of"):
-        parts.append(
-            gettext("In place of %(name)s.") % {"name": names.get(said["on_behalf_of"], said["on_behalf_of"])}
-        )
     opening = asked.get((said.get("step"), said.get("revision")))
-    if opening is not None:
-        took: timedelta = event.occurred_at - opening.occurred_at
-        parts.append(gettext("Answered after %(time)s.") % {"time": duration_text(took)})
-    return " ".join(parts)
+    if opening is None:
+        return ""
+    took: timedelta = event.occurred_at - opening.occurred_at
+    return gettext("Answered after %(time)s.") % {"time": duration_text(took)}

@@ -8,12 +8,14 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Value
+from django.db.models.functions import Greatest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.roles import MATRIX, Permission, Role
 from accounts.services import secure_account
-from approvals.models import Decision, Doubt, KeyChange, Request
+from approvals.models import Decision, Doubt, KeyChange, Request, Step
 from approvals.selectors.emergencies import keys_behind
 from approvals.services.after_changes import undo_change
 from approvals.services.answers import SecondFactorNeeded
@@ -25,6 +27,7 @@ from approvals.services.revising import newest_revision, tell_those_asked, wait_
 from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
+from core.business_time import add_business_hours, business_hours_between
 from core.errors import Conflict, Invalid, NotAllowed
 from keys.models import Key
 from keys.services.status import end_key, hold_key
@@ -140,7 +143,10 @@ def look_into_doubt(
 
 
 def _thaw(actor: Actor, request: Request, doubt: Doubt, now: datetime) -> None:
-    if not request.doubts.filter(verdict="").exists():
+    is_last = not request.doubts.filter(verdict="").exists()
+    goes_on = is_last and doubt.verdict == Doubt.Verdict.STANDS
+    due_at = _give_time_back(request, now) if goes_on else None
+    if is_last:
         request.frozen_at = None
     request.version += 1
     request.changed_at = now
@@ -149,7 +155,8 @@ def _thaw(actor: Actor, request: Request, doubt: Doubt, now: datetime) -> None:
         Action.REQUEST_DOUBT_CLEARED,
         actor=actor,
         objects=[f"request:{request.public_id}"],
-        payload={"step": doubt.decision.step.role, "status": doubt.verdict, "reason": doubt.reason},
+        payload={"step": doubt.decision.step.role, "status": doubt.verdict, "reason": doubt.reason}
+        | ({"due_at": due_at} if due_at else {}),
         now=now,
     )
 
@@ -160,6 +167,26 @@ def _settle(actor: Actor, request: Request, now: datetime) -> None:
     key = change.key if change else request.key
     if key is not None:
         settle_holds(actor=actor, key=key, now=now)
+
+
+def _give_time_back(request: Request, now: datetime) -> datetime | None:
+    """The open step is due as many business hours from now as it had left when the request was frozen.
+
+    Returns the new deadline; None where none moves: nothing is open, it was late already, or the key of an
+    emergency waits, whose day goes on (A8).
+    """
+    step = (
+        request.steps.select_for_update().filter(state=Step.State.OPEN, due_at__gt=request.frozen_at).first()
+    )
+    if step is None or step.due_at is None or request.frozen_at is None or request.emergency_at is not None:
+        return None
+    left = business_hours_between(request.frozen_at, step.due_at)
+    step.due_at = add_business_hours(now, left)
+    step.save(update_fields=["due_at"])
+    step.links.filter(used_at=None, died_at=None).update(
+        expires_at=Greatest("expires_at", Value(step.due_at))
+    )
+    return step.due_at
 
 
 def _ask_again(actor: Actor, request: Request, doubt: Doubt, now: datetime) -> None:

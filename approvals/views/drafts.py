@@ -73,7 +73,9 @@ def request_edit(request: HttpRequest, number: str) -> HttpResponse:
         return _answer(request, draft)
     if not draft.is_editable:
         return redirect("approvals:request-detail", number=number)
-    return _form_page(request, draft, _shown(draft, draft.draft))
+    # Sent back from issuing it in an emergency: with what is missing beside its fields.
+    form = judged_form(draft) if "check" in request.GET else _shown(draft, draft.draft)
+    return _form_page(request, draft, form)
 
 
 def _answer(request: HttpRequest, draft: Request) -> HttpResponse:

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
@@ -37,7 +38,7 @@ def emergency_issue(request: HttpRequest, number: str) -> HttpResponse:
     judged = judged_form(draft)
     if not judged.is_valid():
         messages.warning(request, gettext("Something is still missing: fill in what is marked first."))
-        return redirect("approvals:request-edit", number)
+        return redirect(f"{reverse('approvals:request-edit', args=[number])}?check=1")
     form = BreakGlassForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         now = timezone.now()

@@ -308,8 +308,12 @@ def test_from_the_form_to_the_key(cast: Cast) -> None:
 def test_an_incomplete_draft_goes_back_to_the_form(cast: Cast) -> None:
     draft = make_draft(cast.company, cast.security)
     url = reverse("approvals:emergency-issue", args=[draft.public_id])
-    answer = sign_in(cast.security).get(url)
-    assert answer["Location"] == reverse("approvals:request-edit", args=[draft.public_id])
+    browser = sign_in(cast.security)
+    answer = browser.get(url)
+    assert answer["Location"] == reverse("approvals:request-edit", args=[draft.public_id]) + "?check=1"
+    form = browser.get(answer["Location"])
+    assert form.context["form"].errors["purpose"]
+    assert 'class="errorlist' in form.content.decode()
 
 
 def test_the_button_on_an_incomplete_form_says_what_is_missing_beside_the_fields(cast: Cast) -> None:

@@ -13,13 +13,15 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals.models import Decision, Doubt, Request
+from approvals.selectors.path import path_of
 from approvals.selectors.receipts import NOT_ME_PURPOSE
-from approvals.services.doubts import raise_doubt
+from approvals.services.doubts import look_into_doubt, raise_doubt
 from approvals.services.links import state_of
 from approvals.services.requests import expire_requests, submit_request, withdraw_request
 from approvals.services.watching import watch_steps
 from audit.models import Event
-from core.actors import staff_actor
+from core.actors import SYSTEM, staff_actor
+from core.business_time import add_business_hours, business_hours_between
 from core.errors import Conflict
 from core.links import token_of
 from keys.terms import KeyTerms
@@ -294,6 +296,9 @@ def test_a_decision_that_stands_lets_somebody_start_the_key_again(
     assert key is not None
     assert (key.status, key.held_for) == ("suspended", [])
     url = reverse("keys:key-reactivate", args=[key.public_id])
+    for page in (url, reverse("keys:key-detail", args=[key.public_id])):
+        text = sign_in(cast.security).get(page).content.decode()
+        assert "What it was stopped for is settled." in text
     assert sign_in(cast.security).post(url, {"reason": "The PM confirmed it."}).status_code == 302
 
 
@@ -335,6 +340,50 @@ def test_who_was_asked_hears_that_security_sent_it_back_not_the_requester(
     text = mail_text("request_sent_back", cast.legal)
     assert "Security has sent this request back" in text
     assert "taken this request back to edit it" not in text
+
+
+def test_a_doubtful_answer_is_no_green_one_on_the_path(
+    cast: Cast, request_: Request, decision: Decision
+) -> None:
+    assert path_of(request_, cast.pm)[0].look == "approved"
+    press(decision)
+    request_.refresh_from_db()
+    assert path_of(request_, cast.pm)[0].look == "doubted"
+    page = sign_in(cast.requester).get(reverse("approvals:request-detail", args=[request_.public_id]))
+    text = page.content.decode()
+    assert "as not given by them" in text
+    assert "its clock stands still while the request is frozen" in text
+    look(request_, cast.security, "again")
+    assert path_of(request_, cast.pm)[0].look == "void"
+    text = sign_in(cast.requester).get(page.request["PATH_INFO"]).content.decode()
+    assert f"void: {cast.security.name} found that they did not give it" in text
+    assert f"<s>{cast.pm.name}</s>" in text
+
+
+def test_the_clock_stands_still_while_a_request_is_frozen(
+    cast: Cast, request_: Request, decision: Decision
+) -> None:
+    step = open_step(request_)
+    assert step.due_at is not None
+    frozen_at = add_business_hours(timezone.now(), 24)
+    raise_doubt(actor=SYSTEM("tests"), token=not_me(decision).split("/")[-1], now=frozen_at)
+    thawed_at = add_business_hours(frozen_at, 240)
+    look_into_doubt(
+        actor=staff_actor(cast.security),
+        by=cast.security,
+        doubt=Doubt.objects.get(),
+        verdict="stands",
+        reason="Called them.",
+        second_factor_at=thawed_at,
+        now=thawed_at,
+    )
+    left = business_hours_between(frozen_at, step.due_at)
+    step.refresh_from_db()
+    assert step.due_at is not None
+    assert business_hours_between(thawed_at, step.due_at) == pytest.approx(left)
+    link = step.links.get(staff=cast.legal)
+    assert link.expires_at >= step.due_at
+    assert state_of(link, now=thawed_at) == "open"
 
 
 def test_of_a_request_that_has_ended_nothing_is_asked_again(

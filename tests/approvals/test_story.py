@@ -12,10 +12,12 @@ from accounts.models import User
 from approvals.models import Request
 from approvals.selectors.story import story_of
 from approvals.services.consent import send_code
+from approvals.services.deputies import add_role_deputy, give_delegation
 from approvals.services.path import PURPOSE
 from approvals.services.requests import save_draft
 from core.actors import SYSTEM, staff_actor
 from core.links import token_of
+from tests.approvals.test_not_me import look, press
 from tests.cast import Cast, consent, decide, make_draft, open_step, sign_in
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +30,8 @@ def _english() -> Iterator[None]:
 
 
 def told(request: Request, reader: User) -> list[str]:
-    return [entry.sentence for day in story_of(request, reader=reader)[::-1] for entry in day.entries]
+    """The sentences, oldest first."""
+    return [entry.sentence for day in story_of(request, reader=reader) for entry in day.entries][::-1]
 
 
 def test_it_tells_who_did_what_and_why(cast: Cast) -> None:
@@ -43,10 +46,46 @@ def test_it_tells_who_did_what_and_why(cast: Cast) -> None:
         "Legal was asked: Sakura Ito.",
         "Sakura Ito rejected it as Legal. With that it ended.",
     ]
-    entries = story_of(request, reader=cast.requester)[0].entries
+    entries = story_of(request, reader=cast.requester)[0].entries[::-1]
     assert entries[-1].why == "The licence has ended."
     assert entries[-1].aside == "Answered after less than a minute."
     assert entries[2].aside.startswith("Answer due by ")
+
+
+def test_it_tells_in_whose_place_somebody_answered(cast: Cast) -> None:
+    now = timezone.now()
+    give_delegation(
+        actor=staff_actor(cast.pm),
+        giver=cast.pm,
+        deputy=cast.legal,
+        role="pm",
+        starts_at=now,
+        ends_at=now + timedelta(days=2),
+        now=now,
+    )
+    add_role_deputy(actor=staff_actor(cast.admin), role="legal", staff=cast.pm2, now=now)
+    request = cast.request()
+    decide(request, cast.legal)
+    step = open_step(request)
+    step.escalated_at = now
+    step.save(update_fields=["escalated_at"])
+    decide(request, cast.pm2)
+    lines = told(request, cast.requester)
+    assert "Sakura Ito (for Misaki Sato) approved it as PM." in lines
+    assert "Ken Suzuki (deputy, by escalation) approved it as Legal." in lines
+
+
+def test_it_tells_what_security_found_of_a_doubtful_answer(cast: Cast) -> None:
+    request = cast.request()
+    for verdict in ("stands", "again"):
+        press(decide(request, cast.pm if verdict == "stands" else cast.legal))
+        assert look(request, cast.security, verdict) == 302
+    lines = told(request, cast.requester)
+    who = cast.security.name
+    assert f"{who} looked into the doubtful answer of PM: it stands." in lines
+    assert (
+        lines[-1] == f"{who} found the answer of Legal void. It went back to the requester, to be asked anew."
+    )
 
 
 def test_a_rights_holder_consents_in_their_capacity(cast: Cast) -> None:

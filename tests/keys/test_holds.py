@@ -69,6 +69,9 @@ def test_nobody_starts_a_held_key(cast: Cast) -> None:
     page = sign_in(cast.security).get(reverse("keys:key-detail", args=[key.public_id])).content.decode()
     assert "An approval of this key is in doubt" in page
     assert reverse("keys:key-reactivate", args=[key.public_id]) not in page
+    page = sign_in(cast.security).get(reverse("keys:key-reactivate", args=[key.public_id])).content.decode()
+    assert "An approval of this key is in doubt" in page
+    assert 'name="reason"' not in page
     answer = sign_in(cast.security).post(
         reverse("keys:key-reactivate", args=[key.public_id]), {"reason": "I know better."}
     )
