@@ -2,9 +2,10 @@
 
 import ipaddress
 import struct
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Final
 from zlib import crc32
@@ -26,7 +27,11 @@ STATUS_NUMBERS: Final = {"active": 1, "retiring": 2, "pending": 3, "suspended": 
 # A secret's state: upper case once Argon2 has proven it, lower case before; X and E are dead.
 LIVE, OVERLAP, REVOKED, RETIRED = b"L", b"O", b"X", b"E"
 
+# A policy's flags: every secret is named; limits of the workspace stand behind it.
+_COMPLETE, _SHARED = 1, 2
+
 _HEAD = struct.Struct("<d8sIBBIIIIIdddIIH4s")
+_IN_COMMON = struct.Struct("<IIdB")
 
 
 @cache
@@ -43,6 +48,11 @@ def record_key(family: str) -> bytes:
 def lease_key(family: str) -> bytes:
     """The sorted set of the key's concurrency leases."""
     return b"kb:{%b}:l:%b" % (tag_of(family[:BUCKET_LENGTH]), family.encode())
+
+
+def shared_key(family: str, workspace: str) -> bytes:
+    """The hash that counts what the keys of a workspace use together; `family` is that of any of them."""
+    return b"kb:{%b}:w:%b" % (tag_of(family[:BUCKET_LENGTH]), workspace.encode())
 
 
 def use_key(tag: bytes) -> bytes:
@@ -85,6 +95,21 @@ class SecretState:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """Limits that all keys of a workspace (its number) hold together; 0 and None as in Policy."""
+
+    workspace: str
+    rpm: int = 0
+    rph: int = 0
+    budget_micros: int | None = None
+
+    def packed(self) -> bytes:
+        """The bytes that stand behind a policy."""
+        name = self.workspace.encode()
+        return _IN_COMMON.pack(self.rpm, self.rph, _budget(self.budget_micros), len(name)) + name
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """What a key may do, as the verifier needs it. Limits of 0 and a budget of None are no limits.
 
@@ -112,6 +137,7 @@ class Policy:
     scopes: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
+    shared: Shared | None = None
     secrets: tuple[SecretState, ...] = field(default=(), compare=False)
 
     def packed(self, run: bytes, *, now: datetime, ttl: int) -> bytes:
@@ -128,7 +154,7 @@ class Policy:
             run,
             self._fresh_until(now, ttl),
             STATUS_NUMBERS[self.status_at(now)],
-            self.complete,
+            _COMPLETE * self.complete + (_SHARED if self.shared else 0),
             _seconds(self.starts_at, 0),
             _seconds(min(ends, default=None), 0),
             self.rpm,
@@ -136,7 +162,7 @@ class Policy:
             self.concurrency,
             increment,
             tolerance,
-            NO_BUDGET if self.budget_micros is None else self.budget_micros,
+            _budget(self.budget_micros),
             month,
             following,
             hour_shift(now, self.time_zone),
@@ -147,6 +173,8 @@ class Policy:
         lists = (words(self.scopes), words(self.models), words(self.features))
         for value in (ranges(self.ip_ranges), *lists, self.identity):
             parts += [struct.pack("<H", len(value)), value]
+        if self.shared:
+            parts.append(self.shared.packed())
         return b"".join(parts)
 
     def status_at(self, now: datetime) -> str:
@@ -156,9 +184,10 @@ class Policy:
 
     def _fresh_until(self, now: datetime, ttl: int) -> int:
         written = int(now.timestamp())
+        until = _shift_ends(written, ttl, self.time_zone)
         if self.suspends_at is None or now >= self.suspends_at:
-            return written + ttl
-        return min(written + ttl, max(_seconds(self.suspends_at, FOREVER), written + LEAST_FRESH_SECONDS))
+            return until
+        return min(until, max(_seconds(self.suspends_at, FOREVER), written + LEAST_FRESH_SECONDS))
 
 
 def burst_of(policy: Policy) -> tuple[int, int]:
@@ -189,6 +218,21 @@ def hour_shift(now: datetime, time_zone: str) -> int:
     """Seconds by which the zone's full hours differ from UTC's (India: 1,800)."""
     offset = now.astimezone(ZoneInfo(time_zone)).utcoffset() or timedelta()
     return int(offset.total_seconds()) % 3600
+
+
+def _shift_ends(since: int, ttl: int, time_zone: str) -> int:
+    """Until when the zone's hours begin as they do at `since`: `ttl` seconds, but for clocks put meanwhile.
+
+    Only clocks put by half an hour count (Lord Howe Island).
+    """
+    shift = _shift_at(since, time_zone)
+    if _shift_at(since + ttl, time_zone) == shift:
+        return since + ttl
+    return since + bisect_left(range(ttl), 1, key=lambda n: _shift_at(since + n, time_zone) != shift)
+
+
+def _shift_at(seconds: int, time_zone: str) -> int:
+    return hour_shift(datetime.fromtimestamp(seconds, UTC), time_zone)
 
 
 def environment_word(environment: str) -> bytes:
@@ -226,6 +270,10 @@ def _hex(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     if isinstance(address, ipaddress.IPv4Address):
         return f"{0xFFFF << 32 | int(address):032x}"
     return f"{int(address):032x}"
+
+
+def _budget(micros: int | None) -> int:
+    return NO_BUDGET if micros is None else micros
 
 
 def _seconds(moment: datetime | None, default: int) -> int:

@@ -12,7 +12,8 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import count
+from decimal import Decimal
+from itertools import count, groupby
 from typing import Final
 
 from django.conf import settings
@@ -20,9 +21,10 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from keys import hashing, hotrecord, hotwire
-from keys.hotrecord import MICROS, Policy, SecretState
+from keys.hotrecord import MICROS, Policy, SecretState, Shared
 from keys.models import Key, Secret
 from keys.secret_format import BUCKET_LENGTH
+from partners.models import ENDED_KEY_STATES, Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -78,9 +80,12 @@ def write(family: str, policy: Policy, token: Token, *, now: datetime) -> str:
     pairs: list[bytes] = []
     for secret in policy.secrets:
         pairs += [hotrecord.secret_field(secret.digest), secret.packed()]
+    places = [hotrecord.record_key(family), hotrecord.epoch_key(_tag(family))]
+    if policy.shared:
+        places.append(hotrecord.shared_key(family, policy.shared.workspace))
     outcome: bytes = hotwire.call(
         "put",
-        [hotrecord.record_key(family), hotrecord.epoch_key(_tag(family))],
+        places,
         token.epoch,
         policy.revision,
         policy.packed(wire.run, now=now, ttl=settings.API_KEY_AUTH_CACHE_TTL_SECONDS),
@@ -125,6 +130,37 @@ def publish_keys(public_ids: Iterable[str]) -> int:
     return sum(publish_key(public_id) for public_id in public_ids)
 
 
+def publish_workspace(public_id: str) -> bool:
+    """`publish_key` for every key of a workspace (`WS-0003`) that has not ended. Returns as it does."""
+    try:
+        return any(_publish_workspace(public_id) for _ in range(_TRIES))
+    except (hotwire.StoreUnavailableError, DatabaseError) as error:
+        why = {"workspace": public_id, "why": type(error).__name__}
+        logger.warning("hot store not told", extra={"data": why})
+        return False
+
+
+def _publish_workspace(public_id: str) -> bool:
+    keys = Key.objects.filter(workspace__public_id=public_id).exclude(status__in=ENDED_KEY_STATES)
+    family = keys.values_list("family", flat=True).first()
+    if family is None:
+        return True
+    # All of them lie under one hash tag, so one look at the store's epoch is enough.
+    token = begin(family)
+    secrets = (
+        Secret.objects.filter(key__workspace__public_id=public_id)
+        .exclude(key__status__in=ENDED_KEY_STATES)
+        .select_related("key__workspace", "key__partner")
+        .order_by("key_id", "id")
+    )
+    now = timezone.now()
+    for _, group in groupby(secrets, key=lambda secret: secret.key_id):
+        own = tuple(group)
+        if write(own[0].key.family, policy_of(own[0].key, own), token, now=now) == "LOST":
+            return False
+    return True
+
+
 def read(family: str) -> Registered | None:
     """The key of a family with all its secrets; None where there is none, or no secret was made yet.
 
@@ -154,7 +190,8 @@ def policy_of(key: Key, secrets: Iterable[Secret]) -> Policy:
     barred = usable and not (key.workspace.is_active and key.partner.is_active)
     budget = key.monthly_budget_usd
     return Policy(
-        revision=key.revision,
+        # Each of the two only grows, and both are read at once: so the sum grows with every change of either.
+        revision=key.revision + key.workspace.revision,
         status=Key.Status.SUSPENDED.value if barred else key.status,
         environment=key.environment,
         workspace=(key.workspace.public_id, key.workspace.code),
@@ -172,7 +209,20 @@ def policy_of(key: Key, secrets: Iterable[Secret]) -> Policy:
         scopes=tuple(key.scopes),
         models=tuple(key.model_names),
         features=tuple(key.feature_names),
+        shared=_shared(key.workspace),
         secrets=states,
+    )
+
+
+def _shared(workspace: Workspace) -> Shared | None:
+    if not workspace.has_limits:
+        return None
+    budget = workspace.monthly_budget_usd
+    return Shared(
+        workspace.public_id,
+        workspace.rpm,
+        workspace.rph,
+        None if budget is None else int(budget * MICROS),
     )
 
 
@@ -185,7 +235,7 @@ def proven(policy: Policy, digest: bytes) -> Policy:
 def _identity(key: Key) -> bytes:
     """What a gateway is told about a key: never a secret, nor the names of people."""
     retiring = key.status == Key.Status.RETIRING
-    facts = {
+    facts: dict[str, object] = {
         "key": key.public_id,
         "partner": key.partner.public_id,
         "workspace": key.workspace.public_id,
@@ -198,13 +248,23 @@ def _identity(key: Key) -> bytes:
             "hour": key.rph or None,
             "burst": key.burst or None,
             "concurrency": key.concurrency or None,
-            "budget_usd": None if key.monthly_budget_usd is None else str(key.monthly_budget_usd),
+            "budget_usd": _usd(key.monthly_budget_usd),
         },
         "time_zone": key.workspace.time_zone,
         "expires_at": key.expires_at.isoformat(),
         "retiring_since": key.changed_at.isoformat() if retiring else None,
     }
+    if key.workspace.has_limits:
+        facts["workspace_limits"] = {
+            "minute": key.workspace.rpm or None,
+            "hour": key.workspace.rph or None,
+            "budget_usd": _usd(key.workspace.monthly_budget_usd),
+        }
     return json.dumps(facts, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def _usd(amount: Decimal | None) -> str | None:
+    return None if amount is None else str(amount)
 
 
 def _tag(family: str) -> bytes:

@@ -135,12 +135,25 @@ class Workspace(models.Model):
     name = models.CharField(_("name"), max_length=120)
     time_zone = models.CharField(_("time zone"), max_length=60, default="Asia/Tokyo")
     is_active = models.BooleanField(default=True)
+    # Held by all of its keys together, beside each key's own; 0 and None are no limits.
+    rpm = models.PositiveIntegerField(_("requests a minute"), default=0, db_default=0)
+    rph = models.PositiveIntegerField(_("requests an hour"), default=0, db_default=0)
+    monthly_budget_usd = models.DecimalField(
+        _("monthly budget (USD)"), max_digits=12, decimal_places=2, null=True, blank=True
+    )
+    # Grows with each change that the verifier has to know; see keys.hotstore.policy_of.
+    revision = models.PositiveBigIntegerField(default=0, db_default=0)
 
     class Meta:
         ordering = ["name"]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether its keys share any limit."""
+        return bool(self.rpm or self.rph) or self.monthly_budget_usd is not None
 
 
 class IdentityCheck(models.Model):

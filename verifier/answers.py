@@ -62,8 +62,9 @@ def wire(headers: Iterable[Header]) -> bytes:
 class Facts:
     """What stays the same for every answer about a key of one revision, prepared once.
 
-    `identity` are the fields that tell a proxy who calls, `policy` is RateLimit-Policy, `dates` are
-    Deprecation (RFC 9745) and Sunset (RFC 8594); each as it goes over the wire, empty where there is none.
+    `identity` are the fields that tell a proxy who calls, `policy` is RateLimit-Policy with the limits of the
+    key and those of its workspace, `dates` are Deprecation (RFC 9745) and Sunset (RFC 8594); each as it goes
+    over the wire, empty where there is none.
     """
 
     key: str
@@ -91,8 +92,13 @@ def facts_of(identity: bytes) -> Facts:
 
 def _prepare(identity: bytes) -> Facts:
     data = json.loads(identity)
-    limits = data["limits"]
-    windows = [("minute", limits["minute"], 60), ("hour", limits["hour"], 3600)]
+    limits, shared = data["limits"], data.get("workspace_limits") or {}
+    windows = [
+        ("minute", limits["minute"], 60),
+        ("hour", limits["hour"], 3600),
+        ("workspace-minute", shared.get("minute"), 60),
+        ("workspace-hour", shared.get("hour"), 3600),
+    ]
     dates: list[Header] = []
     if data["retiring_since"]:
         since, end = (datetime.fromisoformat(data[name]) for name in ("retiring_since", "expires_at"))
@@ -123,7 +129,9 @@ def limit_fields(verdict: Verdict, facts: Facts) -> bytes:
     if not facts.policy:
         return b""
     now = verdict.now
-    if verdict.minute < 0:
+    if verdict.shared is not None:
+        left = _tightest(verdict, verdict.shared, facts)
+    elif verdict.minute < 0:
         left = b'"hour";r=%d;t=%d' % (verdict.hour, 3600 - (now + facts.shift) % 3600)
     elif verdict.hour < 0:
         left = b'"minute";r=%d;t=%d' % (verdict.minute, 60 - now % 60)
@@ -137,6 +145,21 @@ def limit_fields(verdict: Verdict, facts: Facts) -> bytes:
     return b"%bRateLimit: %b\r\n" % (facts.policy, left)
 
 
+def _tightest(verdict: Verdict, shared: tuple[int, int, int], facts: Facts) -> bytes:
+    """RateLimit where the workspace has limits, too: for each window the limit of which less is left."""
+    windows = (
+        (b"minute", verdict.minute, shared[0], 60 - verdict.now % 60),
+        (b"hour", verdict.hour, shared[1], 3600 - (verdict.now + facts.shift) % 3600),
+    )
+    items = []
+    for name, own, common, seconds in windows:
+        lefts = [(left, whose) for left, whose in ((own, b""), (common, b"workspace-")) if left >= 0]
+        if lefts:
+            left, whose = min(lefts)
+            items.append(b'"%b%b";r=%d;t=%d' % (whose, name, left, seconds))
+    return b", ".join(items)
+
+
 def verified(verdict: Verdict) -> Response:
     """The answer of `/v1/keys/verify`: always 200 to a gateway, with the verdict inside (V1)."""
     code = verdict.code
@@ -144,11 +167,10 @@ def verified(verdict: Verdict) -> Response:
         return MALFORMED
     if code is Code.VALID:
         facts = facts_of(verdict.identity)
-        body = b'{"valid":true,"code":"VALID",%b,"remaining":{"minute":%b,"hour":%b,"budget_usd":%b}%b%b}' % (
+        body = b'{"valid":true,"code":"VALID",%b,"remaining":%b%b%b%b}' % (
             facts.members,
-            _number(verdict.minute),
-            _number(verdict.hour),
-            _usd(verdict.budget),
+            _left(verdict.minute, verdict.hour, verdict.budget),
+            b"" if verdict.shared is None else b',"workspace_remaining":' + _left(*verdict.shared),
             b',"lease":"%b"' % verdict.lease if facts.holds_leases else b"",
             b',"degraded":true' if verdict.degraded else b"",
         )
@@ -237,6 +259,10 @@ def problem(status: int, code: str, title: str, extra: bytes = b"", detail: str 
     # A proxy that drops our body (nginx) can still tell the partner why.
     fields = wire([PROBLEM, NO_STORE, ("Content-Length", str(len(body))), ("X-Authz-Code", code)])
     return Response(status, fields + extra, body)
+
+
+def _left(minute: int, hour: int, budget: int) -> bytes:
+    return b'{"minute":%b,"hour":%b,"budget_usd":%b}' % (_number(minute), _number(hour), _usd(budget))
 
 
 def _number(value: int) -> bytes:

@@ -4,11 +4,11 @@ Also the model that the function is tested against: both say the same, or a test
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from keys.hotrecord import MICROS, Policy, SecretState, burst_of, hour_shift, month_ends, ranges
+from keys.hotrecord import MICROS, Policy, SecretState, Shared, burst_of, hour_shift, month_ends, ranges
 from verifier.codes import Code
 from verifier.question import Context
 
@@ -22,9 +22,9 @@ _BY_SECRET: Final = {"revoked": Code.REVOKED, "retired": Code.EXPIRED}
 _ADDRESS: Final = 32
 
 
-@dataclass(slots=True)
-class Counters:
-    """What one key has used of its windows. Times of windows as in the function; arrival in µs."""
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """What a key, or a workspace, has used of the windows it is in. Times as in the function."""
 
     minute: int = 0
     in_minute: int = 0
@@ -33,18 +33,50 @@ class Counters:
     arrival: int = 0
     month: int = 0
     spent: int = 0
+
+
+@dataclass(slots=True)
+class Counters:
+    """What one key, or the keys of a workspace together, have used; a lease's end in ms since 1970."""
+
+    windows: Windows = Windows()
     leases: dict[bytes, int] = field(default_factory=dict)
+
+
+Left = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What one check would take. `micros` is the time in µs since 1970, `cost` millionths of a USD."""
+
+    micros: int
+    cost: int
+    lease: bytes
+    lease_seconds: int
+
+    @property
+    def seconds(self) -> int:
+        """The time in whole seconds since 1970."""
+        return self.micros // MICROS
+
+    @property
+    def moment(self) -> datetime:
+        """The time to the second."""
+        return datetime.fromtimestamp(self.seconds, UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What the limits said: a refusal with the seconds to wait, or None; what is left (-1: no limit)."""
+    """What the limits said: a refusal with the seconds to wait, or None.
+
+    What is left in minute, hour and budget (-1: no limit), of the key's own and of the workspace's limits.
+    """
 
     code: Code | None
     retry: int
-    minute: int
-    hour: int
-    budget: int
+    left: Left
+    shared: Left | None
 
 
 def refusal(policy: Policy, secret: SecretState, context: Context, now: datetime) -> Code | None:
@@ -93,57 +125,110 @@ def _lists(listed: Collection[str], asked: str) -> bool:
     return all(word in listed for word in asked.split())
 
 
-def take(
-    policy: Policy, counters: Counters, *, cost: int, lease: bytes, lease_seconds: int, micros: int
-) -> Taken:
-    """Count one check against every limit, or none: minute, hour, burst, concurrency, then budget.
+def take(policy: Policy, counters: Counters, shared: Counters, call: Call) -> Taken:
+    """Count one check against every limit, or against none.
 
-    `micros` is the time in µs since 1970, `cost` millionths of a USD. Changes `counters`.
+    `shared` counts what the keys of the workspace use together. Changes both counters.
     """
-    seconds = micros // MICROS
-    shift = _turn_windows(policy, counters, seconds)
-    increment, tolerance = burst_of(policy)
-    arrival = max(counters.arrival, micros)
-    budget = policy.budget_micros
-    counters.leases = {name: end for name, end in counters.leases.items() if end > micros // 1000}
-    code, retry = None, 0
-    if policy.rpm and counters.in_minute >= policy.rpm:
-        code, retry = Code.RATE_LIMITED_MINUTE, (counters.minute + 1) * 60 - seconds
-    elif policy.rph and counters.in_hour >= policy.rph:
-        code, retry = Code.RATE_LIMITED_HOUR, (counters.hour + 1) * 3600 - shift - seconds
-    elif tolerance and arrival + increment - micros > tolerance:
-        code, retry = Code.BURST_EXCEEDED, -((micros + tolerance - arrival - increment) // MICROS)
-    elif policy.concurrency and len(counters.leases) >= policy.concurrency:
-        wait = min(counters.leases.values()) - micros // 1000
-        code, retry = Code.CONCURRENCY_EXCEEDED, max(1, -(-wait // 1000))
-    elif budget is not None and (counters.spent + cost > budget or counters.spent >= budget):
-        code, retry = Code.BUDGET_EXCEEDED, counters.month - seconds
-    else:
-        counters.in_minute += 1
-        counters.in_hour += 1
-        counters.spent += cost
-        counters.arrival = arrival + increment if tolerance else arrival
+    common, shift = policy.shared, hour_shift(call.moment, policy.time_zone)
+    own, all_keys = (turned(policy, each.windows, call) for each in (counters, shared))
+    refusal = (
+        _by_rate(policy, own, call, shift)
+        or _by_burst(policy, own, call)
+        or _by_leases(policy, counters.leases, call)
+        or (common and _by_shared_rate(common, all_keys, call, shift))
+        or _by_budget(policy.budget_micros, own, call, Code.BUDGET_EXCEEDED)
+        or (common and _by_budget(common.budget_micros, all_keys, call, Code.WORKSPACE_BUDGET_EXCEEDED))
+    )
+    if not refusal:
+        arrival = max(own.arrival, call.micros) + burst_of(policy)[0]
+        own = counters.windows = replace(_one_more(own, call), arrival=arrival)
         if policy.concurrency:
-            counters.leases[lease] = micros // 1000 + lease_seconds * 1000
-    return Taken(
-        code,
-        retry,
-        max(0, policy.rpm - counters.in_minute) if policy.rpm else -1,
-        max(0, policy.rph - counters.in_hour) if policy.rph else -1,
-        max(0, budget - counters.spent) if budget is not None else -1,
+            counters.leases[call.lease] = call.micros // 1000 + call.lease_seconds * 1000
+        if common:
+            all_keys = shared.windows = _one_more(all_keys, call)
+    code, retry = refusal or (None, 0)
+    return Taken(code, retry, left_of(policy, own), left_of(common, all_keys) if common else None)
+
+
+Refusal = tuple[Code, int] | None
+
+
+def _by_rate(policy: Policy, own: Windows, call: Call, shift: int) -> Refusal:
+    if policy.rpm and own.in_minute >= policy.rpm:
+        return Code.RATE_LIMITED_MINUTE, _to_minute(own, call)
+    if policy.rph and own.in_hour >= policy.rph:
+        return Code.RATE_LIMITED_HOUR, _to_hour(own, call, shift)
+    return None
+
+
+def _by_burst(policy: Policy, own: Windows, call: Call) -> Refusal:
+    increment, tolerance = burst_of(policy)
+    late = max(own.arrival, call.micros) + increment - call.micros - tolerance
+    return (Code.BURST_EXCEEDED, -(-late // MICROS)) if tolerance and late > 0 else None
+
+
+def _by_leases(policy: Policy, leases: dict[bytes, int], call: Call) -> Refusal:
+    if not policy.concurrency:
+        return None
+    millis = call.micros // 1000
+    for name in [name for name, end in leases.items() if end <= millis]:
+        del leases[name]
+    if len(leases) < policy.concurrency:
+        return None
+    return Code.CONCURRENCY_EXCEEDED, max(1, -((millis - min(leases.values())) // 1000))
+
+
+def _by_shared_rate(limits: Shared, all_keys: Windows, call: Call, shift: int) -> Refusal:
+    if limits.rpm and all_keys.in_minute >= limits.rpm:
+        return Code.WORKSPACE_RATE_LIMITED_MINUTE, _to_minute(all_keys, call)
+    if limits.rph and all_keys.in_hour >= limits.rph:
+        return Code.WORKSPACE_RATE_LIMITED_HOUR, _to_hour(all_keys, call, shift)
+    return None
+
+
+def _by_budget(budget: int | None, windows: Windows, call: Call, code: Code) -> Refusal:
+    if budget is None or (windows.spent + call.cost <= budget and windows.spent < budget):
+        return None
+    return code, windows.month - call.seconds
+
+
+def _one_more(windows: Windows, call: Call) -> Windows:
+    return replace(
+        windows,
+        in_minute=windows.in_minute + 1,
+        in_hour=windows.in_hour + 1,
+        spent=windows.spent + call.cost,
     )
 
 
-def _turn_windows(policy: Policy, counters: Counters, seconds: int) -> int:
-    """Begin the windows anew whose time has come; a clock that was set back opens none again."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    shift = hour_shift(moment, policy.time_zone)
-    minute, hour = seconds // 60, (seconds + shift) // 3600
-    month, _ = month_ends(moment, policy.time_zone)
-    if counters.minute < minute:
-        counters.minute, counters.in_minute = minute, 0
-    if counters.hour < hour:
-        counters.hour, counters.in_hour = hour, 0
-    if counters.month < month:
-        counters.month, counters.spent = month, 0
-    return shift
+def left_of(limits: Policy | Shared, windows: Windows) -> Left:
+    """What is left in minute, hour and budget (-1: no limit)."""
+    budget = limits.budget_micros
+    return (
+        max(0, limits.rpm - windows.in_minute) if limits.rpm else -1,
+        max(0, limits.rph - windows.in_hour) if limits.rph else -1,
+        max(0, budget - windows.spent) if budget is not None else -1,
+    )
+
+
+def _to_minute(windows: Windows, call: Call) -> int:
+    return (windows.minute + 1) * 60 - call.seconds
+
+
+def _to_hour(windows: Windows, call: Call, shift: int) -> int:
+    return (windows.hour + 1) * 3600 - shift - call.seconds
+
+
+def turned(policy: Policy, windows: Windows, call: Call) -> Windows:
+    """The windows with those begun anew whose time has come; a clock that was set back opens none again."""
+    minute = call.seconds // 60
+    hour = (call.seconds + hour_shift(call.moment, policy.time_zone)) // 3600
+    month, _ = month_ends(call.moment, policy.time_zone)
+    if windows.minute < minute:
+        windows = replace(windows, minute=minute, in_minute=0)
+    if windows.hour < hour:
+        windows = replace(windows, hour=hour, in_hour=0)
+    if windows.month < month:
+        windows = replace(windows, month=month, spent=0)
+    return windows

@@ -39,7 +39,22 @@ class Code(StrEnum):
     RATE_LIMITED_HOUR = "RATE_LIMITED_HOUR", 429, "The limit of requests an hour is reached"
     BURST_EXCEEDED = "BURST_EXCEEDED", 429, "Too many requests at once"
     CONCURRENCY_EXCEEDED = "CONCURRENCY_EXCEEDED", 429, "Too many requests are under way"
+    WORKSPACE_RATE_LIMITED_MINUTE = (
+        "WORKSPACE_RATE_LIMITED_MINUTE",
+        429,
+        "The workspace's limit of requests a minute is reached",
+    )
+    WORKSPACE_RATE_LIMITED_HOUR = (
+        "WORKSPACE_RATE_LIMITED_HOUR",
+        429,
+        "The workspace's limit of requests an hour is reached",
+    )
     BUDGET_EXCEEDED = "BUDGET_EXCEEDED", 429, "The budget of this month is used up"
+    WORKSPACE_BUDGET_EXCEEDED = (
+        "WORKSPACE_BUDGET_EXCEEDED",
+        429,
+        "The workspace's budget of this month is used up",
+    )
     UNAVAILABLE = "UNAVAILABLE", 503, "The key can't be checked at the moment"
 
 

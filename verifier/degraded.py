@@ -8,10 +8,10 @@ from typing import Final
 from django.db import Error as DatabaseFailure
 
 from keys import hotstore
-from keys.hotrecord import Policy, SecretState
+from keys.hotrecord import MICROS, Policy, SecretState
 from keys.secret_format import FAMILY_LENGTH
 from verifier import checks, cold, warm
-from verifier.checks import Counters
+from verifier.checks import Call, Counters
 from verifier.codes import Code
 from verifier.question import Question
 from verifier.registry import UnavailableError, for_outages
@@ -20,6 +20,7 @@ from verifier.warm import Verdict
 _MAX_KEYS: Final = 50_000
 
 _lock = threading.Lock()
+# By family, and by the number of a workspace with limits.
 _counters: dict[str, Counters] = {}
 # Digests that Argon2 has proven in this process: a digest names the same text for ever.
 _proven: set[bytes] = set()
@@ -70,12 +71,16 @@ def _judge(policy: Policy, state: SecretState, question: Question, family: str) 
         taken = checks.take(
             policy,
             _counters.setdefault(family, Counters()),
-            cost=question.context.cost_micros,
-            lease=verdict.lease,
-            lease_seconds=question.context.lease_seconds,
-            micros=int(now * 1_000_000),
+            _counters.setdefault(policy.shared.workspace, Counters()) if policy.shared else Counters(),
+            Call(
+                micros=int(now * MICROS),
+                cost=question.context.cost_micros,
+                lease=verdict.lease,
+                lease_seconds=question.context.lease_seconds,
+            ),
         )
     verdict.code = taken.code or Code.VALID
     verdict.retry = taken.retry
-    verdict.minute, verdict.hour, verdict.budget = taken.minute, taken.hour, taken.budget
+    verdict.minute, verdict.hour, verdict.budget = taken.left
+    verdict.shared = taken.shared
     return verdict

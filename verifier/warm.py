@@ -27,6 +27,7 @@ class Verdict:
 
     `identity` is JSON about the key, empty where the caller did not prove to have it. `now` is the store's
     clock, `retry` the seconds after which asking again makes sense. `lease` names a held place, if any.
+    `shared` is what is left in minute, hour and budget of the workspace's limits; None where it has none.
     """
 
     code: Code
@@ -38,6 +39,7 @@ class Verdict:
     retry: int = 0
     lease: bytes = b""
     degraded: bool = False
+    shared: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,11 @@ def verdict_of(reply: list[Any], lease: bytes) -> Verdict | None:
     """What the store said; None where it does not know (MISS)."""
     if reply[0] == b"MISS":
         return None
-    code, identity, minute, hour, budget, now, retry = reply
-    return Verdict(BY_BYTES[code], identity, minute, hour, budget, now, retry, lease)
+    code, identity, minute, hour, budget, now, retry, *shared = reply
+    verdict = Verdict(BY_BYTES[code], identity, minute, hour, budget, now, retry, lease)
+    if shared:
+        verdict.shared = (shared[0], shared[1], shared[2])
+    return verdict
 
 
 def ask(question: Question, key_id: bytes, digest: bytes, mode: bytes = FRESH) -> Verdict | Miss:

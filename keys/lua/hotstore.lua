@@ -8,7 +8,9 @@ One hash per key (`kb:{tag}:k:<family>`) holds
   s<16 B>  per secret, named by the first 16 bytes of its digest: a state and, for an overlap, its end
   n        until when the database is known to have no such family (a hash without `p`)
 Beside it, under the same hash tag: `u` use counted since the last drain, `d` the batch being drained,
-`e` the store's epoch (gone when the store was emptied), `l:<family>` the concurrency leases.
+`e` the store's epoch (gone when the store was emptied), `l:<family>` the concurrency leases, and
+`w:<workspace>` whose `c` counts what the keys of a workspace with limits have used together. Those limits
+stand in the policy of each of its keys, so that they are believed, and go out of date, as the policy does.
 
 Lines of `u`, each with a number (read by verifier/drain.py):
   minute|key id|code|address   checks; the address is empty where none was told
@@ -19,12 +21,18 @@ A policy names the server process (`run`) it was given to. After a restart or a 
 missing, a revocation among them, so every older policy is read again from the database; counters stay.
 ]]
 
--- revision, run, fresh_until, status, complete, starts, ends, rpm, rph, leases, burst increment and
+-- revision, run, fresh_until, status, flags, starts, ends, rpm, rph, leases, burst increment and
 -- tolerance in µs, budget in millionths of a USD (-1: none), end of this budget month and of the next,
 -- shift of the hour window in s, environment, workspace, IP ranges, scopes, models, features, identity
 local POLICY = '<dc8I4BBI4I4I4I4I4dddI4I4I2c4Bc0Hc0Hc0Hc0Hc0Hc0'
+-- The flags: every secret of the key is named (1), limits shared in the workspace stand behind the rest (2).
+local SHARED = 2
+-- The workspace's rpm, rph, budget and name.
+local IN_COMMON = '<I4I4dBc0'
 -- minute window, count, hour window, count, theoretical arrival time in µs, budget window, spent
 local COUNTERS = '<I4I4I4I4dI4d'
+-- So long a workspace's counters are kept: longer than a month.
+local KEEP_SECONDS = 40 * 86400
 
 local STATUS = { [3] = 'PENDING', [4] = 'SUSPENDED', [5] = 'REVOKED', [6] = 'EXPIRED' }
 local DEAD = 5
@@ -55,6 +63,47 @@ local function within(ranges, address)
     end
   end
   return false
+end
+
+-- What was used of the windows that run now: minute and its count, hour and its count, arrival, month, spent.
+local function used(packed, minute, hour, month)
+  if not packed then
+    return minute, 0, hour, 0, 0, month, 0
+  end
+  local a, in_minute, b, in_hour, arrival, o, spent = struct.unpack(COUNTERS, packed)
+  -- A clock that was set back must not open a window again.
+  if a < minute then in_minute = 0 else minute = a end
+  if b < hour then in_hour = 0 else hour = b end
+  if o < month then spent = 0 else month = o end
+  return minute, in_minute, hour, in_hour, arrival, month, spent
+end
+
+-- The limits that the keys of a workspace hold together, packed in a policy from `at`, and what was used.
+local function in_common(record, policy, at, minute, hour, month)
+  local rpm, rph, budget, name = struct.unpack(IN_COMMON, policy, at)
+  local key = string.sub(record, 1, 8) .. 'w:' .. name
+  local packed = redis.call('HGET', key, 'c')
+  local all = { key = key, is_new = not packed, rpm = rpm, rph = rph, budget = budget }
+  all.minute, all.in_minute, all.hour, all.in_hour, all.arrival, all.month, all.spent =
+    used(packed, minute, hour, month)
+  return all
+end
+
+local function count_in_common(all, cost)
+  all.in_minute, all.in_hour, all.spent = all.in_minute + 1, all.in_hour + 1, all.spent + cost
+  redis.call('HSET', all.key, 'c', struct.pack(COUNTERS,
+    all.minute, all.in_minute, all.hour, all.in_hour, all.arrival, all.month, all.spent))
+  if all.is_new then
+    redis.call('EXPIRE', all.key, KEEP_SECONDS)
+  end
+end
+
+-- What is left in minute, hour and budget (-1: no limit).
+local function left(rpm, in_minute, rph, in_hour, budget, spent)
+  local max = math.max
+  return rpm > 0 and max(0, rpm - in_minute) or -1,
+    rph > 0 and max(0, rph - in_hour) or -1,
+    budget >= 0 and max(0, budget - spent) or -1
 end
 
 -- The store's epoch; a store that was emptied begins a new one, named by the caller's nonce.
@@ -94,7 +143,8 @@ end
 -- keys: record, use, epoch, leases
 -- args: key id, run, 's' to serve a policy past its time, secret field, address, environment, workspace,
 --       scopes, model, features, cost in millionths of a USD, lease length in ms, a nonce (the lease's name)
--- returns code, identity, left in minute, hour and budget (-1: no limit), now, seconds until worth a retry
+-- returns code, identity, left in minute, hour and budget (-1: no limit), now, seconds until worth a retry;
+-- and where the workspace has limits and was asked, what is left of them in minute, hour and budget
 local function verify(keys, args)
   local floor, max, ceil = math.floor, math.max, math.ceil
   local time = redis.call('TIME')
@@ -109,8 +159,8 @@ local function verify(keys, args)
   if run ~= args[2] then
     return miss(keys, args, now, 'STALE')
   end
-  local _, _, fresh_until, status, complete, starts, ends, rpm, rph, leases, increment, tolerance, budget,
-    month, next_month, shift, environment, workspace, ranges, scopes, models, features, identity =
+  local _, _, fresh_until, status, flags, starts, ends, rpm, rph, leases, increment, tolerance, budget,
+    month, next_month, shift, environment, workspace, ranges, scopes, models, features, identity, rest =
     struct.unpack(POLICY, policy)
   local state = secret and string.sub(secret, 1, 1)
   local code, retry = secret and DEAD_SECRET[state] or STATUS[status], 0
@@ -119,7 +169,7 @@ local function verify(keys, args)
     return miss(keys, args, now, 'STALE')
   end
   if not secret then
-    if complete == 1 then
+    if flags % SHARED == 1 then
       return { 'NOT_FOUND', '', -1, -1, -1, now, 0 }
     end
     return miss(keys, args, now, 'UNKNOWN')
@@ -153,15 +203,11 @@ local function verify(keys, args)
   local minute, hour = floor(now / 60), floor((now + shift) / 3600)
   local window = now < month and month or next_month
   local cost = tonumber(args[11])
-  local in_minute, in_hour, arrival, spent = 0, 0, 0, 0
-  if packed then
-    local a, b, o
-    a, in_minute, b, in_hour, arrival, o, spent = struct.unpack(COUNTERS, packed)
-    -- A clock that was set back must not open a window again.
-    if a < minute then in_minute = 0 else minute = a end
-    if b < hour then in_hour = 0 else hour = b end
-    if o < window then spent = 0 else window = o end
+  local in_minute, in_hour, arrival, spent, all = 0, 0, 0, 0, nil
+  if flags >= SHARED and not code then
+    all = in_common(record, policy, rest, minute, hour, window)
   end
+  minute, in_minute, hour, in_hour, arrival, window, spent = used(packed, minute, hour, window)
   if not code then
     if arrival < micros then
       arrival = micros
@@ -181,8 +227,19 @@ local function verify(keys, args)
         code, retry = 'CONCURRENCY_EXCEEDED', max(1, ceil((tonumber(first[2]) - millis) / 1000))
       end
     end
+    if all and not code then
+      if all.rpm > 0 and all.in_minute >= all.rpm then
+        code, retry = 'WORKSPACE_RATE_LIMITED_MINUTE', (all.minute + 1) * 60 - now
+      elseif all.rph > 0 and all.in_hour >= all.rph then
+        code, retry = 'WORKSPACE_RATE_LIMITED_HOUR', (all.hour + 1) * 3600 - shift - now
+      end
+    end
     if not code and budget >= 0 and (spent + cost > budget or spent >= budget) then
       code, retry = 'BUDGET_EXCEEDED', window - now
+    end
+    if all and not code and all.budget >= 0
+      and (all.spent + cost > all.budget or all.spent >= all.budget) then
+      code, retry = 'WORKSPACE_BUDGET_EXCEEDED', all.month - now
     end
   end
 
@@ -198,6 +255,9 @@ local function verify(keys, args)
       redis.call('ZADD', keys[4], floor(micros / 1000) + tonumber(args[12]), args[13])
       redis.call('PEXPIRE', keys[4], 3600000)
     end
+    if all then
+      count_in_common(all, cost)
+    end
   end
   local line = minute .. '|' .. args[1] .. '|' .. code .. '|' .. args[5]
   if redis.call('HINCRBY', keys[2], line, 1) == 1 and args[5] ~= '' then
@@ -206,17 +266,16 @@ local function verify(keys, args)
   if cost > 0 and code == 'VALID' then
     redis.call('HINCRBY', keys[2], minute .. '|' .. args[1] .. '|$', args[11])
   end
-  return {
-    code, identity,
-    rpm > 0 and max(0, rpm - in_minute) or -1,
-    rph > 0 and max(0, rph - in_hour) or -1,
-    budget >= 0 and max(0, budget - spent) or -1,
-    now, retry,
-  }
+  local a, b, c = left(rpm, in_minute, rph, in_hour, budget, spent)
+  if all then
+    return { code, identity, a, b, c, now, retry,
+      left(all.rpm, all.in_minute, all.rph, all.in_hour, all.budget, all.spent) }
+  end
+  return { code, identity, a, b, c, now, retry }
 end
 
 -- Write a policy and the states of the key's secrets, unless a newer revision stands there.
--- keys: record, epoch · args: the epoch from before the database was read, revision, policy,
+-- keys: record, epoch, and where the workspace has limits its counters · args: the epoch from before the database was read, revision, policy,
 -- seconds to keep, then field and state of each secret
 -- returns PUT, OLDER (a newer one stands), or LOST (the store was emptied meanwhile, and with it perhaps
 -- the news that the database had after it was read)
@@ -243,6 +302,9 @@ local function put(keys, args)
   redis.call('HSET', record, unpack(values))
   redis.call('HDEL', record, 'n')
   redis.call('EXPIRE', record, args[4])
+  if keys[3] then
+    redis.call('EXPIRE', keys[3], KEEP_SECONDS)
+  end
   return 'PUT'
 end
 

@@ -1,0 +1,329 @@
+"""The function on Valkey against the same checks in plain Python, over random times (V2, V3).
+
+Both are fed with the same calls, by a clock that the test sets; every answer has to be the same, to the last
+number. The record is written by the function that writes it, and is read again when it is out of date.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from keys import hotrecord, hotwire
+from keys.hotrecord import MICROS, Policy, SecretState, Shared, hour_shift, month_ends
+from verifier import checks
+from verifier.checks import Call, Counters
+from verifier.codes import Code
+from verifier.question import Context, address
+
+CLOCK = "({ redis.call('HGET', 'clock', 's'), redis.call('HGET', 'clock', 'us') })"
+START = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
+DIGEST = b"d" * 32
+RUN = b"the run!"
+TTL = 300
+# One workspace: its families begin alike, so that its keys lie under one hash tag.
+FAMILIES = ("Wsaaaaaa", "Wsbbbbbb", "Wscccccc")
+WORKSPACE = "WS-0001"
+
+
+@pytest.fixture
+def with_clock(valkey: "redis.Redis") -> "redis.Redis":
+    """The same library under another name, with a clock that the test sets. Only its text knows of it."""
+    source = (Path(hotwire.__file__).parent / "lua" / "hotstore.lua").read_text()
+    assert source.count("redis.call('TIME')") == 2
+    source = source.replace("redis.call('TIME')", CLOCK).replace("@VERSION@", "clock")
+    hotwire.ask(hotwire.encode("FUNCTION", "LOAD", "REPLACE", source))
+    return valkey
+
+
+def call(name: str, keys: list[bytes], *arguments: hotwire.Argument) -> Any:
+    return hotwire.ask(hotwire.encode("FCALL", f"kagiban_{name}_clock", len(keys), *keys, *arguments))
+
+
+class Twin:
+    """One key, in the store and in the model."""
+
+    def __init__(self, family: str, policy: Policy, secret: SecretState, shared: Counters) -> None:
+        self.family, self.policy, self.secret, self.shared = family, policy, secret, shared
+        self.counters = Counters()
+        self.tag = hotrecord.tag_of(family[:2])
+        self.record = hotrecord.record_key(family)
+        self.put_at = START
+
+    def put(self, now: datetime) -> None:
+        """Write the record as `hotstore.write` does."""
+        epoch_key = hotrecord.epoch_key(self.tag)
+        keys = [self.record, epoch_key]
+        if self.policy.shared:
+            keys.append(hotrecord.shared_key(self.family, WORKSPACE))
+        epoch = call("begin", [epoch_key], "epoch")
+        packed = self.policy.packed(RUN, now=now, ttl=TTL)
+        field = hotrecord.secret_field(DIGEST)
+        told = call("put", keys, epoch, self.policy.revision, packed, 86_400, field, self.secret.packed())
+        assert told == b"PUT"
+        self.put_at = now
+
+    def change(self, now: datetime, **terms: Any) -> None:
+        """Give the key other terms, in force with the next call."""
+        self.policy = replace(self.policy, revision=self.policy.revision + 1, **terms)
+        self.put(now)
+
+    def is_of_another_time(self, now: datetime) -> bool:
+        """Whether the record was written in another month, or by clocks that were put since.
+
+        A record is as good as the clock of whoever wrote it: one from next month begins that month, and it
+        is begun once, whatever the store's clock says afterwards.
+        """
+        zone = self.policy.time_zone
+        then = self.put_at
+        return month_ends(now, zone) != month_ends(then, zone) or hour_shift(now, zone) != hour_shift(
+            then, zone
+        )
+
+    def ask(self, micros: int, context: Context, lease: bytes) -> str:
+        """One call of both; returns the code on which they agree."""
+        asked = Call(micros, context.cost_micros, lease, context.lease_seconds)
+        said = self.function(context, lease)
+        if said[:2] == [b"MISS", b"STALE"]:
+            self.put(asked.moment)
+            said = self.function(context, lease)
+        code, _identity, *numbers = said
+        meant = self.model(context, asked)
+        assert [code.decode(), *numbers] == meant
+        return str(meant[0])
+
+    def function(self, context: Context, lease: bytes, mode: str = "n") -> list[Any]:
+        """What the store answers."""
+        keys = [
+            self.record,
+            hotrecord.use_key(self.tag),
+            hotrecord.epoch_key(self.tag),
+            hotrecord.lease_key(self.family),
+        ]
+        field = hotrecord.secret_field(DIGEST)
+        head = hotwire.encode(
+            "FCALL", "kagiban_verify_clock", 4, *keys, f"{self.family}0000", RUN, mode, field
+        )
+        tail = hotwire.encode(lease)
+        parts = [head.partition(b"\r\n")[2], context.packed, tail.partition(b"\r\n")[2]]
+        reply: list[Any] = hotwire.ask(b"*20\r\n" + b"".join(parts))
+        return reply
+
+    def model(self, context: Context, asked: Call) -> list[Any]:
+        """What the checks in Python say."""
+        code = checks.refusal(self.policy, self.secret, context, asked.moment)
+        if code is not None:
+            left = checks.left_of(self.policy, checks.turned(self.policy, self.counters.windows, asked))
+            return [code.value, *left, asked.seconds, 0]
+        taken = checks.take(self.policy, self.counters, self.shared, asked)
+        verdict = (taken.code or Code.VALID).value
+        return [verdict, *taken.left, asked.seconds, taken.retry, *(taken.shared or ())]
+
+
+# --- the checks before the limits -------------------------------------------------------------------
+
+words = st.lists(st.sampled_from(["a", "b", "a:b", "*"]), max_size=3, unique=True).map(tuple)
+moments = st.none() | st.integers(-3, 3).map(lambda days: START + timedelta(days=days))
+secrets = st.builds(
+    SecretState,
+    digest=st.just(DIGEST),
+    status=st.sampled_from(["live"] * 5 + ["overlap", "retired", "revoked"]),
+    ends_at=moments,
+    proven=st.just(True),
+)
+# Often there is no limit of a kind, so that each gets its turn to be the first that is reached.
+limits: dict[str, Any] = {
+    "rpm": st.sampled_from([0, 0, 0, 1, 4, 9]),
+    "rph": st.sampled_from([0, 0, 0, 1, 7, 20]),
+    "burst": st.sampled_from([0, 0, 0, 1, 4]),
+    "concurrency": st.sampled_from([0, 0, 0, 1, 3]),
+    "budget_micros": st.sampled_from([None, None, None, 0, 5, 30]),
+}
+some_shared = st.builds(
+    Shared,
+    workspace=st.just(WORKSPACE),
+    rpm=st.sampled_from([0, 2, 2, 8]),
+    rph=st.sampled_from([0, 0, 3, 15]),
+    budget_micros=st.sampled_from([None, None, 4, 40]),
+)
+shared_limits = some_shared | some_shared | st.none()
+ZONES = [
+    "Asia/Tokyo",
+    "Asia/Kolkata",
+    "Asia/Kathmandu",
+    "Australia/Lord_Howe",
+    "America/New_York",
+    "America/St_Johns",
+    "UTC",
+]
+policies = st.builds(
+    Policy,
+    revision=st.just(1),
+    status=st.sampled_from(["active"] * 8 + ["retiring", "pending", "suspended", "revoked", "expired"]),
+    environment=st.sampled_from(["live", "dev"]),
+    workspace=st.just((WORKSPACE, "main")),
+    identity=st.just(b'{"key":"KB-0001"}'),
+    time_zone=st.sampled_from(ZONES),
+    starts_at=moments.filter(lambda at: at is None or at <= START) | moments,
+    expires_at=moments.filter(lambda at: at is None or at > START) | moments,
+    suspends_at=moments.filter(lambda at: at is None or at > START) | moments,
+    ip_ranges=st.sampled_from([(), ("10.0.0.0/8",), ("10.1.0.0/16", "2001:db8::/32")]),
+    scopes=words,
+    models=words,
+    features=words,
+    shared=shared_limits,
+    **limits,
+)
+asked_words = st.sampled_from(["", "", "", "a", "b", "a b", "a:b", "c"])
+contexts = st.builds(
+    Context,
+    ip=st.sampled_from(["", "10.1.2.3", "10.9.9.9", "2001:db8::1", "9.255.255.255"]).map(
+        lambda text: address(text) if text else b""
+    ),
+    environment=st.sampled_from(["", "live", "dev", "production"]),
+    workspace=st.sampled_from(["", "main", WORKSPACE, "WS-0002"]),
+    scopes=asked_words,
+    model=asked_words,
+    features=asked_words,
+    cost_micros=st.integers(0, 6),
+    lease_seconds=st.integers(1, 90),
+)
+
+
+def set_clock(valkey: "redis.Redis", micros: int) -> None:
+    valkey.hset("clock", mapping={"s": micros // MICROS, "us": micros % MICROS})
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(policy=policies, secret=secrets, context=contexts)
+def test_checks_before_the_limits(
+    with_clock: "redis.Redis", policy: Policy, secret: SecretState, context: Context
+) -> None:
+    with_clock.flushdb()
+    micros = int(START.timestamp()) * MICROS
+    set_clock(with_clock, micros)
+    twin = Twin(FAMILIES[0], policy, secret, Counters())
+    twin.put(START)
+    twin.ask(micros, context, b"lease")
+
+
+def test_a_deadline_ends_a_key_by_itself_whatever_stands_in_its_record(with_clock: "redis.Redis") -> None:
+    with_clock.flushdb()
+    policy = Policy(1, "active", "live", (WORKSPACE,), b"{}", suspends_at=START + timedelta(hours=1))
+    twin = Twin(FAMILIES[0], policy, SecretState(DIGEST, "live", proven=True), Counters())
+
+    def told(second: int, mode: str = "n") -> Any:
+        set_clock(with_clock, (int(START.timestamp()) + second) * MICROS)
+        return twin.function(Context(), b"lease", mode)[0]
+
+    twin.put(START + timedelta(seconds=3_500))
+    assert told(3_599) == b"VALID"
+    # The registry has to be asked; while it is away, nothing is served past the deadline.
+    assert told(3_600) == b"MISS"
+    assert told(3_600, "s") == b"EXPIRED"
+    twin.put(START + timedelta(seconds=3_600))
+    assert told(3_600) == b"SUSPENDED"
+    # A store whose clock is ahead of ours asks no more often than it must, and lets nothing through.
+    twin.put(START + timedelta(seconds=3_598))
+    assert told(3_602) == b"EXPIRED"
+
+
+# --- the limits, over time --------------------------------------------------------------------------
+
+# Shortly before clocks are put (Lord Howe's by half an hour), months end, years end, and in between.
+STARTS = [
+    datetime(2026, 10, 3, 15, 20, tzinfo=UTC),
+    datetime(2026, 4, 4, 14, 50, tzinfo=UTC),
+    datetime(2026, 11, 1, 5, 50, tzinfo=UTC),
+    datetime(2026, 3, 8, 5, 20, tzinfo=UTC),
+    datetime(2026, 11, 30, 14, 50, tzinfo=UTC),
+    datetime(2026, 11, 30, 18, 20, tzinfo=UTC),
+    datetime(2028, 2, 29, 23, 50, tzinfo=UTC),
+    datetime(2026, 12, 31, 13, 20, tzinfo=UTC),
+    datetime(2027, 6, 15, 12, 29, 50, tzinfo=UTC),
+]
+waits = st.one_of(
+    st.integers(0, 2_000),
+    st.integers(0, 20 * MICROS),
+    st.integers(0, 600 * MICROS),
+    st.integers(0, 2 * 3600 * MICROS),
+    st.integers(0, 40 * 86_400 * MICROS),
+)
+gaps = st.sampled_from([0, 1_000, 300_000, 7 * MICROS, 45 * MICROS])
+which = st.integers(0, len(FAMILIES) - 1)
+costs = st.integers(0, 6)
+lease_times = st.integers(1, 90)
+
+
+class Limits(RuleBasedStateMachine):
+    """Three keys of a workspace, asked for at random while time passes and limits change."""
+
+    valkey: ClassVar["redis.Redis"]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_leases = 0
+
+    @initialize(start=st.sampled_from(STARTS), zone=st.sampled_from(ZONES), data=st.data())
+    def begin(self, start: datetime, zone: str, data: st.DataObject) -> None:
+        self.valkey.flushdb()
+        self.micros = int(start.timestamp()) * MICROS
+        set_clock(self.valkey, self.micros)
+        shared, common = Counters(), data.draw(shared_limits)
+        plain = Policy(1, "active", "live", (WORKSPACE,), b"{}", time_zone=zone, shared=common)
+        secret = SecretState(DIGEST, "live", proven=True)
+        self.twins = []
+        for family in FAMILIES:
+            terms = data.draw(st.fixed_dictionaries(limits))
+            self.twins.append(Twin(family, replace(plain, **terms), secret, shared))
+            self.twins[-1].put(start)
+
+    @property
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.micros // MICROS, UTC)
+
+    @rule(wait=waits)
+    def time_passes(self, wait: int) -> None:
+        self.micros += wait
+        set_clock(self.valkey, self.micros)
+
+    @rule(seconds=st.integers(1, 2 * 3600))
+    def clock_is_set_back(self, seconds: int) -> None:
+        self.micros -= seconds * MICROS
+        set_clock(self.valkey, self.micros)
+        for twin in self.twins:
+            if twin.is_of_another_time(self.now):
+                twin.put(self.now)
+
+    @rule(numbers=st.lists(which, min_size=1, max_size=12), cost=costs, seconds=lease_times, gap=gaps)
+    def ask(self, numbers: list[int], cost: int, seconds: int, gap: int) -> None:
+        context = Context(cost_micros=cost, lease_seconds=seconds)
+        for number in numbers:
+            self.time_passes(gap)
+            self.n_leases += 1
+            self.twins[number].ask(self.micros, context, b"lease-%d" % self.n_leases)
+
+    @rule(number=which)
+    def ask_what_is_refused(self, number: int) -> None:
+        assert self.twins[number].ask(self.micros, Context(scopes="no"), b"-") == "INSUFFICIENT_SCOPE"
+
+    @rule(number=which, terms=st.fixed_dictionaries({}, optional=limits))
+    def limits_of_a_key_change(self, number: int, terms: dict[str, Any]) -> None:
+        self.twins[number].change(self.now, **terms)
+
+    @rule(common=shared_limits)
+    def limits_of_the_workspace_change(self, common: Shared | None) -> None:
+        for twin in self.twins:
+            twin.change(self.now, shared=common)
+
+
+def test_limits_over_time(with_clock: "redis.Redis") -> None:
+    Limits.valkey = with_clock
+    walks = settings(max_examples=50, stateful_step_count=40, deadline=None)
+    run_state_machine_as_test(Limits, settings=walks)
