@@ -56,6 +56,8 @@ def check_verifier(**_: Any) -> list[CheckMessage]:
         errors.append(
             _error(4, "API_KEY_LAST_USED_TOUCH_INTERVAL_SECONDS is below 1.", "60 is a good value.")
         )
+    if settings.USAGE_REPORT_SECONDS < 1:
+        errors.append(_error(26, "USAGE_REPORT_SECONDS is below 1.", "86400, a day, is a good value."))
     if settings.API_KEY_DEFAULT_RATE_LIMIT < 1:
         errors.append(_error(5, "API_KEY_DEFAULT_RATE_LIMIT is below 1.", "100 is the product's default."))
     return errors

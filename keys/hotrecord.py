@@ -55,6 +55,16 @@ def shared_key(family: str, workspace: str) -> bytes:
     return b"kb:{%b}:w:%b" % (tag_of(family[:BUCKET_LENGTH]), workspace.encode())
 
 
+def reported_key(family: str, name: bytes) -> bytes:
+    """The mark that a report with this id was taken; ids are unique within a gateway and a key."""
+    return b"kb:{%b}:i:%b:%b" % (tag_of(family[:BUCKET_LENGTH]), family.encode(), name)
+
+
+def settled_key(family: str, lease: bytes) -> bytes:
+    """The mark that the cost of the check with this lease was settled."""
+    return b"kb:{%b}:s:%b" % (tag_of(family[:BUCKET_LENGTH]), lease)
+
+
 def use_key(tag: bytes) -> bytes:
     """The hash in which use is counted until it is drained."""
     return b"kb:{%b}:u" % tag

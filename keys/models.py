@@ -389,6 +389,27 @@ class KeyUseDay(models.Model):
         return f"{self.key_id} {self.day}"
 
 
+class KeyOutcomeDay(models.Model):
+    """How one key's calls ended on one day (Asia/Tokyo), as its gateways reported it (V7).
+
+    `by_status`: calls by HTTP status; `by_latency`: calls by the upper bound in ms of their class (see
+    keys.services.outcomes).
+    """
+
+    key = models.ForeignKey(Key, on_delete=models.CASCADE, related_name="outcome_days")
+    day = models.DateField()
+    by_status = models.JSONField(default=dict)
+    by_latency = models.JSONField(default=dict)
+    latency_ms_sum = models.PositiveBigIntegerField(default=0)
+    latency_ms_max = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["key", "day"], name="keys_outcome_day_once")]
+
+    def __str__(self) -> str:
+        return f"{self.key_id} {self.day}"
+
+
 class SeenAddress(models.Model):
     """An address from which one secret was used, or was tried and refused (V6).
 

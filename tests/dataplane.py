@@ -150,6 +150,11 @@ def verify(gateway: str, text: str, **question: Any) -> Answer:
     return call("/v1/keys/verify", "POST", body, HTTP_AUTHORIZATION=f"Bearer {gateway}")
 
 
+def report(gateway: str, told: object) -> Answer:
+    """Report one outcome, or a list of them, to `/v1/usage`."""
+    return call("/v1/usage", "POST", json.dumps(told).encode(), HTTP_AUTHORIZATION=f"Bearer {gateway}")
+
+
 def authorize(gateway: str, text: str = "", path: str = "/v1/authorize", **options: Any) -> Answer:
     """Ask `/v1/authorize` with a secret in Authorization."""
     headers = {"HTTP_AUTHORIZATION": f"Bearer {text}"} if text else {}

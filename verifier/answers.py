@@ -1,6 +1,7 @@
 """Verdicts as HTTP: JSON for gateways that call us, status and fields for proxies that ask by subrequest."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from email.utils import format_datetime
 from typing import Final
 
 from keys.hotrecord import MICROS, hour_shift
+from verifier.check_ids import CheckId, month_end
 from verifier.codes import INVALID_TOKEN, Code
 from verifier.warm import Verdict
 
@@ -73,6 +75,8 @@ class Facts:
     identity: bytes
     dates: bytes
     shift: int
+    workspace: str
+    time_zone: str
     holds_leases: bool
 
 
@@ -120,6 +124,8 @@ def _prepare(identity: bytes) -> Facts:
         identity=wire(who),
         dates=wire(dates),
         shift=hour_shift(datetime.now(UTC), data["time_zone"]),
+        workspace=data["workspace"],
+        time_zone=data["time_zone"],
         holds_leases=bool(limits["concurrency"]),
     )
 
@@ -171,7 +177,7 @@ def verified(verdict: Verdict) -> Response:
             facts.members,
             _left(verdict.minute, verdict.hour, verdict.budget),
             b"" if verdict.shared is None else b',"workspace_remaining":' + _left(*verdict.shared),
-            b',"lease":"%b"' % verdict.lease if facts.holds_leases else b"",
+            _held(verdict, facts),
             b',"degraded":true' if verdict.degraded else b"",
         )
         extra = limit_fields(verdict, facts) + facts.dates
@@ -179,6 +185,30 @@ def verified(verdict: Verdict) -> Response:
         body = _refused(verdict)
         extra = _limited(verdict) if code.status == 429 else b""
     return Response(200, b"%b%bContent-Length: %d\r\n" % (_IS_JSON, extra, len(body)), body)
+
+
+def _held(verdict: Verdict, facts: Facts) -> bytes:
+    """The members that name what the check holds; empty for most checks, which hold nothing (V7)."""
+    if facts.holds_leases:
+        return b',"check":"%b","lease":"%b"' % ((_check_id(verdict, facts),) * 2)
+    if verdict.order is not None and verdict.order[2].names_cost:
+        return b',"check":"%b"' % _check_id(verdict, facts)
+    return b""
+
+
+def _check_id(verdict: Verdict, facts: Facts) -> bytes:
+    if verdict.order is None:
+        return b""
+    gateway, key_id, context = verdict.order
+    return CheckId(
+        key_id=key_id.decode(),
+        lease=verdict.lease,
+        at=verdict.now,
+        month=month_end(verdict.now, facts.time_zone),
+        # What only this process has counted is not reserved where the real cost goes.
+        reserved=0 if verdict.is_local else context.cost_micros,
+        workspace="" if verdict.shared is None else facts.workspace,
+    ).text(gateway)
 
 
 def _refused(verdict: Verdict) -> bytes:
@@ -216,7 +246,7 @@ def authorized(verdict: Verdict, *, nginx: bool) -> Response:
     degraded = b"X-Kagiban-Degraded: true\r\n" if verdict.degraded else b""
     if code is Code.VALID:
         facts = facts_of(verdict.identity)
-        lease = b"X-Kagiban-Lease: %b\r\n" % verdict.lease if facts.holds_leases else b""
+        lease = b"X-Kagiban-Lease: %b\r\n" % _check_id(verdict, facts) if facts.holds_leases else b""
         limits = limit_fields(verdict, facts)
         return Response(200, b"".join((_NO_BODY, facts.identity, limits, facts.dates, lease, degraded)))
     extra = degraded
@@ -230,6 +260,17 @@ def authorized(verdict: Verdict, *, nginx: bool) -> Response:
     elif code is Code.INSUFFICIENT_SCOPE:
         extra = wire([("WWW-Authenticate", f'{REALM}, error="insufficient_scope"')])
     return for_proxy(refused(code, extra), nginx=nginx)
+
+
+def reported(rows: list[dict[str, object]]) -> Response:
+    """The answer of `/v1/usage`: how many reports were taken, repeats or wrong, and what became of each."""
+    outcomes = Counter(row["outcome"] for row in rows)
+    counts = {name: outcomes[name] for name in ("taken", "repeated", "wrong")}
+    body = json.dumps(
+        counts | {"reports": [{"index": index} | row for index, row in enumerate(rows)]},
+        separators=(",", ":"),
+    ).encode()
+    return Response(200, b"%bContent-Length: %d\r\n" % (_IS_JSON, len(body)), body)
 
 
 def for_proxy(response: Response, *, nginx: bool) -> Response:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from core.actors import address_behind_proxies
 from keys.hotwire import StoreUnavailableError
 from keys.secret_format import contains_secret, key_id_of
-from verifier import answers, cold, degraded, gateways, openapi, question, warm
+from verifier import answers, cold, degraded, gateways, openapi, question, usage, warm
 from verifier.answers import Response
 from verifier.codes import Code
 from verifier.gateways import Caller
@@ -51,6 +51,8 @@ def log_failure(error: Exception) -> None:
 def _route(path: str) -> "Callable[[WSGIEnvironment], Response]":
     if path == "/v1/keys/verify":
         return verify
+    if path == "/v1/usage":
+        return report
     if path == "/v1/authorize" or path.startswith("/v1/authorize/"):
         return authorize
     if path == openapi.PATH:
@@ -73,6 +75,12 @@ def bearer_of(environ: "WSGIEnvironment") -> str:
     return token if scheme.lower() == "bearer" else ""
 
 
+def key_in_query(environ: "WSGIEnvironment") -> bool:
+    """Whether somebody put a key where every log on the way keeps it."""
+    query: str = environ.get("QUERY_STRING", "")
+    return query != "" and contains_secret(query)
+
+
 def verify(environ: "WSGIEnvironment") -> Response:
     """`POST /v1/keys/verify`: the gateway in Authorization, the question as JSON (V1, V8)."""
     if environ["REQUEST_METHOD"] != "POST":
@@ -88,12 +96,34 @@ def verify(environ: "WSGIEnvironment") -> Response:
 
 
 def _verify(environ: "WSGIEnvironment", caller: Caller) -> Response:
-    if environ.get("QUERY_STRING") and contains_secret(environ["QUERY_STRING"]):
+    if key_in_query(environ):
         return answers.problem(400, Code.KEY_IN_URL.value, Code.KEY_IN_URL.meaning)
     body = body_of(environ)
     if body is None:
         return answers.problem(413, "TOO_LARGE", "The body is larger than 16 KiB")
     return answers.verified(decide(question.from_json(body), caller))
+
+
+def report(environ: "WSGIEnvironment") -> Response:
+    """`POST /v1/usage`: the gateway in Authorization, one report or a list of them as JSON (V7, V8)."""
+    if environ["REQUEST_METHOD"] != "POST":
+        return answers.problem(405, "METHOD_NOT_ALLOWED", "Use POST", answers.wire([("Allow", "POST")]))
+    try:
+        caller = gateways.caller_of(bearer_of(environ), address_of(environ))
+        if key_in_query(environ):
+            return answers.problem(400, Code.KEY_IN_URL.value, Code.KEY_IN_URL.meaning)
+        body = body_of(environ, usage.MAX_BODY)
+        if body is None:
+            return answers.problem(413, "TOO_LARGE", "The body is larger than 256 KiB")
+        return answers.reported(usage.take(body, caller))
+    except question.BadQuestionError as error:
+        return answers.problem(400, "BAD_REQUEST", "The report is wrong", detail=str(error))
+    except usage.TooManyRowsError:
+        return answers.problem(413, "TOO_LARGE", f"More than {usage.MAX_ROWS} reports at once")
+    except gateways.UnknownGatewayError:
+        return answers.problem(401, "UNKNOWN_GATEWAY", "No gateway has this credential here", GATEWAY_REALM)
+    except (StoreUnavailableError, UnavailableError):
+        return answers.problem(503, "UNAVAILABLE", "Reports can't be taken now; send them again", RETRY_SOON)
 
 
 def authorize(environ: "WSGIEnvironment") -> Response:
@@ -134,6 +164,12 @@ def decide(asked: Question, caller: Caller) -> Verdict:
     key_id = key_id_of(asked.secret)
     if key_id is None:
         return Verdict(Code.MALFORMED)
+    verdict = _decide(asked, key_id, caller)
+    verdict.order = (caller.public_id, key_id, asked.context)
+    return verdict
+
+
+def _decide(asked: Question, key_id: bytes, caller: Caller) -> Verdict:
     digest = warm.digester()(asked.secret)
     try:
         reply = warm.ask(asked, key_id, digest)
@@ -146,7 +182,7 @@ def decide(asked: Question, caller: Caller) -> Verdict:
         return degraded.decide(asked, key_id.decode(), digest)
 
 
-def body_of(environ: "WSGIEnvironment") -> bytes | None:
+def body_of(environ: "WSGIEnvironment", most: int = MAX_BODY) -> bytes | None:
     """The body, or None where it is too large. Chunked bodies have no length and are read to the limit."""
     body: bytes | None = environ.get(BODY)
     if body is None:
@@ -154,7 +190,7 @@ def body_of(environ: "WSGIEnvironment") -> bytes | None:
             length = int(environ.get("CONTENT_LENGTH") or -1)
         except ValueError:
             length = -1
-        if length > MAX_BODY:
+        if length > most:
             return None
-        body = environ["wsgi.input"].read(length if length >= 0 else MAX_BODY + 1)
-    return body if len(body) <= MAX_BODY else None
+        body = environ["wsgi.input"].read(length if length >= 0 else most + 1)
+    return body if len(body) <= most else None

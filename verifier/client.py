@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 import httptools
 
 from core.actors import address_behind_proxies
-from verifier import answers, heads, quick
+from verifier import answers, heads, quick, usage
 from verifier.answers import Response
 from verifier.app import BODY, MAX_BODY, log_failure
 from verifier.heads import Head
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 IDLE_SECONDS: Final = 120
 REQUEST_SECONDS: Final = 30
 MAX_HEAD: Final = 64 * 1024
+# The one path whose bodies may be larger than a question.
+USAGE: Final = b"/v1/usage"
 _MAX_NAMES: Final = 1_000
 # A larger body than a question may have is told so by the verifier; a much larger one is not read to its end.
 _MAX_READ: Final = 1024 * 1024
@@ -174,7 +176,7 @@ class Client(asyncio.Protocol):
 
     def on_body(self, piece: bytes) -> None:
         """Keep a piece of the body, as far as the verifier would read it."""
-        if self._n_body <= MAX_BODY:
+        if self._n_body <= MAX_BODY or (self._n_body <= usage.MAX_BODY and self._url == USAGE):
             self._body.append(piece)
         self._n_body += len(piece)
         if self._n_body > _MAX_READ:

@@ -64,7 +64,7 @@ def _judge(policy: Policy, state: SecretState, question: Question, family: str) 
     verdict = Verdict(code or Code.VALID, policy.identity, now=int(now), degraded=True)
     if code is not None:
         return verdict
-    verdict.lease = warm.new_lease()
+    verdict.lease, verdict.is_local = warm.new_lease(), True
     with _lock:
         if len(_counters) >= _MAX_KEYS:
             _counters.clear()

@@ -12,6 +12,7 @@ from datetime import datetime
 from keys.hotrecord import ADDRESS_LENGTH, N_TAGS, batch_key, readable_address, use_key
 from keys.hotwire import Patient, StoreUnavailableError
 from keys.secret_format import FAMILY_LENGTH
+from keys.services.outcomes import Outcome
 from keys.services.use import Cost, Use, forget_batches, record_use
 
 logger = logging.getLogger(__name__)
@@ -38,27 +39,29 @@ def _drain(store: Patient, tag: bytes, now: datetime) -> bool:
     batch = fields.pop(b"#", None)
     if batch is None:
         return False
-    uses, costs = _read(fields)
-    added = record_use(batch=batch.decode(), uses=uses, costs=costs, now=now)
+    uses, costs, outcomes = _read(fields)
+    added = record_use(batch=batch.decode(), uses=uses, costs=costs, outcomes=outcomes, now=now)
     store.call("done", [batch_key(tag)], batch)
     return added
 
 
-def _read(fields: dict[bytes, bytes]) -> tuple[list[Use], list[Cost]]:
+def _read(fields: dict[bytes, bytes]) -> tuple[list[Use], list[Cost], list[Outcome]]:
     """The lines that the function counts (see lua/hotstore.lua, `u`)."""
-    uses, costs = [], []
+    uses, costs, outcomes = [], [], []
     for name, n in fields.items():
         minute, *rest = name.decode().split("|")
         match rest:
             case []:
-                continue  # how many addresses a key id has in this batch
+                pass  # how many addresses a key id has in this batch
             case [key_id, "$"]:
                 costs.append(Cost(int(minute), key_id[:FAMILY_LENGTH], int(n)))
+            case [family, what] if len(family) == FAMILY_LENGTH:
+                outcomes.append(Outcome(int(minute), family, what, int(n)))
             case [key_id, code]:  # as counted before there were addresses
                 uses.append(Use(int(minute), key_id, code, int(n)))
             case [key_id, code, address]:
                 uses.append(Use(int(minute), key_id, code, int(n), _readable(address)))
-    return uses, costs
+    return uses, costs, outcomes
 
 
 def _readable(address: str) -> str:

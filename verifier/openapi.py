@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any, Final
 
 from verifier import openapi_parts as parts
+from verifier import openapi_usage
 from verifier.codes import Code
 from verifier.openapi_parts import Part, fields, problem, problem_of, ref
 
@@ -38,7 +39,8 @@ _VALID_EXAMPLE: Final = {
     "expires_at": "2027-01-01T00:00:00+09:00",
     "retiring_since": None,
     "remaining": {"minute": 99, "hour": 999, "budget_usd": None},
-    "lease": "5f0c2a9b1e00000003a7",
+    "check": openapi_usage.CHECK_EXAMPLE,
+    "lease": openapi_usage.CHECK_EXAMPLE,
 }
 _REFUSED_EXAMPLE: Final = {
     "valid": False,
@@ -72,6 +74,7 @@ def document() -> Part:
         ],
         "paths": {
             "/v1/keys/verify": {"post": _verify()},
+            "/v1/usage": {"post": openapi_usage.operation()},
             "/v1/authorize": {method: _authorize(method) for method in _METHODS},
             "/v1/authorize/{path}": {
                 "parameters": [_caller_path(), *map(_told, _TOLD)],
@@ -82,7 +85,7 @@ def document() -> Part:
             "/readyz": {"get": _readyz()},
         },
         "components": {
-            "schemas": parts.SCHEMAS,
+            "schemas": parts.SCHEMAS | openapi_usage.SCHEMAS,
             "headers": parts.FIELDS,
             "securitySchemes": _SCHEMES,
         },

@@ -72,9 +72,9 @@ FIELDS: Final[dict[str, Part]] = {
     "X-Workspace": _field("The number of the key's workspace.", "^WS-", "WS-0003"),
     "X-Scopes": _field("The key's scopes, separated by spaces.", "", "catalog:read catalog:write"),
     "X-Kagiban-Lease": _field(
-        "The held place, for a key with a limit of concurrent requests.",
-        "^[0-9a-f]{20}$",
-        "5f0c2a9b1e00000003a7",
+        "The held place, for a key with a limit of concurrent requests; freed by `/v1/usage`.",
+        "^[0-9A-Za-z_-]{64,84}$",
+        "QWJDZEVmR2gwMDAxASNFZ4mrze8BI2khuqBpLPfoAAAAAAAGGoA5c2lnbmF0dXJl",
     ),
     "X-Kagiban-Degraded": _field("The answer came without the hot store.", "^true$", "true"),
     "X-Authz-Code": _field(
@@ -188,7 +188,11 @@ ALLOWED: Final[Part] = {
             "required": ["minute", "hour", "budget_usd"],
             "properties": {"minute": _COUNT, "hour": _COUNT, "budget_usd": _USD},
         },
-        "lease": {"type": "string", "description": "The held place, for a key with such a limit."},
+        "check": {
+            "type": "string",
+            "description": "The check's id for `/v1/usage`, where a cost was named or a place is held.",
+        },
+        "lease": {"type": "string", "description": "The same, where the key has such a limit."},
         "degraded": {"const": True, "description": "Present where the answer came without the hot store."},
     },
 }  # fmt: skip

@@ -43,6 +43,7 @@ class Context:
 
     `ip` is 32 hex digits; `scopes` and `features` are joined by spaces: every one of them is needed. `packed`
     is the same as arguments of the hot store's function: gateways repeat themselves, so it is made once.
+    `names_cost`: the gateway told a cost, be it 0, and will tell the real one.
     """
 
     ip: bytes = b""
@@ -52,6 +53,7 @@ class Context:
     model: str = ""
     features: str = ""
     cost_micros: int = 0
+    names_cost: bool = False
     lease_seconds: int = DEFAULT_LEASE_SECONDS
     packed: bytes = field(init=False, repr=False, compare=False)
 
@@ -152,7 +154,8 @@ def _parse(body: bytes) -> Question:
             scopes=_words(data, "scope", "scopes"),
             model=_text(data, "model"),
             features=_words(data, "feature", "features"),
-            cost_micros=_micros(data.get("cost_usd", 0)),
+            cost_micros=cost_micros(data.get("cost_usd", 0)),
+            names_cost="cost_usd" in data,
             lease_seconds=_seconds(data.get("lease_seconds", DEFAULT_LEASE_SECONDS)),
         ),
     )
@@ -177,7 +180,8 @@ def _words(data: Mapping[str, Any], one: str, many: str) -> str:
     return " ".join([text, *values]).strip()
 
 
-def _micros(value: Any) -> int:
+def cost_micros(value: Any) -> int:
+    """A cost in USD as millionths, rounded up. Raises BadQuestionError."""
     # Decimal would take "1_0", " 1" and "１", too.
     if type(value) not in {int, float} and not (type(value) is str and _AMOUNT(value)):
         raise BadQuestionError("`cost_usd` is not a number.")

@@ -14,8 +14,9 @@ from keys.secret_format import key_id_of
 from verifier import answers, app, gateways, question, warm
 from verifier.answers import Response
 from verifier.codes import Code
+from verifier.gateways import Caller
 from verifier.question import Question
-from verifier.warm import Verdict
+from verifier.warm import Order, Verdict
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -30,6 +31,7 @@ class Check:
 
     command: bytes
     lease: bytes
+    order: Order
     tell: Callable[[Verdict], Response]
 
     def answer(self, reply: Any) -> Response | None:
@@ -37,7 +39,10 @@ class Check:
         if reply is None:
             return None
         verdict = warm.verdict_of(reply, self.lease)
-        return None if verdict is None else self.tell(verdict)
+        if verdict is None:
+            return None
+        verdict.order = self.order
+        return self.tell(verdict)
 
 
 def begin(environ: "WSGIEnvironment", run: bytes) -> Response | Check | None:
@@ -56,9 +61,10 @@ def begin(environ: "WSGIEnvironment", run: bytes) -> Response | Check | None:
 def verify(credential: str, address: str, body: bytes, run: bytes) -> Response | Check | None:
     """As `begin`, for the body of a plain `POST /v1/keys/verify`."""
     try:
-        if gateways.caller_at_hand(credential, address) is None:
+        caller = gateways.caller_at_hand(credential, address)
+        if caller is None:
             return None
-        return _check(question.from_json(body), run, answers.verified)
+        return _check(question.from_json(body), run, caller, answers.verified)
     except (question.BadQuestionError, gateways.UnknownGatewayError):
         return None
 
@@ -78,13 +84,16 @@ def _authorize(environ: "WSGIEnvironment", run: bytes) -> Response | Check | Non
     asked = question.from_headers(environ, environ["PATH_INFO"][len("/v1/authorize") :])
     if not asked.secret:
         return None
-    return _check(asked, run, partial(answers.authorized, nginx=caller.nginx))
+    return _check(asked, run, caller, partial(answers.authorized, nginx=caller.nginx))
 
 
-def _check(asked: Question, run: bytes, tell: Callable[[Verdict], Response]) -> Response | Check:
+def _check(
+    asked: Question, run: bytes, caller: Caller, tell: Callable[[Verdict], Response]
+) -> Response | Check:
     key_id = key_id_of(asked.secret)
     if key_id is None:
         return tell(_MALFORMED)
     lease = warm.new_lease()
     digest = warm.digester()(asked.secret)
-    return Check(warm.command(asked, key_id, digest, run=run, lease=lease), lease, tell)
+    command = warm.command(asked, key_id, digest, run=run, lease=lease)
+    return Check(command, lease, (caller.public_id, key_id, asked.context), tell)

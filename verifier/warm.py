@@ -11,7 +11,7 @@ from keys.hotrecord import epoch_key, lease_key, record_key, tag_of, use_key
 from keys.hotwire import encode
 from keys.secret_format import BUCKET_LENGTH, FAMILY_LENGTH
 from verifier.codes import BY_BYTES, Code
-from verifier.question import Question
+from verifier.question import Context, Question
 
 _FUNCTION: Final = f"kagiban_verify_{hotwire.VERSION}"
 _N_PARTS: Final = 3 + 4 + 13
@@ -21,6 +21,10 @@ FRESH: Final = b"n"
 PAST_ITS_TIME: Final = b"s"
 
 
+# A gateway's number, the key id of the secret that it sent, and what it is asked for.
+Order = tuple[str, bytes, Context]
+
+
 @dataclass(slots=True)
 class Verdict:
     """The answer to one question. What is left: -1 where there is no such limit; budget in millionths.
@@ -28,6 +32,7 @@ class Verdict:
     `identity` is JSON about the key, empty where the caller did not prove to have it. `now` is the store's
     clock, `retry` the seconds after which asking again makes sense. `lease` names a held place, if any.
     `shared` is what is left in minute, hour and budget of the workspace's limits; None where it has none.
+    `order` is who asked for what; `is_local`: it was counted by this process alone, not by the hot store.
     """
 
     code: Code
@@ -40,6 +45,8 @@ class Verdict:
     lease: bytes = b""
     degraded: bool = False
     shared: tuple[int, int, int] | None = None
+    order: Order | None = None
+    is_local: bool = False
 
 
 @dataclass(frozen=True, slots=True)

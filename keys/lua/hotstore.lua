@@ -16,6 +16,9 @@ Lines of `u`, each with a number (read by verifier/drain.py):
   minute|key id|code|address   checks; the address is empty where none was told
   minute|key id|$              cost of the checks that were let through, in millionths of a USD
   key id                       how many addresses it has in this batch
+  minute|family|$              what calls cost more, or less, than was reserved for them
+  minute|family|s200           outcomes by HTTP status
+  minute|family|l50            their latencies by class, ms their sum, max the longest, in ms
 
 A policy names the server process (`run`) it was given to. After a restart or a failover writes may be
 missing, a revocation among them, so every older policy is read again from the database; counters stay.
@@ -274,6 +277,83 @@ local function verify(keys, args)
   return { code, identity, a, b, c, now, retry }
 end
 
+-- Put what a call really cost in the place of what was reserved for it: in the month of its check, while that
+-- month runs; `difference` in millionths of a USD.
+local function settle(place, month, difference)
+  local packed = redis.call('HGET', place, 'c')
+  local minute, in_minute, hour, in_hour, arrival, window, spent = 0, 0, 0, 0, 0, 0, 0
+  if packed then
+    minute, in_minute, hour, in_hour, arrival, window, spent = struct.unpack(COUNTERS, packed)
+  end
+  if window > month then
+    return
+  end
+  if window < month then
+    window, spent = month, 0
+  end
+  redis.call('HSET', place, 'c', struct.pack(COUNTERS,
+    minute, in_minute, hour, in_hour, arrival, window, math.max(0, spent + difference)))
+  redis.call('EXPIRE', place, KEEP_SECONDS, 'NX')
+end
+
+-- Count an outcome under its line's beginning, `minute|family|`.
+local function count_outcome(use, line, status, latency, class)
+  if status ~= '' then
+    redis.call('HINCRBY', use, line .. 's' .. status, 1)
+  end
+  if latency ~= '' then
+    redis.call('HINCRBY', use, line .. 'l' .. class, 1)
+    redis.call('HINCRBY', use, line .. 'ms', latency)
+    if tonumber(latency) > tonumber(redis.call('HGET', use, line .. 'max') or -1) then
+      redis.call('HSET', use, line .. 'max', latency)
+    end
+  end
+end
+
+-- One report of a gateway: take it unless its id was seen.
+local function take_report(use, keep, keys, args)
+  local mark, settled, record, leases, shared = unpack(keys)
+  local line, status, latency, class, lease, month, reserved, cost = unpack(args)
+  if not redis.call('SET', mark, '', 'NX', 'EX', keep) then
+    return 'REPEATED'
+  end
+  count_outcome(use, line, status, latency, class)
+  local answer = 'TAKEN'
+  if lease ~= '' then
+    answer = answer .. (redis.call('ZREM', leases, lease) == 1 and ' RELEASED' or ' NOT_HELD')
+  end
+  if cost ~= '' then
+    if redis.call('SET', settled, '', 'NX', 'EX', keep) then
+      local difference = tonumber(cost) - tonumber(reserved)
+      settle(record, tonumber(month), difference)
+      if shared ~= record then
+        settle(shared, tonumber(month), difference)
+      end
+      redis.call('HINCRBY', use, line .. '$', string.format('%.0f', difference))
+      answer = answer .. ' SETTLED'
+    else
+      answer = answer .. ' SETTLED_BEFORE'
+    end
+  end
+  return answer
+end
+
+-- Take the reports of a gateway about calls that have ended (V7), each once, whatever is sent twice.
+-- keys: use, then for each: mark of its id, mark of its check, record, leases, and the counters of the workspace
+--       that the check was counted in, too (the record again where it was not)
+-- args: seconds for which the marks stand, then for each: beginning of its lines, status, latency in ms and its
+--       class (each may be empty), the check's lease (empty where no check is named), the end of its budget
+--       month, what it reserved, and what the call cost in millionths of a USD (empty where that is not told)
+-- returns for each: REPEATED, or TAKEN and what became of the held place and of the reservation
+local function report(keys, args)
+  local answers = {}
+  for i = 1, (#keys - 1) / 5 do
+    local k, a = 5 * i - 3, 8 * i - 6
+    answers[i] = take_report(keys[1], args[1], { unpack(keys, k, k + 4) }, { unpack(args, a, a + 7) })
+  end
+  return answers
+end
+
 -- Write a policy and the states of the key's secrets, unless a newer revision stands there.
 -- keys: record, epoch, and where the workspace has limits its counters · args: the epoch from before the database was read, revision, policy,
 -- seconds to keep, then field and state of each secret
@@ -348,6 +428,7 @@ local function done(keys, args)
 end
 
 redis.register_function('kagiban_verify_@VERSION@', verify)
+redis.register_function('kagiban_report_@VERSION@', report)
 redis.register_function('kagiban_begin_@VERSION@', begin)
 redis.register_function('kagiban_put_@VERSION@', put)
 redis.register_function('kagiban_forget_@VERSION@', forget)

@@ -14,6 +14,7 @@ from audit.services import record
 from core.actors import SYSTEM
 from keys.models import Key, Secret, UseBatch
 from keys.services.addresses import Visit, note_addresses
+from keys.services.outcomes import Outcome, note_outcomes
 from keys.terms import office_day
 
 ALLOWED = "VALID"
@@ -82,7 +83,14 @@ class Cost:
 
 
 @transaction.atomic
-def record_use(*, batch: str, uses: Iterable[Use], costs: Iterable[Cost] = (), now: datetime) -> bool:
+def record_use(
+    *,
+    batch: str,
+    uses: Iterable[Use],
+    costs: Iterable[Cost] = (),
+    outcomes: Iterable[Outcome] = (),
+    now: datetime,
+) -> bool:
     """Add a batch to the days of its keys, and note first and last use; False if it was added before.
 
     Set-based. `last_used_at` moves at most once per API_KEY_LAST_USED_TOUCH_INTERVAL_SECONDS; only uses that
@@ -99,6 +107,7 @@ def record_use(*, batch: str, uses: Iterable[Use], costs: Iterable[Cost] = (), n
     }
     known = [use for use in uses if use.key_id in secrets]
     _add_days(known, secrets, costs)
+    note_outcomes(outcomes)
     note_addresses(_visits(known, secrets, now), now=now)
     _note_peaks(known, secrets, "minute", minutes=1)
     _note_peaks(known, secrets, "hour", minutes=60)

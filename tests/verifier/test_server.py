@@ -88,7 +88,7 @@ def asked(text: str, **question: Any) -> bytes:
 def _told(answer: Answer) -> tuple[int, dict[str, Any], dict[str, str]]:
     """What two answers to one question have in common: not the moment, nor what is left."""
     data = answer.json if answer.body else {}
-    body = {name: value for name, value in data.items() if name not in {"lease", "remaining"}}
+    body = {name: value for name, value in data.items() if name not in {"check", "lease", "remaining"}}
     fields = {name: value for name, value in answer.headers.items() if name != "Date"}
     for volatile in ("RateLimit", "X-Kagiban-Lease", "Content-Length"):
         if volatile in fields:
