@@ -1,23 +1,39 @@
 """Forms about absences and deputies (A5)."""
 
+from collections.abc import Collection
 from datetime import date, datetime, time, timedelta
 
 from django import forms
 from django.http import QueryDict
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from approvals.models import DelegableRole
-from approvals.selectors.deputies import possible_deputies
+from approvals.selectors.deputies import Candidate, candidates, possible_deputies
 from core.fields import DateField, LineField
 from keys.terms import OFFICE_ZONE, end_of_day, office_day
 
 
 class _PersonField(forms.ModelChoiceField[User]):
-    """Somebody who may be a deputy, by number."""
+    """Somebody who may be a deputy, by number.
 
-    def label_from_instance(self, obj: User) -> str:
-        return f"{obj.name} ({obj.department})" if obj.department else obj.name
+    Offered are only those who can be one for the roles; of others the service says why they can't.
+    """
+
+    def offer(self, roles: Collection[str], *, besides: User | None = None) -> None:
+        """List those who can stand in for any of the roles, with those for which they can't."""
+        self.queryset = possible_deputies() if besides is None else possible_deputies().exclude(pk=besides.pk)
+        found = [candidate for candidate in candidates(roles) if candidate.user != besides]
+        self.choices = [("", self.empty_label), *((c.user.public_id, _label(c)) for c in found)]
+
+
+def _label(candidate: Candidate) -> str:
+    user = candidate.user
+    name = f"{user.name} ({user.department})" if user.department else user.name
+    if not candidate.barred:
+        return name
+    return gettext("%(name)s · not for %(roles)s") % {"name": name, "roles": ", ".join(candidate.barred)}
 
 
 class DelegationForm(forms.Form):
@@ -44,12 +60,12 @@ class DelegationForm(forms.Form):
         self.today = today
         roles, deputy = self.fields["roles"], self.fields["deputy"]
         assert isinstance(roles, forms.MultipleChoiceField)
-        assert isinstance(deputy, forms.ModelChoiceField)
+        assert isinstance(deputy, _PersonField)
         mine = [(value, label) for value, label in DelegableRole.choices if user.has_role(value)]
         roles.choices = mine
         if len(mine) == 1:
             roles.initial = [mine[0][0]]
-        deputy.queryset = possible_deputies().exclude(pk=user.pk)
+        deputy.offer([value for value, _name in mine], besides=user)
 
     def clean_since(self) -> date:
         """A first day that is over would hand over what was decided long ago."""
@@ -85,5 +101,5 @@ class RoleDeputyForm(forms.Form):
     def __init__(self, data: QueryDict | None = None) -> None:
         super().__init__(data)
         staff = self.fields["staff"]
-        assert isinstance(staff, forms.ModelChoiceField)
-        staff.queryset = possible_deputies()
+        assert isinstance(staff, _PersonField)
+        staff.offer(DelegableRole.values)

@@ -1,13 +1,17 @@
 """Data for the page of absences and deputies (A5)."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from allauth.mfa.models import Authenticator
 from django.db.models import Count, Q, QuerySet
 
+from accounts.access import SECOND_FACTORS
 from accounts.models import User
 from accounts.roles import Permission
 from approvals.bench import DECIDING_ROLES
+from approvals.deputy_rules import why_no_deputy
 from approvals.models import DelegableRole, Delegation, RoleDeputy
 
 SHOWN_AFTER_END = timedelta(days=90)
@@ -42,6 +46,29 @@ class DeputiesPage:
 def possible_deputies() -> QuerySet[User]:
     """Active staff whose own roles decide approvals, by name."""
     return User.objects.filter(is_active=True, roles__overlap=DECIDING_ROLES).order_by("name", "public_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Somebody who could stand in for some of the roles; `barred` are the names of the others."""
+
+    user: User
+    barred: list[str]
+
+
+def candidates(roles: Collection[str]) -> list[Candidate]:
+    """Those of the possible deputies who could be one for at least one of the roles, in two queries."""
+    factors = set(Authenticator.objects.filter(type__in=SECOND_FACTORS).values_list("user_id", flat=True))
+    found = []
+    for user in possible_deputies():
+        barred = [
+            str(DelegableRole(role).label)
+            for role in roles
+            if why_no_deputy(user, role, has_second_factor=user.pk in factors)
+        ]
+        if len(barred) < len(roles):
+            found.append(Candidate(user, barred))
+    return found
 
 
 def visible_delegations(user: User) -> QuerySet[Delegation]:

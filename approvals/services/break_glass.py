@@ -19,16 +19,24 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict, Invalid, NotAllowed
-from keys.models import Plan
+from keys.models import Plan, Scope
 from keys.services.issuing import issue_key
 from keys.terms import KeyTerms, office_day
 
+ONLY_ADMIN_SCOPES = _("Only administrative scopes are asked for: no key has these before its approvals.")
+
 
 def capped(terms: KeyTerms, plan: Plan, *, now: datetime) -> KeyTerms:
-    """What the key may do until it is approved: no more than its plan gives anybody, for a few days."""
+    """What the key may do until it is approved: no more than its plan gives anybody, for a few days.
+
+    Scopes that administer are left out (docs/decisions/0007): the rest may be empty, and then nothing can be
+    issued.
+    """
     last = office_day(now) + timedelta(days=settings.EMERGENCY_KEY_DAYS)
+    admin = set(Scope.objects.filter(code__in=terms.scopes, is_admin=True).values_list("code", flat=True))
     return replace(
         terms,
+        scopes=tuple(code for code in terms.scopes if code not in admin),
         rpm=_least(terms.rpm, plan.default_rpm),
         rph=_least(terms.rph, plan.default_rph),
         burst=_least(terms.burst, plan.default_burst),
@@ -62,7 +70,7 @@ def break_glass(
 
     Whoever breaks the glass is the request's requester and so decides none of its steps (A4). Raises
     NotAllowed (no such permission, somebody else's draft), SecondFactorNeeded, Invalid (reason, number,
-    terms), Conflict (stale form, a rights-holder whose consent comes first).
+    terms), Conflict (stale form, a rights-holder whose consent comes first, administrative scopes alone).
     """
     if not by.may(Permission.BREAK_GLASS):
         raise NotAllowed(_("Your roles do not allow issuing a key in an emergency."))
@@ -91,9 +99,12 @@ def break_glass(
         actor=actor, by=by, request=request, version=version, terms=terms, draft=draft, now=now
     )
     plan = Plan.objects.get(code=terms.plan)  # submit_request has made sure of it
+    small = capped(terms, plan, now=now)
+    if not small.scopes:
+        raise Conflict(ONLY_ADMIN_SCOPES)
     key = issue_key(
         actor=actor,
-        terms=capped(terms, plan, now=now),
+        terms=small,
         owner=by,
         request_ref=request.public_id,
         decisions=[],

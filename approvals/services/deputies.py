@@ -8,7 +8,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.access import has_second_factor
 from accounts.models import User
-from accounts.roles import SECOND_FACTOR_ROLES, Permission, Role
+from accounts.roles import Permission
+from approvals.deputy_rules import why_no_deputy
 from approvals.models import DelegableRole, Delegation, RoleDeputy
 from audit.actions import Action
 from audit.services import record
@@ -83,20 +84,8 @@ def give_delegation(
 
 
 def _check_deputy(deputy: User, role: str) -> None:
-    """A deputy decides, so one of their own roles must decide steps, and they meet what the role demands."""
-    if not deputy.may(Permission.DECIDE):
-        raise Invalid(
-            _("A deputy must be somebody who is here and whose own role decides approvals."), field="deputy"
-        )
-    if role == Role.TECH and not (deputy.has_role(Role.TECH) or deputy.has_role(Role.SECURITY)):
-        raise Invalid(
-            _("Tech's step holds the identity check, so its deputy must be of tech or security."),
-            field="deputy",
-        )
-    if Role(role) in SECOND_FACTOR_ROLES and not has_second_factor(deputy):
-        raise Invalid(
-            _("This role demands a second factor, and this person has not set one up yet."), field="deputy"
-        )
+    if why := why_no_deputy(deputy, role, has_second_factor=has_second_factor(deputy)):
+        raise Invalid(why, field="deputy")
 
 
 def _check_period(giver: User, deputy: User, role: str, starts_at: datetime, ends_at: datetime) -> None:

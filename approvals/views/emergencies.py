@@ -17,7 +17,7 @@ from approvals.access import find_request, require_requester
 from approvals.emergency_forms import BreakGlassForm
 from approvals.models import Request
 from approvals.selectors.terms import describe_terms
-from approvals.services.break_glass import break_glass, capped
+from approvals.services.break_glass import ONLY_ADMIN_SCOPES, break_glass, capped
 from approvals.views.drafts import judged_form
 from core.actors import actor_of
 from core.errors import Conflict, Invalid
@@ -71,8 +71,10 @@ def emergency_issue(request: HttpRequest, number: str) -> HttpResponse:
 def _page(request: HttpRequest, draft: Request, terms: KeyTerms, form: BreakGlassForm) -> HttpResponse:
     plan = Registry.read(terms).plan
     assert plan is not None  # the draft is whole
-    now = timezone.now()
-    small = capped(terms, plan, now=now)
+    small = capped(terms, plan, now=timezone.now())
+    if not small.scopes:
+        messages.warning(request, str(ONLY_ADMIN_SCOPES))
+        return redirect("approvals:request-edit", draft.public_id)
     context = {
         "record": draft,
         "form": form,

@@ -91,6 +91,26 @@ def test_until_approved_it_may_no_more_than_its_plan_gives_and_for_a_week(cast: 
     assert KeyTerms.from_json(request.revisions.get().terms).rpm == 1_500
 
 
+def test_it_administers_nothing_before_its_last_approval(cast: Cast) -> None:
+    terms = cast.team_terms(scopes=("catalog:read", "catalog:admin"))
+    request = break_the_glass(cast, partner=cast.team, terms=terms)
+    assert key_of(request).scopes == ["catalog:read"]
+    for person in (cast.pm, cast.tech):
+        decide(request, person)
+    assert key_of(request).scopes == ["catalog:read", "catalog:admin"]
+
+
+def test_nothing_but_administrative_scopes_is_no_emergency(cast: Cast) -> None:
+    terms = cast.team_terms(scopes=("catalog:admin",))
+    with pytest.raises(Conflict, match=r"administrative|管理"):
+        break_the_glass(cast, partner=cast.team, terms=terms)
+    assert not Key.objects.exists()
+    draft = make_draft(cast.team, cast.security, draft_of(terms))
+    url = reverse("approvals:emergency-issue", args=[draft.public_id])
+    answer = sign_in(cast.security).get(url, follow=True)
+    assert "no key has these before its approvals" in answer.content.decode()
+
+
 def test_pm_legal_coo_security_and_admin_are_told_at_once(cast: Cast) -> None:
     request = break_the_glass(cast)
     told = set(Message.objects.filter(kind="emergency_issued").values_list("recipient_ref", flat=True))

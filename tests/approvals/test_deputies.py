@@ -390,6 +390,19 @@ def test_a_deputy_who_lacks_the_second_factor_is_refused_beside_the_field(cast: 
     assert "has not set one up yet" in response.content.decode()
 
 
+def test_the_list_offers_only_who_can_be_a_deputy(cast: Cast) -> None:
+    page = sign_in(cast.tech).get(reverse("approvals:delegation-list")).content.decode()
+    assert cast.security.public_id not in page  # no second factor yet
+    TOTP.activate(cast.security, generate_totp_secret())
+    page = sign_in(cast.tech).get(reverse("approvals:delegation-list")).content.decode()
+    assert f'value="{cast.security.public_id}"' in page
+    for person in (cast.pm, cast.legal, cast.coo):
+        assert f'value="{person.public_id}"' not in page
+    page = sign_in(cast.admin).get(reverse("approvals:delegation-list")).content.decode()
+    assert "Sakura Ito · not for Tech, Security, COO" in page
+    assert "Takeshi Watanabe</option>" in page
+
+
 def test_administrators_name_the_deputies_of_roles(cast: Cast) -> None:
     data = {"role": "legal", "staff": cast.pm2.public_id}
     assert post(cast.admin, "role-deputy-add", data).status_code == 302
