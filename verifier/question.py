@@ -213,11 +213,13 @@ def from_headers(environ: "WSGIEnvironment", sub_path: str) -> Question:
 
     What is needed is told by the gateway's own configuration: in the query of `/v1/authorize?scope=…`, or,
     where the partner's own path and query follow (Envoy), in `X-Kagiban-…` headers. The address is the last
-    one in X-Forwarded-For, which the gateway itself has put there. Raises BadQuestionError.
+    one in X-Forwarded-For, which the gateway itself has put there; Envoy puts its own behind that, and tells
+    the caller's in `X-Kagiban-Address`. Raises BadQuestionError.
     """
     get = environ.get
     hops = get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
     if sub_path:
+        hops = get("HTTP_X_KAGIBAN_ADDRESS", "").strip() or hops
         told = ((name, get(f"HTTP_X_KAGIBAN_{name.upper()}", "")) for name in _ASKED)
         asked = "&".join(f"{name}={quote(value)}" for name, value in told)
     else:

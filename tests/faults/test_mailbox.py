@@ -32,10 +32,10 @@ from imap_tools.imap_utf7 import utf7_encode
 from intake.mailbox import DONE, mailbox_status, read_mailbox
 from intake.models import ReceivedMail
 from notifications.models import Message
-from tests.faults.test_nginx import free_port
 from tests.intake.letters import BODY, mail
 from tests.intake.test_letters import JAPANESE, nested
 from tests.product import ROOT
+from tests.proxies import free_port
 
 pytestmark = [pytest.mark.dovecot, pytest.mark.django_db(transaction=True)]
 USER, PASSWORD = "api-key-requests@starlist.example.jp", "pass/word @100%"

@@ -1,72 +1,38 @@
 """V9 for real: Debian's nginx with the configuration of docs/gateways/nginx.md before a real verifier."""
 
-import http.client
-import json
 import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from core.actors import SYSTEM
 from keys.services.status import revoke_key
 from tests.cast import make_staff
 from tests.dataplane import LiveKey, make_gateway, make_live_key
+from tests.proxies import (
+    DOCUMENTS,
+    Api,
+    Proxy,
+    api_behind,
+    free_port,
+    mute,
+    nobody,
+    verifier,
+    wait_for,
+    without_store,
+)
 
-ROOT = Path(__file__).resolve().parents[2]
-DOCUMENT = ROOT / "docs" / "gateways" / "nginx.md"
-STARTS_WITHIN_S = 60
+DOCUMENT = DOCUMENTS / "nginx.md"
 
 pytestmark = [pytest.mark.nginx, pytest.mark.django_db(transaction=True)]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    end = time.monotonic() + STARTS_WITHIN_S
-    while time.monotonic() < end:
-        assert process.poll() is None, "it ended at once"
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.02)
-            continue
-        return
-    raise AssertionError("It did not start.")
-
-
-@contextmanager
-def verifier(**variables: str) -> Iterator[int]:
-    """A verifier on this worker's database; its port."""
-    database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
-    environment = {**os.environ, "DATABASE_URL": database.geturl(), "PYTHONWARNINGS": "ignore", **variables}
-    port = free_port()
-    command = [sys.executable, "-m", "config.verifier", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment)
-    try:
-        wait_for(port, process)
-        yield port
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
 
 
 @pytest.fixture(scope="module")
@@ -75,92 +41,10 @@ def verifier_port(django_db_setup: None) -> Iterator[int]:
         yield port
 
 
-class Api(ThreadingHTTPServer):
-    """The partner's goal: notes every call that reaches it, and answers 200."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, str, dict[str, str]]] = []
-        super().__init__(("127.0.0.1", 0), _ApiHandler)
-
-
-class _ApiHandler(BaseHTTPRequestHandler):
-    server: Api
-
-    def answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.calls.append((self.command, self.path, headers | {"body": body.decode()}))
-        # A 403 of the API's own must arrive as it is.
-        self.send_response(403 if self.path.endswith("/own-403") else 200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    do_GET = do_POST = answer  # noqa: N815 - http.server's names
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
-        """Say nothing."""
-
-
 @pytest.fixture
 def api() -> Iterator[Api]:
-    with Api() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with api_behind() as server:
         yield server
-        server.shutdown()
-        thread.join()
-
-
-@dataclass
-class Reply:
-    """What a partner gets."""
-
-    status: int
-    headers: dict[str, list[str]]
-    body: bytes
-
-    @property
-    def code(self) -> str:
-        assert self.headers["content-type"] == ["application/problem+json"]
-        problem = json.loads(self.body)
-        assert problem["status"] == self.status
-        return str(problem["code"])
-
-
-@dataclass
-class Nginx:
-    """A running nginx, and all that it ever wrote."""
-
-    folder: Path
-    process: "subprocess.Popen[bytes]"
-    port: int
-
-    def call(self, path: str = "/catalog/posts", method: str = "GET", **headers: str) -> Reply:
-        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        body = b"a post" if method == "POST" else None
-        try:
-            client.request(method, path, body=body, headers=named)
-            response = client.getresponse()
-            fields: dict[str, list[str]] = {}
-            for name, value in response.getheaders():
-                fields.setdefault(name.lower(), []).append(value)
-            return Reply(response.status, fields, response.read())
-        finally:
-            client.close()
-
-    def with_key(self, text: str, path: str = "/catalog/posts", method: str = "GET", **headers: str) -> Reply:
-        return self.call(path, method, Authorization=f"Bearer {text}", **headers)
-
-    def finish(self) -> str:
-        """End it once its calls are done; what it logged, which it writes after it has answered."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGQUIT)
-        assert self.process.wait(20) == 0
-        return "".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
 
 
 def configuration(changes: dict[str, str]) -> str:
@@ -175,7 +59,7 @@ def configuration(changes: dict[str, str]) -> str:
 
 
 @contextmanager
-def running(folder: Path, kagiban: int, api: Api, credential: str, **changes: str) -> Iterator[Nginx]:
+def running(folder: Path, kagiban: int, api: Api, credential: str, **changes: str) -> Iterator[Proxy]:
     """nginx with the document's configuration, between these servers."""
     program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     assert program, "There is no nginx here. Install it (Debian: nginx-light): this test needs the real one."
@@ -203,7 +87,7 @@ def running(folder: Path, kagiban: int, api: Api, credential: str, **changes: st
         f"http {{\n{temporary}{configuration(site)}}}\n"
     )
     command = [program, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
-    nginx = Nginx(folder, subprocess.Popen(command), port)
+    nginx = Proxy(folder, subprocess.Popen(command), port, signal.SIGQUIT)
     try:
         wait_for(port, nginx.process)
         yield nginx
@@ -212,7 +96,7 @@ def running(folder: Path, kagiban: int, api: Api, credential: str, **changes: st
 
 
 @pytest.fixture
-def nginx(tmp_path: Path, verifier_port: int, api: Api) -> Iterator[Nginx]:
+def nginx(tmp_path: Path, verifier_port: int, api: Api) -> Iterator[Proxy]:
     with running(tmp_path, verifier_port, api, make_gateway(mode="nginx")) as server:
         yield server
 
@@ -223,7 +107,7 @@ def live() -> LiveKey:
 
 
 def test_allowed_call_reaches_the_api_with_who_calls_and_without_the_key(
-    nginx: Nginx, api: Api, live: LiveKey
+    nginx: Proxy, api: Api, live: LiveKey
 ) -> None:
     forged = {"X_Key_Id": "KB-9999", "X_Scopes": "everything", "X_Forwarded_For": "198.51.100.1"}
     reply = nginx.with_key(live.text, "/catalog/posts?page=2", "POST", **forged)
@@ -246,12 +130,12 @@ def test_allowed_call_reaches_the_api_with_who_calls_and_without_the_key(
     assert live.text not in logs
 
 
-def test_answers_of_the_api_itself_arrive_as_they_are(nginx: Nginx, live: LiveKey) -> None:
+def test_answers_of_the_api_itself_arrive_as_they_are(nginx: Proxy, live: LiveKey) -> None:
     reply = nginx.with_key(live.text, "/catalog/own-403")
     assert (reply.status, reply.body) == (403, b"ok")
 
 
-def test_no_key_and_a_revoked_key_are_401(nginx: Nginx, api: Api, live: LiveKey) -> None:
+def test_no_key_and_a_revoked_key_are_401(nginx: Proxy, api: Api, live: LiveKey) -> None:
     reply = nginx.call()
     assert (reply.status, reply.code) == (401, "NO_KEY")
     assert reply.headers["www-authenticate"] == ['Bearer realm="kagiban"']
@@ -269,7 +153,7 @@ def test_no_key_and_a_revoked_key_are_401(nginx: Nginx, api: Api, live: LiveKey)
     assert len(api.calls) == 1
 
 
-def test_wrong_scope_is_403_and_a_location_that_names_none_is_closed(nginx: Nginx, api: Api) -> None:
+def test_wrong_scope_is_403_and_a_location_that_names_none_is_closed(nginx: Proxy, api: Api) -> None:
     reader = make_live_key(scopes=["catalog:read"])
     assert nginx.with_key(reader.text).status == 200
     reply = nginx.with_key(reader.text, method="POST")
@@ -282,14 +166,14 @@ def test_wrong_scope_is_403_and_a_location_that_names_none_is_closed(nginx: Ngin
     assert nginx.call("/_kagiban").status in {401, 404}
 
 
-def test_address_is_the_one_that_nginx_saw(nginx: Nginx, api: Api) -> None:
+def test_address_is_the_one_that_nginx_saw(nginx: Proxy, api: Api) -> None:
     elsewhere = make_live_key(ip_ranges=["203.0.113.0/24"])
     reply = nginx.with_key(elsewhere.text, X_Forwarded_For="203.0.113.9")
     assert (reply.status, reply.code) == (403, "IP_NOT_ALLOWED")
     assert api.calls == []
 
 
-def test_limit_is_429_again_and_says_when_to_come_back(nginx: Nginx) -> None:
+def test_limit_is_429_again_and_says_when_to_come_back(nginx: Proxy) -> None:
     limited = make_live_key(rpm=2)
     # A new minute may begin in between, once.
     replies = [nginx.with_key(limited.text) for _ in range(5)]
@@ -312,7 +196,7 @@ def test_limit_is_429_again_and_says_when_to_come_back(nginx: Nginx) -> None:
     ],
 )
 def test_key_in_the_url_is_refused_and_written_nowhere(
-    nginx: Nginx, api: Api, live: LiveKey, path: str
+    nginx: Proxy, api: Api, live: LiveKey, path: str
 ) -> None:
     reply = nginx.with_key(live.text, path.format(live.text, escaped=live.text.replace("_", "%5F")))
     assert (reply.status, reply.code) == (403, "KEY_IN_URL")
@@ -331,26 +215,6 @@ def test_verifier_refuses_a_key_in_the_url_where_nginx_did_not_look(
         reply = nginx.with_key(live.text, f"/catalog/posts?api_key={live.text}")
         assert (reply.status, reply.code) == (403, "KEY_IN_URL")
     assert api.calls == []
-
-
-@contextmanager
-def nobody() -> Iterator[int]:
-    """A port where nothing listens."""
-    yield free_port()
-
-
-@contextmanager
-def mute() -> Iterator[int]:
-    """A server that takes calls and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield int(listener.getsockname()[1])
-
-
-@contextmanager
-def without_store() -> Iterator[int]:
-    """A verifier that can't reach its hot store: for a gateway that wants no answer then."""
-    with verifier(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0") as port:
-        yield port
 
 
 @pytest.mark.parametrize("away", [nobody, mute, without_store])

@@ -101,6 +101,16 @@ def test_key_in_a_url_is_refused_whatever_else_is_true(gateway: str, live: LiveK
     assert live.text.encode() not in answer.body
 
 
+def test_address_of_a_sub_path_is_the_one_that_the_gateway_names(gateway: str) -> None:
+    here = make_live_key(ip_ranges=["203.0.113.0/24"])
+    named = {"HTTP_X_FORWARDED_FOR": "198.51.100.1", "HTTP_X_KAGIBAN_ADDRESS": "203.0.113.9"}
+    assert authorize(gateway, here.text, "/v1/authorize/catalog/posts", **named).status == 200
+    # Elsewhere a proxy passes on whatever fields the caller sent.
+    assert authorize(gateway, here.text, **named).code == "IP_NOT_ALLOWED"
+    unnamed = named | {"HTTP_X_KAGIBAN_ADDRESS": ""}
+    assert authorize(gateway, here.text, "/v1/authorize/catalog/posts", **unnamed).code == "IP_NOT_ALLOWED"
+
+
 def test_key_in_the_sub_path_or_its_query_is_refused(gateway: str, live: LiveKey) -> None:
     path = f"/v1/authorize/posts/{live.text}"
     assert problem(authorize(gateway, live.text, path, **FROM)) == (403, "KEY_IN_URL")
