@@ -84,8 +84,8 @@ def read_fields(text: str) -> dict[str, str]:
     return {field: value for field, value in joined.items() if value}
 
 
-def subject_as_name(subject: str) -> str:
-    """The subject without `Re:` and `Fwd:`, short enough for a key's name."""
+def subject_as_title(subject: str) -> str:
+    """What a draft is called until its key has a name: the subject without `Re:` and `Fwd:`."""
     return _REPLY_PREFIX.sub("", subject).strip()[:120]
 
 

@@ -13,7 +13,6 @@ from typing import Any
 from django.core.exceptions import ValidationError
 
 from core.parsing import clean_text, narrow, parse_date, parse_network, parse_yen
-from intake.fields import subject_as_name
 from keys.models import ApiProduct
 from partners.models import Contact, Contract, Partner
 
@@ -59,10 +58,13 @@ def meaning_of(found: Mapping[str, str]) -> Meaning:
     )
 
 
-def draft_of(subject: str, found: Mapping[str, str], partner: Partner, *, today: date) -> dict[str, Any]:
-    """The fields of the request form that the mail fills: nothing that would have to be guessed."""
+def draft_of(found: Mapping[str, str], partner: Partner, *, today: date) -> dict[str, Any]:
+    """The fields of the request form that the mail fills: nothing that would have to be guessed.
+
+    Not the key's name: a subject says what the mail is, and would stand in every list and mail for ever.
+    """
     meaning = meaning_of(found)
-    draft: dict[str, Any] = {"name": subject_as_name(subject), "purpose": found.get("purpose", "")}
+    draft: dict[str, Any] = {"purpose": found.get("purpose", "")}
     if meaning.products:
         draft["products"] = [product.code for product in meaning.products]
     if meaning.environment:

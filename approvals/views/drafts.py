@@ -119,7 +119,8 @@ def _keep(request: HttpRequest, draft: Request, typed: dict[str, Any]) -> Reques
         request=draft,
         version=draft.version,
         draft=typed,
-        title=typed["name"].strip(),
+        # What began with a mail is known by its subject until it has a name.
+        title=typed["name"].strip() or draft.title,
         now=timezone.now(),
     )
 

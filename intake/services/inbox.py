@@ -16,6 +16,7 @@ from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import Conflict, Invalid, NotAllowed
 from core.parsing import clean_text
+from intake.fields import subject_as_title
 from intake.meaning import draft_of
 from intake.models import ReceivedMail
 from keys.terms import office_day
@@ -33,7 +34,7 @@ def take_mail(*, actor: Actor, by: User, mail: ReceivedMail, partner: Partner, n
     not active.
     """
     mail = _lock(mail, by=by, states=[State.WAITING, State.SET_ASIDE])
-    draft = draft_of(mail.subject, mail.found, partner, today=office_day(now))
+    draft = draft_of(mail.found, partner, today=office_day(now))
     request = start_draft(actor=actor, by=by, partner=partner, now=now)
     request = save_draft(
         actor=actor,
@@ -41,7 +42,7 @@ def take_mail(*, actor: Actor, by: User, mail: ReceivedMail, partner: Partner, n
         request=request,
         version=request.version,
         draft=draft,
-        title=draft["name"],
+        title=subject_as_title(mail.subject),
         now=now,
     )
     mail.state, mail.request, mail.partner = State.TAKEN, request, partner

@@ -87,7 +87,6 @@ def test_taking_a_mail_begins_a_draft_with_what_was_read(cast: Cast, letter: Rec
     assert (request.requester, request.partner, request.state) == (cast.pm, cast.company, "draft")
     contact = cast.company.contacts.get(email="mio@minato.example.jp")
     assert request.draft == {
-        "name": "APIキー発行依頼（配送状況照会）",
         "purpose": PURPOSE,
         "products": ["catalog", "orders"],
         "environment": "live",
@@ -96,7 +95,13 @@ def test_taking_a_mail_begins_a_draft_with_what_was_read(cast: Cast, letter: Rec
         "contract": cast.small.public_id,
         "recipient": contact.public_id,
     }
-    form = client.get(response["Location"]).content.decode()
+    # A subject is no name for a key: the draft is known by it until somebody names the key.
+    assert request.title == "APIキー発行依頼（配送状況照会）"
+    drawn = client.get(response["Location"])
+    assert drawn.context["form"]["name"].value() is None
+    assert "Name of the key" in [str(label) for _target, label in drawn.context["panel"].missing]
+    form = drawn.content.decode()
+    assert "APIキー発行依頼（配送状況照会）”. Give the key a name of its own." in form
     assert PURPOSE in form
     assert reverse("intake:mail-detail", args=[letter.public_id]) in form
     assert Event.objects.filter(action="mail.taken").count() == 1
