@@ -9,6 +9,7 @@ app_name = "approvals"
 urlpatterns = [
     path("", include("approvals.decision_urls")),
     path("approvals/", queue.queue, name="queue"),
+    path("approvals/numbers/", queue.numbers, name="numbers"),
     path("", include("approvals.deputy_urls")),
     path("", include("approvals.policy_urls")),
     path("requests/", requests.request_list, name="request-list"),

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
 from accounts.models import User
 from accounts.roles import Permission
@@ -17,7 +17,7 @@ from core.parsing import clean_text
 
 PAGE_SIZE = 25
 OPEN_STATES = (Request.State.DRAFT, Request.State.CHANGES_WANTED, Request.State.IN_REVIEW)
-VIEWS = ("waiting", "mine", "review", "ended")
+VIEWS = ("mine", "review", "ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def list_requests(user: User, *, view: str, text: str = "", state: str = "", cur
     if state in Request.State.values:
         found = found.filter(state=state)
     views = {name: _in_view(found, user, name) for name in VIEWS}
-    order = Order("opened_at") if view == "waiting" else Order("id", descending=True)
+    order = Order("id", descending=True)
     page = keyset_page(_with_steps(views[view]), order=order, size=PAGE_SIZE, cursor=cursor)
     return RequestList(
         page=page,
@@ -107,11 +107,6 @@ def list_requests(user: User, *, view: str, text: str = "", state: str = "", cur
 
 
 def _in_view(found: QuerySet[Request], user: User, view: str) -> QuerySet[Request]:
-    if view == "waiting":
-        mine = steps_for(user).order_by().filter(request=OuterRef("pk"))
-        return found.annotate(opened_at=Subquery(mine.values("opened_at")[:1])).filter(
-            opened_at__isnull=False
-        )
     if view == "mine":
         return found.filter(requester=user)
     if view == "review":

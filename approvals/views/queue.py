@@ -1,4 +1,4 @@
-"""The approvals page: the queue of open steps, and how long steps took."""
+"""The approvals page: the queue of open steps; beside it, how long steps took."""
 
 from datetime import timedelta
 
@@ -27,7 +27,6 @@ def queue(request: HttpRequest) -> HttpResponse:
     text, role = request.GET.get("q", "").strip(), request.GET.get("role", "")
     role = role if role in StepRole.values else ""
     cursor = request.GET.get("cursor", "")
-    days = next((n for n in PERIODS if request.GET.get("days") == str(n)), PERIODS[0])
     found = list_steps(user, view=view, text=text, role=role, cursor=cursor, now=now)
     context = {
         "found": found,
@@ -37,8 +36,19 @@ def queue(request: HttpRequest) -> HttpResponse:
         "role": role,
         "role_label": StepRole(role).label if role else "",
         "roles": StepRole.choices,
+    }
+    return render(request, "approvals/queue.html", context)
+
+
+@require_safe
+@require(Permission.SEE_REQUESTS)
+def numbers(request: HttpRequest) -> HttpResponse:
+    """How long each role takes, and how much is late or sent back; the period in the address."""
+    now = timezone.now()
+    days = next((n for n in PERIODS if request.GET.get("days") == str(n)), PERIODS[0])
+    context = {
         "numbers": step_numbers(since=now - timedelta(days=days), until=now, now=now),
         "days": days,
         "periods": PERIODS,
     }
-    return render(request, "approvals/queue.html", context)
+    return render(request, "approvals/numbers.html", context)

@@ -1,10 +1,12 @@
 """Requests: the lists, one request's page, withdrawing and copying it, and panels for other pages."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -32,12 +34,18 @@ from partners.access import find_partner
 @require_safe
 @require(Permission.SEE_REQUESTS, Permission.MAKE_REQUESTS)
 def request_list(request: HttpRequest) -> HttpResponse:
-    """What waits for me, what I asked for, what is in review, what has ended: views in the address."""
+    """What I asked for, what is in review, what has ended: views in the address.
+
+    What waits for one's decision stands in the queue and nowhere else; its old address here leads there.
+    """
     user = signed_in(request)
-    view = request.GET.get("view", "")
+    view, text = request.GET.get("view", ""), request.GET.get("q", "").strip()
+    if view == "waiting" and user.may(Permission.DECIDE):
+        return redirect(f"{reverse('approvals:queue')}?{urlencode({'view': 'mine', 'q': text})}")
     if view not in VIEWS:
-        view = "waiting" if user.may(Permission.DECIDE) else "mine"
-    text, state = request.GET.get("q", "").strip(), request.GET.get("state", "")
+        only_makes = user.may(Permission.MAKE_REQUESTS) and not user.may(Permission.SEE_REQUESTS)
+        view = "mine" if only_makes else "review"
+    state = request.GET.get("state", "")
     state = state if state in Request.State.values else ""
     found = list_requests(user, view=view, text=text, state=state, cursor=request.GET.get("cursor", ""))
     context = {

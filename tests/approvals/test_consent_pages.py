@@ -405,6 +405,25 @@ def test_a_receipt_tells_that_and_when_but_not_what(request_: Request) -> None:
     assert response["Cache-Control"] == "no-store"
 
 
+@pytest.mark.parametrize(
+    ("outcome", "title", "answer"),
+    [
+        ("approve", "Receipt of a consent", "Consented"),
+        ("reject", "Receipt of an answer", "No consent"),
+        ("changes", "Receipt of an answer", "Changes wanted"),
+    ],
+)
+def test_a_receipt_speaks_of_a_consent_not_of_an_approval(
+    request_: Request, outcome: str, title: str, answer: str
+) -> None:
+    decision = consent(request_, outcome)
+    text = Client().get(receipt_url(decision).removeprefix(settings.PORTAL_URL)).content.decode()
+    assert f"<h1>{title}</h1>" in text
+    assert answer in text
+    assert "Approved" not in text
+    assert "Receipt of a decision" not in text
+
+
 @pytest.mark.parametrize("tamper", ["flip", "cut", "other_salt", "other_uid", "nonsense"])
 def test_a_tampered_receipt_is_not_found(request_: Request, tamper: str) -> None:
     decision = consent(request_)

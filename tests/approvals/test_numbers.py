@@ -65,7 +65,7 @@ def test_what_is_open_and_late_now(cast: Cast) -> None:
 
 def test_nothing_at_all_is_no_error(cast: Cast) -> None:
     assert not numbers().rows
-    page = sign_in(cast.auditor).get(reverse("approvals:queue")).content.decode()
+    page = sign_in(cast.auditor).get(reverse("approvals:numbers")).content.decode()
     assert "Nothing was decided in this time" in page
 
 
@@ -81,9 +81,14 @@ def test_three_queries_however_many_steps(
 def test_the_page_shows_them_for_a_period_in_the_address(cast: Cast) -> None:
     pm_step(cast, 5, ended=timezone.now() - timedelta(days=60))
     client = sign_in(cast.auditor)
-    month = client.get(reverse("approvals:queue"))
+    month = client.get(reverse("approvals:numbers"))
     assert month.context["numbers"].total.n_decided == 0
-    quarter = client.get(reverse("approvals:queue"), {"days": "90"})
+    quarter = client.get(reverse("approvals:numbers"), {"days": "90"})
     assert quarter.context["numbers"].total.n_decided == 1
     assert "5 hours" in quarter.content.decode()
-    assert client.get(reverse("approvals:queue"), {"days": "moon"}).context["days"] == 30
+    assert client.get(reverse("approvals:numbers"), {"days": "moon"}).context["days"] == 30
+    # The queue is for working: it leads there and does not reckon them itself.
+    queue = client.get(reverse("approvals:queue"))
+    assert f'href="{reverse("approvals:numbers")}"' in queue.content.decode()
+    assert "numbers" not in queue.context
+    assert sign_in(cast.requester).get(reverse("approvals:numbers")).status_code == 403

@@ -224,10 +224,10 @@ def test_a_rights_holder_is_not_told_of_the_partners_other_contracts(cast: Cast)
     # The consent page shares its facts with the decision page, but not the warnings: those are for staff.
     twin = cast.key(cast.star_contract)
     request = cast.request(cast.star_contract)
-    assert "running key" in sign_in(cast.pm).get(decide_url(request)).content.decode()
+    assert "has a key for the same API product" in sign_in(cast.pm).get(decide_url(request)).content.decode()
     decide(request, cast.pm)
     token = token_of(bytes(open_step(request).links.get().nonce), purpose=PURPOSE)
     terms = read_terms(Client(), token).content.decode()
     assert "Do you consent" in terms
-    assert "running key" not in terms
+    assert "has a key for the same API product" not in terms
     assert twin.public_id not in terms

@@ -165,7 +165,13 @@ def test_once_withdrawn_the_link_leads_to_the_receipt(decision: Decision) -> Non
     url = at(decision)
     withdraw(decision)
     answer = Client().get(url, follow=True)
-    assert "does not count any more" in answer.content.decode()
+    text = answer.content.decode()
+    assert "does not count any more" in text
+    assert "<h1>This consent was withdrawn</h1>" in text
+    assert "Consent, withdrawn" in text
+    assert "Approved" not in text
+    thanks = Client().get(path_of(receipt_url(decision)) + "?thanks=1").content.decode()
+    assert "<h1>This consent was withdrawn</h1>" in thanks
     assert withdraw_url(Decision.objects.get(pk=decision.pk)) == ""
     assert ConsentWithdrawal.objects.count() == 1
 

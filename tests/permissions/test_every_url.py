@@ -180,6 +180,7 @@ ROWS: dict[str, Row] = {
     # requests and approvals; "home" is everybody's own queue
     "home": Row(STAFF),
     "approvals:queue": Row(P.SEE_REQUESTS),
+    "approvals:numbers": Row(P.SEE_REQUESTS),
     "approvals:request-list": Row(SEERS),
     "approvals:request-new": Row(P.MAKE_REQUESTS),
     "approvals:request-detail": Row(SEERS, "GET", request),
