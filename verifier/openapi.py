@@ -77,7 +77,7 @@ def document() -> Part:
             "/v1/usage": {"post": openapi_usage.operation()},
             "/v1/authorize": {method: _authorize(method) for method in _METHODS},
             "/v1/authorize/{path}": {
-                "parameters": [_caller_path(), *map(_told, _TOLD)],
+                "parameters": [_caller_path(), *map(_told, ("address", *_TOLD))],
                 **{method: _authorize(method, below=True) for method in _METHODS},
             },
             PATH: {"get": _description()},
@@ -229,8 +229,9 @@ def _asked(name: str) -> Part:
 
 
 def _told(name: str) -> Part:
+    meaning = _TOLD.get(name, "The caller's address, where X-Forwarded-For ends with another (Envoy).")
     field = f"X-Kagiban-{name.capitalize()}"
-    return {"name": field, "in": "header", "description": _TOLD[name], "schema": {"type": "string"}}
+    return {"name": field, "in": "header", "description": meaning, "schema": {"type": "string"}}
 
 
 def _caller_path() -> Part:
