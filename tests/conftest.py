@@ -31,6 +31,8 @@ LONG = {
     "approvals/test_queue.py",
     "approvals/test_request_form.py",
     "approvals/test_request_pages.py",
+    "clients/test_client.py",
+    "clients/test_middleware.py",
     "keys/test_key_page.py",
     "keys/test_registry.py",
     "permissions/test_every_url.py",

@@ -24,6 +24,11 @@ KEY_EXAMPLE: Final = "kb_live_…"
 _DATE: Final = {"type": ["string", "null"], "format": "date-time"}
 _COUNT: Final = {"type": ["integer", "null"], "minimum": 0}
 _USD: Final = {"type": ["string", "null"], "pattern": r"^\d+(\.\d+)?$"}
+_LEFT: Final[Part] = {
+    "type": "object",
+    "required": ["minute", "hour", "budget_usd"],
+    "properties": {"minute": _COUNT, "hour": _COUNT, "budget_usd": _USD},
+}
 _WORDS: Final = {"type": "array", "items": {"type": "string"}}
 
 
@@ -183,11 +188,9 @@ ALLOWED: Final[Part] = {
         "time_zone": {"type": "string", "description": "In which hour and month begin."},
         "expires_at": _DATE,
         "retiring_since": _DATE,
-        "remaining": {
-            "type": "object",
-            "required": ["minute", "hour", "budget_usd"],
-            "properties": {"minute": _COUNT, "hour": _COUNT, "budget_usd": _USD},
-        },
+        "remaining": _LEFT,
+        "workspace_limits": _LEFT | {"description": "Those for all keys of the workspace, where it has any."},
+        "workspace_remaining": _LEFT,
         "check": {
             "type": "string",
             "description": "The check's id for `/v1/usage`, where a cost was named or a place is held.",
