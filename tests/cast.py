@@ -207,10 +207,17 @@ def make_draft(partner: Partner, by: User, draft: dict[str, Any] | None = None) 
     )
 
 
-def decide(request: Request, by: User, outcome: str = "approve", *, reason: str = "") -> Decision:
+def decide(
+    request: Request,
+    by: User,
+    outcome: str = "approve",
+    *,
+    reason: str = "",
+    now: datetime | None = None,
+) -> Decision:
     """`by`'s answer on the request's open step, in the portal, with a fresh second factor."""
     step = open_step(request)
-    now = timezone.now()
+    now = now or timezone.now()
     answer = Answer(
         outcome=outcome,
         digest=bytes(step.revision.digest),
@@ -222,7 +229,7 @@ def decide(request: Request, by: User, outcome: str = "approve", *, reason: str 
     )
 
 
-def consent(request: Request, outcome: str = "approve") -> Decision:
+def consent(request: Request, outcome: str = "approve", *, now: datetime | None = None) -> Decision:
     """The rights-holder's answer by the link that is open."""
     step = open_step(request)
     assert step.contact is not None
@@ -239,7 +246,7 @@ def consent(request: Request, outcome: str = "approve") -> Decision:
         step=step,
         answer=answer,
         link=step.links.get(used_at=None, died_at=None),
-        now=timezone.now(),
+        now=now or timezone.now(),
     )
 
 

@@ -26,10 +26,11 @@ def ask_change(
     why: str = "They need another limit.",
     not_before: datetime | None = None,
     reactivates: bool = False,
+    now: datetime | None = None,
     **changes: Any,
 ) -> Request:
     """A request to change this key, submitted by `by`: its first step is open."""
-    now, actor = timezone.now(), staff_actor(by)
+    now, actor = now or timezone.now(), staff_actor(by)
     request = start_change(actor=actor, by=by, key=key, now=now)
     present = present_terms(Key.objects.get(pk=key.pk))
     return submit_request(
