@@ -27,6 +27,7 @@ from keys.lifecycle import ENDED
 from keys.models import Key
 from keys.selectors.settings import require_unchanged
 from keys.services.changing import Change, change_key, lock_key
+from keys.services.issuing import hold
 from keys.services.status import release_key
 from keys.terms import KeyTerms
 
@@ -57,7 +58,7 @@ def _apply(
     actor: Actor, change: KeyChange, terms: dict[str, Any], decisions: Sequence[str], now: datetime
 ) -> KeyChange:
     if change.reactivates:
-        _let_go(actor, change, now)
+        _let_go(actor, change, terms, now)
     key = change_key(
         actor=actor,
         key=change.key,
@@ -82,8 +83,9 @@ def _apply(
     return change
 
 
-def _let_go(actor: Actor, change: KeyChange, now: datetime) -> None:
+def _let_go(actor: Actor, change: KeyChange, terms: dict[str, Any], now: datetime) -> None:
     """Before a suspended key is started: consented to anew (A9), and nobody stopped it for another reason."""
+    hold(KeyTerms.from_json(terms))  # before the key, as everywhere
     key = lock_key(change.key)
     asked_at = change.request.revisions.order_by("-number")[0].created_at
     if key.suspended_at is not None and key.suspended_at > asked_at:

@@ -53,12 +53,14 @@ def raise_doubt(*, actor: Actor, token: str, now: datetime) -> Doubt:
         raise Conflict(_("This link has expired."))
     doubt = Doubt.objects.create(request=request, decision=decision, accused=decision.staff, raised_at=now)
     _freeze(actor, request, decision, now)
+    # The person's row before the key's, in the order of whoever decides: no deadlock with their own answer
+    # on another request about the same key.
+    if decision.staff is not None:
+        secure_account(actor=actor, user=decision.staff, now=now)
     for key in keys_behind(request):
         hold_key(actor=actor, key=key, hold=Key.Hold.DOUBT, now=now)
     for person in User.objects.with_role(*CALLED).exclude(pk=decision.staff_id or 0):
         _tell("decision_disputed", person, doubt, now)
-    if decision.staff is not None:
-        secure_account(actor=actor, user=decision.staff, now=now)
     return doubt
 
 

@@ -9,16 +9,12 @@ from django.conf import settings
 from django.utils import timezone
 
 from approvals.models import Decision, Doubt, Emergency, Request
-from approvals.selectors.receipts import NOT_ME_PURPOSE, withdraw_url
-from approvals.services.doubts import look_into_doubt, raise_doubt
 from approvals.services.emergency_end import suspend_late_emergencies
-from approvals.services.withdrawal import check_withdrawal_code, send_withdrawal_code, withdraw_consent
 from audit.models import Event
-from core.actors import Actor, staff_actor
-from core.links import code_of, token_of
 from keys.models import Key
 from tests.approvals.test_break_glass import break_the_glass
 from tests.cast import Cast, consent, decide, open_step
+from tests.doubts import look_into, not_me, proof_of_withdrawal, take_back
 from tests.key_stories import reveal
 from tests.races.test_decisions import answering, at_once, outcome
 
@@ -27,28 +23,12 @@ ROUNDS = 6
 
 
 def doubting(decision: Decision) -> Callable[[], str]:
-    token = token_of(bytes(decision.receipt.nonce), purpose=NOT_ME_PURPOSE)
-    actor = Actor(kind="staff", ref="ST-0000")
-    return outcome(lambda: raise_doubt(actor=actor, token=token, now=timezone.now()))
+    return outcome(lambda: not_me(decision))
 
 
 def withdrawing(decision: Decision) -> Callable[[], str]:
-    token, now = withdraw_url(decision).rsplit("/", 1)[-1], timezone.now()
-    actor = Actor(kind="contact", ref="CO-0000")
-    code = send_withdrawal_code(actor=actor, token=token, now=now)
-    digits = code_of(bytes(code.nonce))
-    proof = check_withdrawal_code(actor=actor, token=token, given=digits, now=now).proof
-    return outcome(
-        lambda: withdraw_consent(
-            actor=actor,
-            token=token,
-            proof=proof,
-            signed_name="Star",
-            signed_capacity="Star",
-            reason="",
-            now=timezone.now(),
-        )
-    )
+    proof = proof_of_withdrawal(decision)
+    return outcome(lambda: take_back(decision, proof=proof))
 
 
 def test_not_me_against_the_last_approval_leaves_no_key_that_runs(cast: Cast) -> None:
@@ -79,21 +59,8 @@ def test_two_verdicts_at_once_one_stands(cast: Cast) -> None:
     doubting(decision)()
     doubt = Doubt.objects.select_related("request").get()
 
-    def looking(verdict: str) -> Callable[[], str]:
-        now = timezone.now()
-        return outcome(
-            lambda: look_into_doubt(
-                actor=staff_actor(cast.security),
-                by=cast.security,
-                doubt=doubt,
-                verdict=verdict,
-                reason="Called.",
-                second_factor_at=now,
-                now=now,
-            )
-        )
-
-    assert sorted(at_once(looking("stands"), looking("rejected"))) == ["conflict", "done"]
+    looks = [outcome(partial(look_into, doubt, cast.security, word)) for word in ("stands", "rejected")]
+    assert sorted(at_once(*looks)) == ["conflict", "done"]
     doubt.refresh_from_db()
     state = Request.objects.get().state
     assert state == ("in_review" if doubt.verdict == "stands" else "rejected")
