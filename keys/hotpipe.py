@@ -1,4 +1,4 @@
-"""The wire to the hot store for an event loop: one connection, on which many calls are under way at once.
+"""The wire to the hot store for an event loop: one connection to each server, with many calls under way.
 
 Calls that begin in one turn of the loop leave in one write, and their replies come in one read: under load
 that halves what a call costs the store, and takes the thread of its own away that `keys.hotwire` needs for
@@ -12,31 +12,44 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 import hiredis
-from django.conf import settings
 
-from keys.hotaddress import parse_url, tls_context
-from keys.hotwire import PAUSE_SECONDS, TIMEOUT_SECONDS, StoreUnavailableError, greeting, run_mark
+from keys.hotaddress import tls_context
+from keys.hotmap import PAUSE_SECONDS, HotMap, Node, hot_map, slot_of_bucket
+from keys.hotsocket import (
+    MARK_SECONDS,
+    TIMEOUT_SECONDS,
+    WHO_ARE_YOU,
+    StoreUnavailableError,
+    login,
+    run_mark,
+)
+from keys.secret_format import BUCKET_LENGTH
 
 # A call is given up by the third tick after it began: 250 to 375 ms.
 _TICKS: Final = 2
 _TICK_SECONDS: Final = TIMEOUT_SECONDS / _TICKS
+_MARK_TICKS: Final = round(MARK_SECONDS / _TICK_SECONDS)
 
 # So many calls leave together; the store works on them while the loop reads on. With all of a turn's calls in
 # one write, loop and store would wait for each other in turns.
 _TOGETHER: Final = 2
 
+# What a node of a cluster says of one key, or until the others have agreed on a new primary.
+_OF_ONE_KEY: Final = ("ASK ", "TRYAGAIN", "CLUSTERDOWN")
+
 OnReply = Callable[[Any], None]
 
 
 class Pipe(asyncio.Protocol):
-    """One connection. `run` marks the server process at its other end (see keys.hotwire).
+    """One connection. `run` marks the history of the server at its other end (keys.hotsocket.run_mark).
 
     After any failure the connection is dropped, and every call under way gets None: no reply ever answers
     another question.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, places: HotMap) -> None:
         self.run = b""
+        self._places = places
         self.is_open = False
         self._loop = loop
         self._parser = hiredis.Reader()
@@ -78,12 +91,26 @@ class Pipe(asyncio.Protocol):
         while (reply := parser.gets()) is not False:
             on_reply, _ = under_way.popleft()
             if isinstance(reply, hiredis.ReplyError):
-                # A function that is not loaded yet is loaded by the caller's other way; with any other error
-                # the server says that it is not the one to ask (loading, no primary, full).
-                if "Function not found" not in str(reply):
-                    self.drop()
+                self._refused(str(reply))
                 reply = None
             on_reply(reply)
+
+    def learn_run(self, information: Any) -> None:
+        """Take over what INFO told about the server; one that is no primary is of no use."""
+        try:
+            self.run = run_mark(information or b"")
+        except StoreUnavailableError:
+            self._places.doubt()
+            self.drop()
+
+    def _refused(self, error: str) -> None:
+        """The caller's other way does what the error asks for: loads the functions, follows a key."""
+        if error.startswith("MOVED "):
+            self._places.moved(error)
+        elif not error.startswith(_OF_ONE_KEY) and "Function not found" not in error:
+            # The server says that it is not the one to ask (loading, no primary, full).
+            self._places.doubt()
+            self.drop()
 
     def _send(self) -> None:
         if self._leaving and self.is_open:
@@ -95,52 +122,78 @@ class Pipe(asyncio.Protocol):
             self.drop()
             return
         self._n_ticks += 1
+        if self._n_ticks % _MARK_TICKS == 0 and self.run:
+            # It can be demoted, take over another one's data, and be made primary again.
+            self.ask(WHO_ARE_YOU, self.learn_run)
         self._timer = self._loop.call_later(_TICK_SECONDS, self._tick)
 
 
 class Way:
-    """The loop's way to the store, opened again by itself."""
+    """The loop's way to the store: a connection to each of its servers, opened again by itself."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._pipe: Pipe | None = None
-        self._opening: asyncio.Task[None] | None = None
-        self._not_before = 0.0
+        self._places = hot_map()
+        self._pipes: dict[Node, Pipe] = {}
+        self._opening: dict[Node, asyncio.Task[None]] = {}
+        self._not_before: dict[Node, float] = {}
 
-    def pipe(self) -> Pipe | None:
-        """The open connection; None where there is none now, and then one is being tried for."""
-        pipe = self._pipe
+    def pipe(self, key_id: bytes = b"") -> Pipe | None:
+        """The open connection to the server of a key; None where there is none now: then one is tried for.
+
+        Never waits: where the map is doubted, the caller's other way asks for it.
+        """
+        places = self._places
+        node = places.slots[slot_of_bucket(key_id[:BUCKET_LENGTH]) if places.is_cluster else 0]
+        if node is None:
+            return None
+        pipe = self._pipes.get(node)
         if pipe is not None and pipe.is_open:
             return pipe
-        if self._loop.time() >= self._not_before:
-            self._begin_opening()
+        if self._loop.time() >= self._not_before.get(node, 0.0):
+            self._begin_opening(node)
         return None
 
     async def open(self) -> None:
-        """Try to connect, once."""
-        await self._begin_opening()
+        """Try to connect to every server, once."""
+        try:
+            nodes = await self._loop.run_in_executor(None, self._places.nodes)
+        except StoreUnavailableError:
+            return
+        await asyncio.gather(*[self._begin_opening(node) for node in nodes])
 
     async def close(self) -> None:
-        """Give up the connection."""
-        if self._opening is not None:
-            await self._opening
-        if self._pipe is not None and self._pipe.is_open:
-            self._pipe.drop()
-            await asyncio.sleep(0)
+        """Give up the connections."""
+        await asyncio.gather(*self._opening.values())
+        for pipe in self._pipes.values():
+            if pipe.is_open:
+                pipe.drop()
+        await asyncio.sleep(0)
 
-    def _begin_opening(self) -> asyncio.Task[None]:
-        if self._opening is None:
-            self._opening = self._loop.create_task(self._open())
-        return self._opening
+    def _begin_opening(self, node: Node) -> asyncio.Task[None]:
+        if node not in self._opening:
+            self._opening[node] = self._loop.create_task(self._open(node))
+        return self._opening[node]
 
-    async def _open(self) -> None:
+    async def _open(self, node: Node) -> None:
+        self._leave_strangers()
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                self._pipe = await _connected(self._loop)
+                self._pipes[node] = await _connected(self._loop, self._places, node)
         except (OSError, StoreUnavailableError):
-            self._not_before = self._loop.time() + PAUSE_SECONDS
+            self._not_before[node] = self._loop.time() + PAUSE_SECONDS
+            self._places.doubt()
         finally:
-            self._opening = None
+            del self._opening[node]
+
+    def _leave_strangers(self) -> None:
+        """Hang up on servers that hold nothing any more."""
+        held = set(self._places.slots)
+        for node in [node for node in self._pipes if node not in held]:
+            pipe = self._pipes.pop(node)
+            if pipe.is_open:
+                pipe.drop()
+        self._not_before = {node: moment for node, moment in self._not_before.items() if node in held}
 
 
 async def _reply(pipe: Pipe, command: bytes) -> Any:
@@ -153,18 +206,21 @@ async def _reply(pipe: Pipe, command: bytes) -> Any:
     return reply
 
 
-async def _connected(loop: asyncio.AbstractEventLoop) -> Pipe:
-    address = parse_url(settings.HOT_STORE_URL)
+async def _connected(loop: asyncio.AbstractEventLoop, places: HotMap, node: Node) -> Pipe:
+    address = node.address
+
+    def new() -> Pipe:
+        return Pipe(loop, places)
+
     if address.path:
-        _, pipe = await loop.create_unix_connection(lambda: Pipe(loop), address.path)
+        _, pipe = await loop.create_unix_connection(new, address.path)
     else:
         context = tls_context(address.tls) if address.tls else None
-        _, pipe = await loop.create_connection(lambda: Pipe(loop), address.host, address.port, ssl=context)
+        _, pipe = await loop.create_connection(new, address.host, address.port, ssl=context)
     try:
-        told: Any = None
-        for command in greeting(address):
-            told = await _reply(pipe, command)
-        pipe.run = run_mark(told)
+        for command in login(address):
+            await _reply(pipe, command)
+        pipe.run = run_mark(await _reply(pipe, WHO_ARE_YOU))
     except BaseException:
         pipe.drop()
         raise

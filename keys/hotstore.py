@@ -64,9 +64,9 @@ _BORN = int.from_bytes(os.urandom(6), "big")
 
 def begin(family: str) -> Token:
     """To be called before the database is read for `write`. Raises StoreUnavailableError."""
-    wire = hotwire.connection()
-    epoch = hotwire.call("begin", [hotrecord.epoch_key(_tag(family))], nonce())
-    return Token(wire.run, epoch)
+    key = hotrecord.epoch_key(_tag(family))
+    run = hotwire.run_of(key)
+    return Token(run, hotwire.call("begin", [key], nonce()))
 
 
 def write(family: str, policy: Policy, token: Token, *, now: datetime) -> str:
@@ -74,8 +74,8 @@ def write(family: str, policy: Policy, token: Token, *, now: datetime) -> str:
 
     Raises StoreUnavailableError.
     """
-    wire = hotwire.connection()
-    if wire.run != token.run:
+    run = hotwire.run_of(hotrecord.record_key(family))
+    if run != token.run:
         return "LOST"
     pairs: list[bytes] = []
     for secret in policy.secrets:
@@ -88,7 +88,7 @@ def write(family: str, policy: Policy, token: Token, *, now: datetime) -> str:
         places,
         token.epoch,
         policy.revision,
-        policy.packed(wire.run, now=now, ttl=settings.API_KEY_AUTH_CACHE_TTL_SECONDS),
+        policy.packed(run, now=now, ttl=settings.API_KEY_AUTH_CACHE_TTL_SECONDS),
         KEEP_SECONDS if policy.budget_micros is None else KEEP_BUDGET_SECONDS,
         *pairs,
     )

@@ -1,319 +1,242 @@
-"""The wire to the hot store: one connection per thread, one round trip per call, no reply ever out of step.
+"""The threads' way to the hot store: a connection to each server for each thread, one round trip for a call.
 
-A raw socket with hiredis' parser is twice as fast under load as a full client (PERFORMANCE.md). The price is
-that this module owns what a client would: timeouts, dropping a connection after *any* exception (a reply that
-is still under way would answer the next question), loading the functions, and leaving a dead server alone for
-a moment so that threads don't queue up behind its timeout (V5).
+Every failure becomes a StoreUnavailableError, soon enough that its caller can still answer by itself (V5). A
+connection is dropped after any exception, and its server left alone for a moment.
 """
 
-import hashlib
 import os
-import socket
 import ssl
-import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, Self
 
 import hiredis
-from django.conf import settings
 
-from keys.hotaddress import Address, parse_url, tls_context
+from keys.hotmap import HotMap, Node, hot_map
+from keys.hotsocket import LIBRARY, VERSION, Argument, Connection, StoreUnavailableError, encode
 
-# A healthy server answers in 0.1 ms; one that starts a background save, or whose machine is busy, may stall.
-TIMEOUT_SECONDS: Final = 0.25
+__all__ = [
+    "VERSION", "Argument", "Patient", "StoreUnavailableError", "ask", "ask_all", "ask_run", "call", "drop",
+    "encode", "insisting", "resume", "run_of",
+]  # fmt: skip
+
 PATIENCE_SECONDS: Final = 10.0
-# How long a server that failed is left alone before one caller tries again.
-PAUSE_SECONDS: Final = 0.5
-_CHUNK: Final = 8_192
-
-_SOURCE = (Path(__file__).parent / "lua" / "hotstore.lua").read_text()
-VERSION: Final = hashlib.sha256(_SOURCE.encode()).hexdigest()[:8]
-LIBRARY: Final = _SOURCE.replace("@VERSION@", VERSION).encode()
-
-Argument = bytes | str | int
+# How often a call is sent on to another server before it is given up.
+_MAX_HOPS: Final = 4
 
 
-class StoreUnavailableError(Exception):
-    """The hot store can't be asked now: unreachable, too slow, loading, full, or no longer a primary."""
+class _Mine(threading.local):
+    """What belongs to one thread."""
+
+    def __init__(self) -> None:
+        self.connections: dict[Node, Connection] = {}
+        self.insists = False
 
 
-def encode(*arguments: Argument) -> bytes:
-    """A command in RESP."""
-    parts = [b"*%d\r\n" % len(arguments)]
-    for argument in arguments:
-        if isinstance(argument, int):
-            value = b"%d" % argument
-        else:
-            value = argument if isinstance(argument, bytes) else argument.encode()
-        parts.append(b"$%d\r\n%b\r\n" % (len(value), value))
-    return b"".join(parts)
+_mine = _Mine()
 
 
-def greeting(address: Address) -> list[bytes]:
-    """The commands that every connection begins with; the last one's reply is for `run_mark`."""
-    commands = []
-    if address.password:
-        login = [address.username] if address.username else []
-        commands.append(encode("AUTH", *login, address.password))
-    if address.database:
-        commands.append(encode("SELECT", address.database))
-    return [*commands, encode("INFO", "server")]
+class _Moved(Exception):  # noqa: N818 - a way to go, not an error
+    """Another server holds the key; this once, or from now on."""
 
-
-class Connection:
-    """A socket, its parser, and the mark of the server process at its other end.
-
-    `run` changes when the server restarts or another one takes its place. Not safe for two threads.
-    """
-
-    __slots__ = ("_parser", "_socket", "run")
-
-    def __init__(self, address: Address, timeout: float = TIMEOUT_SECONDS) -> None:
-        self._socket = _open(address, timeout)
-        self._parser = hiredis.Reader()
-        try:
-            for command in greeting(address):
-                told = self._expect(command)
-            self.run = run_mark(told)
-        except BaseException:
-            self.close()
-            raise
-
-    def ask(self, command: bytes) -> Any:
-        """Send one encoded command and return its reply; an error reply is returned, not raised."""
-        self._socket.sendall(command)
-        parser = self._parser
-        while True:
-            data = self._socket.recv(_CHUNK)
-            if not data:
-                raise ConnectionResetError("The hot store closed the connection.")
-            parser.feed(data)
-            reply = parser.gets()
-            if reply is not False:
-                return reply
-
-    def ask_all(self, commands: Sequence[bytes]) -> list[Any]:
-        """Send several commands in one write; their replies, in order."""
-        self._socket.sendall(b"".join(commands))
-        replies: list[Any] = []
-        while len(replies) < len(commands):
-            data = self._socket.recv(_CHUNK)
-            if not data:
-                raise ConnectionResetError("The hot store closed the connection.")
-            self._parser.feed(data)
-            while (reply := self._parser.gets()) is not False:
-                replies.append(reply)
-        return replies
-
-    def close(self) -> None:
-        """Close the socket; what was under way is lost."""
-        self._socket.close()
-
-    def __del__(self) -> None:
-        # A thread that ends takes its connection along.
-        if hasattr(self, "_socket"):
-            self._socket.close()
-
-    def _expect(self, command: bytes) -> Any:
-        reply = self.ask(command)
-        if isinstance(reply, hiredis.ReplyError):
-            raise StoreUnavailableError(str(reply))
-        return reply
-
-
-def _open(address: Address, timeout: float) -> socket.socket:
-    if not address.path:
-        wire = socket.create_connection((address.host, address.port), timeout)
-    else:
-        wire = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if address.path:
-            wire.settimeout(timeout)
-            wire.connect(address.path)
-        else:
-            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if address.tls:
-            return tls_context(address.tls).wrap_socket(wire, server_hostname=address.host)
-    except BaseException:
-        wire.close()
-        raise
-    # The kernel keeps the time: Python's own timeout would poll before each send and each receive.
-    wire.settimeout(None)  # a timeout then is a BlockingIOError
-    limit = struct.pack("ll", int(timeout), int(timeout % 1 * 1_000_000))
-    wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-    wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-    return wire
-
-
-def run_mark(information: bytes) -> bytes:
-    """The mark of a server process, from its INFO. Raises StoreUnavailableError."""
-    for line in information.splitlines():
-        if line.startswith(b"run_id:"):
-            # The library's version too: another version may pack its records in another way.
-            return hashlib.sha256(line + VERSION.encode()).hexdigest()[:8].encode()
-    raise StoreUnavailableError("The hot store does not tell its run id.")
-
-
-class _Pause:
-    """Until when (monotonic seconds) a server that failed is left alone; shared by all threads.
-
-    One slow answer is no outage: only the second timeout without a success between them makes everybody wait.
-    """
-
-    until = 0.0
-    n_timeouts = 0
-
-
-_local = threading.local()
-
-
-def connection() -> Connection:
-    """This thread's connection, made if need be. Raises StoreUnavailableError."""
-    try:
-        mine: Connection = _local.connection
-    except AttributeError:
-        return _connect()
-    return mine
-
-
-def _connect() -> Connection:
-    if time.monotonic() < _Pause.until:
-        raise StoreUnavailableError("The hot store failed a moment ago.")
-    try:
-        mine = Connection(parse_url(settings.HOT_STORE_URL))
-    except (OSError, hiredis.HiredisError) as error:
-        _pause()
-        raise StoreUnavailableError(type(error).__name__) from error
-    except StoreUnavailableError:
-        _pause()
-        raise
-    _local.connection = mine
-    return mine
-
-
-def _pause() -> None:
-    _Pause.until = time.monotonic() + PAUSE_SECONDS
+    def __init__(self, node: Node, asking: bool) -> None:
+        self.node, self.asking = node, asking
 
 
 def resume() -> None:
     """Try again at once, whatever failed a moment ago."""
-    _Pause.until = 0.0
-    _Pause.n_timeouts = 0
+    hot_map().forget_failures()
 
 
 def drop() -> None:
-    """Close this thread's connection; the next call makes a new one."""
-    mine = _local.__dict__.pop("connection", None)
-    if mine is not None:
-        mine.close()
+    """Close this thread's connections; the next call makes new ones."""
+    while _mine.connections:
+        _mine.connections.popitem()[1].close()
 
 
 # A forked worker must not share its parent's socket: two readers would take each other's replies.
 os.register_at_fork(after_in_child=drop)
 
 
-def ask(command: bytes) -> Any:
-    """One round trip on this thread's connection. Raises StoreUnavailableError for every kind of failure.
+@contextmanager
+def insisting() -> Iterator[None]:
+    """Calls of this thread try a server that failed a moment ago: it may be back, and must be told."""
+    _mine.insists = True
+    try:
+        yield
+    finally:
+        _mine.insists = False
+
+
+def ask(command: bytes, key: bytes = b"") -> Any:
+    """One round trip to the server that holds `key`. Raises StoreUnavailableError for every kind of failure.
 
     A connection that the server had closed while it was idle is replaced once; a timeout is not tried again.
     A call whose answer was lost may have been counted: limits then err on the safe side.
     """
-    return ask_run(lambda _run: command)
+    return ask_run(lambda _run: command, key)
 
 
-def ask_run(command_for: Callable[[bytes], bytes]) -> Any:
-    """As `ask`, for a command that names the server process (`run`) that it is meant for.
+def ask_run(command_for: Callable[[bytes], bytes], key: bytes = b"") -> Any:
+    """As `ask`, for a command that names the server's history (`run_mark`) that it is meant for.
 
-    The second try may reach another process than the first: one that has lost its last second, and must not
+    The second try may reach another server than the first: one that has lost its last second, and must not
     be told that it is the one whose records are to be believed.
     """
-    try:
-        mine = connection()
-        return _ask(mine, command_for(mine.run))
-    except ConnectionError:
-        pass
-    try:
-        mine = connection()
-        return _ask(mine, command_for(mine.run))
-    except ConnectionError as error:
-        _pause()
-        raise StoreUnavailableError(type(error).__name__) from error
+    places = hot_map()
+    node, asking, was_lost = places.node(places.slot(key)), False, False
+    for _ in range(_MAX_HOPS):
+        try:
+            return _ask(places, node, command_for, asking=asking)
+        except ConnectionError as error:
+            if was_lost:
+                node.rest()
+                places.doubt()
+                raise StoreUnavailableError(type(error).__name__) from error
+            was_lost = True
+        except _Moved as moved:
+            node, asking = moved.node, moved.asking
+    raise StoreUnavailableError("The key is being moved.")
 
 
-def _ask(mine: Connection, command: bytes) -> Any:
+def run_of(key: bytes) -> bytes:
+    """The mark of the server that holds `key` (`run_mark`). Raises StoreUnavailableError."""
+    asked = b""
+
+    def for_run(run: bytes) -> bytes:
+        nonlocal asked
+        asked = run
+        return b""
+
+    ask_run(for_run, key)
+    return asked
+
+
+def _ask(places: HotMap, node: Node, command_for: Callable[[bytes], bytes], *, asking: bool) -> Any:
+    mine = _connection(places, node)
     try:
-        reply = mine.ask(command)
+        command = command_for(mine.run())
+        if not command:
+            return None
+        reply = _exchange(mine, command, asking=asking)
         if isinstance(reply, hiredis.ReplyError):
-            reply = _after_error(mine, command, reply)
+            reply = _after_error(places, mine, command, reply, asking=asking)
+    except _Moved:
+        raise
     except BaseException as error:
-        failure = _after_failure(error)
+        failure = _after_failure(places, node, error)
         if failure is error:
             raise
         raise failure from error
-    if _Pause.n_timeouts:
-        _Pause.n_timeouts = 0
+    if node.n_timeouts:
+        node.n_timeouts = 0
     return reply
 
 
-def _after_failure(error: BaseException) -> BaseException:
+def _exchange(mine: Connection, command: bytes, *, asking: bool) -> Any:
+    if asking:
+        return mine.ask_all([_ASKING, command])[1]
+    return mine.ask(command)
+
+
+_ASKING: Final = encode("ASKING")
+
+
+def _connection(places: HotMap, node: Node) -> Connection:
+    """This thread's connection to a server, made if need be."""
+    mine = _mine.connections.get(node)
+    if mine is not None:
+        return mine
+    if time.monotonic() < node.rests_until and not _mine.insists:
+        raise StoreUnavailableError("The hot store failed a moment ago.")
+    if node.rests_until:
+        # Its rest is over: one tries, the others wait for what it finds.
+        node.rest()
+    try:
+        mine = Connection(node.address)
+        mine.run()
+    except (OSError, hiredis.HiredisError, StoreUnavailableError) as error:
+        node.rest()
+        places.doubt()
+        raise StoreUnavailableError(str(error) or type(error).__name__) from error
+    node.rests_until = 0.0
+    _mine.connections[node] = mine
+    return mine
+
+
+def _after_failure(places: HotMap, node: Node, error: BaseException) -> BaseException:
     """Drop the connection, leave the server alone where that helps; the error to raise instead."""
-    drop()
+    mine = _mine.connections.pop(node, None)
+    if mine is not None:
+        mine.close()
     if isinstance(error, ssl.SSLEOFError):
         return ConnectionResetError("The hot store closed the connection.")
+    if isinstance(error, ConnectionError):
+        return error  # tried again
+    places.doubt()
     if isinstance(error, BlockingIOError | TimeoutError):
-        _Pause.n_timeouts += 1
-        if _Pause.n_timeouts > 1:
-            _pause()
+        node.n_timeouts += 1
+        if node.n_timeouts > 1:
+            node.rest()
         return StoreUnavailableError("timeout")
-    if isinstance(error, OSError | hiredis.HiredisError) and not isinstance(error, ConnectionError):
-        _pause()
+    if isinstance(error, OSError | hiredis.HiredisError):
+        node.rest()
         return StoreUnavailableError(str(error) or type(error).__name__)
-    # A lost connection is tried again. Who said no at once made nobody wait: everybody may go on asking.
+    # Who said no at once made nobody wait: everybody may go on asking.
     return error
 
 
-def _after_error(mine: Connection, command: bytes, error: hiredis.ReplyError) -> Any:
-    if "Function not found" not in str(error):
-        raise StoreUnavailableError(str(error))
-    loaded = mine.ask(encode("FUNCTION", "LOAD", "REPLACE", LIBRARY))
-    if isinstance(loaded, hiredis.ReplyError):
-        raise StoreUnavailableError(str(loaded))
-    reply = mine.ask(command)
+def _after_error(
+    places: HotMap, mine: Connection, command: bytes, error: hiredis.ReplyError, *, asking: bool
+) -> Any:
+    text = str(error)
+    if text.startswith(("MOVED ", "ASK ")):
+        raise _Moved(*places.moved(text))
+    if "Function not found" not in text:
+        raise StoreUnavailableError(text)
+    mine.expect(encode("FUNCTION", "LOAD", "REPLACE", LIBRARY))
+    reply = _exchange(mine, command, asking=asking)
     if isinstance(reply, hiredis.ReplyError):
         raise StoreUnavailableError(str(reply))
     return reply
 
 
-def ask_all(commands: Sequence[bytes]) -> list[Any]:
-    """One round trip for several commands that only read. Raises StoreUnavailableError, also for an error."""
-    if not commands:
-        return []
-    try:
-        replies = _ask_all(commands)
-    except ConnectionError:
-        replies = _ask_all(commands)
-    for reply in replies:
-        if isinstance(reply, hiredis.ReplyError):
-            raise StoreUnavailableError(str(reply))
+def ask_all(commands: Sequence[tuple[bytes, bytes]]) -> list[Any]:
+    """One round trip to each server for commands that only read, each with its key. StoreUnavailableError."""
+    places = hot_map()
+    by_node: dict[Node, list[int]] = {}
+    for number, (key, _command) in enumerate(commands):
+        by_node.setdefault(places.node(places.slot(key)), []).append(number)
+    replies: list[Any] = [None] * len(commands)
+    for node, numbers in by_node.items():
+        wanted = [commands[number][1] for number in numbers]
+        for number, reply in zip(numbers, _ask_all(places, node, wanted), strict=True):
+            # An error: moved, most likely; the way of a single call follows it.
+            is_error = isinstance(reply, hiredis.ReplyError)
+            replies[number] = ask(commands[number][1], commands[number][0]) if is_error else reply
     return replies
 
 
-def _ask_all(commands: Sequence[bytes]) -> list[Any]:
-    try:
-        return connection().ask_all(commands)
-    except BaseException as error:
-        failure = _after_failure(error)
-        if failure is error:
-            raise
-        raise failure from error
+def _ask_all(places: HotMap, node: Node, commands: list[bytes]) -> list[Any]:
+    for is_last in (False, True):
+        mine = _connection(places, node)
+        try:
+            return mine.ask_all(commands)
+        except BaseException as error:
+            failure = _after_failure(places, node, error)
+            if isinstance(failure, ConnectionError) and not is_last:
+                continue
+            if isinstance(failure, ConnectionError):
+                raise StoreUnavailableError(type(error).__name__) from error
+            raise failure from error
+    raise AssertionError
 
 
 def call(name: str, keys: Sequence[bytes], *arguments: Argument) -> Any:
     """Call one of the library's functions. Raises StoreUnavailableError."""
-    return ask(_function_call(name, keys, arguments))
+    return ask(_function_call(name, keys, arguments), keys[0])
 
 
 def _function_call(name: str, keys: Sequence[bytes], arguments: Sequence[Argument]) -> bytes:
@@ -321,28 +244,50 @@ def _function_call(name: str, keys: Sequence[bytes], arguments: Sequence[Argumen
 
 
 class Patient:
-    """A connection of its own for background work, which may take seconds. Close it by `with`."""
+    """Connections of its own for background work, which may take seconds. Close it by `with`.
+
+    A server that failed is not asked again; those of a cluster fail each for itself.
+    """
 
     def __init__(self) -> None:
-        try:
-            self._connection = Connection(parse_url(settings.HOT_STORE_URL), PATIENCE_SECONDS)
-        except (OSError, hiredis.HiredisError) as error:
-            raise StoreUnavailableError(type(error).__name__) from error
+        self._places = hot_map()
+        self._connections: dict[Node, Connection | None] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._connection.close()
+        for mine in self._connections.values():
+            if mine is not None:
+                mine.close()
 
     def call(self, name: str, keys: Sequence[bytes], *arguments: Argument) -> Any:
-        """As the module's `call`; after a failure this connection is of no more use."""
+        """As the module's `call`; after a failure the key's server is of no more use."""
         command = _function_call(name, keys, arguments)
+        node, asking = self._places.node(self._places.slot(keys[0])), False
+        for _ in range(_MAX_HOPS):
+            try:
+                return self._ask(node, command, asking=asking)
+            except _Moved as moved:
+                node, asking = moved.node, moved.asking
+        raise StoreUnavailableError("The key is being moved.")
+
+    def _ask(self, node: Node, command: bytes, *, asking: bool) -> Any:
         try:
-            reply = self._connection.ask(command)
+            if node not in self._connections:
+                self._connections[node] = None
+                self._connections[node] = Connection(node.address, PATIENCE_SECONDS)
+            mine = self._connections[node]
+            if mine is None:
+                raise StoreUnavailableError("It failed before.")
+            reply = _exchange(mine, command, asking=asking)
             if isinstance(reply, hiredis.ReplyError):
-                reply = _after_error(self._connection, command, reply)
+                reply = _after_error(self._places, mine, command, reply, asking=asking)
         except (OSError, hiredis.HiredisError) as error:
-            self._connection.close()
+            self._places.doubt()
+            mine = self._connections[node]
+            if mine is not None:
+                mine.close()
+            self._connections[node] = None
             raise StoreUnavailableError(type(error).__name__) from error
         return reply

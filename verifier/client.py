@@ -24,7 +24,7 @@ from verifier.quick import Check
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-    from keys.hotpipe import Pipe, Way
+    from keys.hotpipe import Way
 
 # Longer than proxies keep an idle connection to us: the one who closes first must be the one who asks.
 IDLE_SECONDS: Final = 120
@@ -226,34 +226,30 @@ class Client(asyncio.Protocol):
     def _serve(self, environ: "WSGIEnvironment", keeps: bool) -> None:
         self.is_busy = True
         self._environ_served, self._keeps = environ, keeps
-        pipe = self.server.way.pipe()
         begun: Response | Check | None = None
-        if pipe is not None:
-            try:
-                begun = quick.begin(environ, pipe.run)
-            except Exception as error:  # noqa: BLE001 - the other way answers, and says what is wrong
-                log_failure(error)
-        self._go_on(begun, pipe)
+        try:
+            begun = quick.begin(environ, self.server.way)
+        except Exception as error:  # noqa: BLE001 - the other way answers, and says what is wrong
+            log_failure(error)
+        self._go_on(begun)
 
     def _serve_known(self, head: Head, body: bytes) -> None:
         self.is_busy = self._keeps = True
         self._environ_served = None
         self._known = head, body
-        pipe = self.server.way.pipe()
         begun: Response | Check | None = None
-        if pipe is not None:
-            try:
-                begun = quick.verify(head.credential, self._address, body, pipe.run)
-            except Exception as error:  # noqa: BLE001 - the same
-                log_failure(error)
-        self._go_on(begun, pipe)
+        try:
+            begun = quick.verify(head.credential, self._address, body, self.server.way)
+        except Exception as error:  # noqa: BLE001 - the same
+            log_failure(error)
+        self._go_on(begun)
 
-    def _go_on(self, begun: Response | Check | None, pipe: "Pipe | None") -> None:
+    def _go_on(self, begun: Response | Check | None) -> None:
         if isinstance(begun, Response):
             self._send(begun)
-        elif begun is not None and pipe is not None:
+        elif begun is not None:
             self._check = begun
-            pipe.ask(begun.command, self._store_replied)
+            begun.pipe.ask(begun.command, self._store_replied)
         else:
             self._serve_in_thread()
 

@@ -176,7 +176,7 @@ def _strike(question: Question, key_id: str) -> None:
 
 def _struck(question: Question, key_id: bytes) -> bool:
     for key in _strike_keys(question, key_id.decode()):
-        strikes = hotwire.ask(hotwire.encode("GET", key))
+        strikes = hotwire.ask(hotwire.encode("GET", key), key)
         if strikes is not None and int(strikes) >= STRIKES:
             return True
     return False

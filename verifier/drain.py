@@ -20,14 +20,16 @@ logger = logging.getLogger(__name__)
 
 def drain_use(*, now: datetime) -> int:
     """Drain every bucket; returns how many batches were added. Safe to run twice at once."""
-    n_batches = 0
-    try:
-        with Patient() as store:
-            for number in range(N_TAGS):
+    n_batches = n_failed = 0
+    with Patient() as store:
+        for number in range(N_TAGS):
+            try:
                 n_batches += _drain(store, b"%02x" % number, now)
-    except StoreUnavailableError:
-        # What was counted waits where it is.
-        logger.warning("hot store unavailable, use not drained")
+            except StoreUnavailableError:
+                # What was counted waits where it is; other buckets may lie on a server that answers.
+                n_failed += 1
+    if n_failed:
+        logger.warning("hot store unavailable, use not drained", extra={"data": {"buckets": n_failed}})
     forget_batches(now=now)
     return n_batches
 

@@ -21,14 +21,17 @@ from verifier.warm import Order, Verdict
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+    from keys.hotpipe import Pipe, Way
+
 
 _MALFORMED: Final = Verdict(Code.MALFORMED)
 
 
 @dataclass(slots=True)
 class Check:
-    """A check under way: the call that the store has to answer, and how its verdict is told."""
+    """A check under way: the call that the store has to answer, where, and how its verdict is told."""
 
+    pipe: "Pipe"
     command: bytes
     lease: bytes
     order: Order
@@ -45,38 +48,38 @@ class Check:
         return self.tell(verdict)
 
 
-def begin(environ: "WSGIEnvironment", run: bytes) -> Response | Check | None:
-    """The answer, the check that leads to it on the server process marked `run`, or None."""
+def begin(environ: "WSGIEnvironment", way: "Way") -> Response | Check | None:
+    """The answer, the check of the store that leads to it, or None."""
     path = environ["PATH_INFO"]
     try:
         if path == "/v1/keys/verify":
-            return _verify(environ, run)
+            return _verify(environ, way)
         if path == "/v1/authorize" or path.startswith("/v1/authorize/"):
-            return _authorize(environ, run)
+            return _authorize(environ, way)
     except (question.BadQuestionError, gateways.UnknownGatewayError):
         pass
     return None
 
 
-def verify(credential: str, address: str, body: bytes, run: bytes) -> Response | Check | None:
+def verify(credential: str, address: str, body: bytes, way: "Way") -> Response | Check | None:
     """As `begin`, for the body of a plain `POST /v1/keys/verify`."""
     try:
         caller = gateways.caller_at_hand(credential, address)
         if caller is None:
             return None
-        return _check(question.from_json(body), run, caller, answers.verified)
+        return _check(question.from_json(body), way, caller, answers.verified)
     except (question.BadQuestionError, gateways.UnknownGatewayError):
         return None
 
 
-def _verify(environ: "WSGIEnvironment", run: bytes) -> Response | Check | None:
+def _verify(environ: "WSGIEnvironment", way: "Way") -> Response | Check | None:
     body = app.body_of(environ)
     if environ["REQUEST_METHOD"] != "POST" or environ["QUERY_STRING"] or body is None:
         return None
-    return verify(app.bearer_of(environ), app.address_of(environ), body, run)
+    return verify(app.bearer_of(environ), app.address_of(environ), body, way)
 
 
-def _authorize(environ: "WSGIEnvironment", run: bytes) -> Response | Check | None:
+def _authorize(environ: "WSGIEnvironment", way: "Way") -> Response | Check | None:
     credential = environ.get("HTTP_X_GATEWAY_CREDENTIAL", "")
     caller = gateways.caller_at_hand(credential, app.address_of(environ))
     if caller is None or environ["REQUEST_METHOD"] == "HEAD" or question.key_stands_in_url(environ):
@@ -84,16 +87,19 @@ def _authorize(environ: "WSGIEnvironment", run: bytes) -> Response | Check | Non
     asked = question.from_headers(environ, environ["PATH_INFO"][len("/v1/authorize") :])
     if not asked.secret:
         return None
-    return _check(asked, run, caller, partial(answers.authorized, nginx=caller.nginx))
+    return _check(asked, way, caller, partial(answers.authorized, nginx=caller.nginx))
 
 
 def _check(
-    asked: Question, run: bytes, caller: Caller, tell: Callable[[Verdict], Response]
-) -> Response | Check:
+    asked: Question, way: "Way", caller: Caller, tell: Callable[[Verdict], Response]
+) -> Response | Check | None:
     key_id = key_id_of(asked.secret)
     if key_id is None:
         return tell(_MALFORMED)
+    pipe = way.pipe(key_id)
+    if pipe is None:
+        return None
     lease = warm.new_lease()
     digest = warm.digester()(asked.secret)
-    command = warm.command(asked, key_id, digest, run=run, lease=lease)
-    return Check(command, lease, (caller.public_id, key_id, asked.context), tell)
+    command = warm.command(asked, key_id, digest, run=pipe.run, lease=lease)
+    return Check(pipe, command, lease, (caller.public_id, key_id, asked.context), tell)

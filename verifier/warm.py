@@ -135,5 +135,5 @@ def ask(question: Question, key_id: bytes, digest: bytes, mode: bytes = FRESH) -
         asked = run
         return command(question, key_id, digest, run=run, lease=lease, mode=mode)
 
-    reply = hotwire.ask_run(for_run)
+    reply = hotwire.ask_run(for_run, record_key(key_id[:FAMILY_LENGTH].decode()))
     return verdict_of(reply, lease) or Miss(reply[1], reply[2], asked)

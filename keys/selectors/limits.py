@@ -30,7 +30,8 @@ def use_now(keys: Sequence[Key], *, now: datetime) -> dict[int, Now]:
     Workspaces must be loaded: hours begin by their clocks.
     """
     try:
-        found = hotwire.ask_all([hotwire.encode("HGET", record_key(key.family), "c") for key in keys])
+        records = [record_key(key.family) for key in keys]
+        found = hotwire.ask_all([(record, hotwire.encode("HGET", record, "c")) for record in records])
     except hotwire.StoreUnavailableError:
         return {}
     return {key.pk: _read(packed, key, now) for key, packed in zip(keys, found, strict=True)}

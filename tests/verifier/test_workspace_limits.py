@@ -6,7 +6,7 @@ import pytest
 import redis
 from django.utils import timezone
 
-from keys import hotstore, hotwire
+from keys import hotstore
 from keys.hotrecord import shared_key
 from partners.models import Workspace
 from tests.dataplane import Answer, LiveKey, authorize, change, make_live_key, verify
@@ -174,15 +174,11 @@ def test_ended_keys_are_left_alone(gateway: str, pair: tuple[LiveKey, LiveKey]) 
 
 
 def test_without_the_store_each_process_counts_the_workspace_too(
-    gateway: str, pair: tuple[LiveKey, LiveKey], monkeypatch: pytest.MonkeyPatch
+    gateway: str, pair: tuple[LiveKey, LiveKey], settings: Any
 ) -> None:
     limit(pair[0], rph=3)
     verify(gateway, pair[0].text)
-
-    def away() -> Any:
-        raise hotwire.StoreUnavailableError("away")
-
-    monkeypatch.setattr(hotwire, "connection", away)
+    settings.HOT_STORE_URL = "redis://127.0.0.1:1/0"
     answers = [verify(gateway, pair[number % 2].text) for number in range(4)]
     assert [answer.code for answer in answers] == ["VALID"] * 3 + ["WORKSPACE_RATE_LIMITED_HOUR"]
     assert all(answer.json["degraded"] for answer in answers)
