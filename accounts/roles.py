@@ -41,6 +41,7 @@ class Permission(TextChoices):
     REVOKE_KEYS = "revoke_keys", _("Revoke keys")
     REDELIVER_KEYS = "redeliver_keys", _("Send a delivery link again")
     ROLL_BACK_CHANGES = "roll_back_changes", _("Roll a change of a key back")
+    LIMIT_WORKSPACES = "limit_workspaces", _("Limit what the keys of a workspace use together")
     SEE_AUDIT = "see_audit", _("See the audit log")
     SEE_STAFF = "see_staff", _("See staff and their roles")
     MANAGE_STAFF = "manage_staff", _("Invite staff and change roles")
@@ -63,12 +64,13 @@ MATRIX: dict[Role, frozenset[Permission]] = {
         _READ
         | {P.SEE_MAIL}
         | {P.EDIT_PARTNERS, P.MAKE_REQUESTS, P.DECIDE, P.SUSPEND_KEYS, P.REDELIVER_KEYS, P.EXPORT}
-        | {P.ROLL_BACK_CHANGES}
+        | {P.ROLL_BACK_CHANGES, P.LIMIT_WORKSPACES}
     ),
     Role.LEGAL: frozenset(_READ | {P.DECIDE, P.SEE_AUDIT, P.EXPORT, P.EDIT_POLICY}),
     Role.TECH: frozenset(
         _READ
         | {P.DECIDE, P.SUSPEND_KEYS, P.REDELIVER_KEYS, P.SEE_GATEWAYS, P.MANAGE_GATEWAYS, P.SEE_MESSAGES}
+        | {P.LIMIT_WORKSPACES}
     ),
     Role.SECURITY: frozenset(
         _READ
@@ -80,6 +82,7 @@ MATRIX: dict[Role, frozenset[Permission]] = {
             P.SEE_MAIL,
             P.EXPORT,
             P.ROLL_BACK_CHANGES,
+            P.LIMIT_WORKSPACES,
             P.CLEAR_DOUBTS,
             P.MAKE_REQUESTS,
             P.BREAK_GLASS,

@@ -32,6 +32,7 @@ class Action(StrEnum):
     CONTRACT_CHANGED = "contract.changed"
     WORKSPACE_ADDED = "workspace.added"
     WORKSPACE_CHANGED = "workspace.changed"
+    WORKSPACE_LIMITED = "workspace.limited"
     IDENTITY_CHECKED = "partner.identity_checked"
     # requests and approvals
     REQUEST_DRAFTED = "request.drafted"
@@ -145,6 +146,7 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.CONTRACT_CHANGED: frozenset({"fields"}),
     Action.WORKSPACE_ADDED: frozenset({"code"}),
     Action.WORKSPACE_CHANGED: frozenset({"fields"}),
+    Action.WORKSPACE_LIMITED: frozenset({"fields"}),
     Action.IDENTITY_CHECKED: frozenset({"checklist"}),
     Action.REQUEST_DRAFTED: frozenset({"kind", "revision", "key"}),
     Action.REQUEST_EDITED: frozenset({"revision", "fields"}),

@@ -33,6 +33,7 @@ SENTENCES: dict[A, Words] = {
     A.CONTRACT_CHANGED: _("%(who)s changed contract %(what)s."),
     A.WORKSPACE_ADDED: _("%(who)s added workspace %(what)s."),
     A.WORKSPACE_CHANGED: _("%(who)s changed workspace %(what)s."),
+    A.WORKSPACE_LIMITED: _("%(who)s changed the limits that the keys of workspace %(what)s share."),
     A.IDENTITY_CHECKED: _("%(who)s checked the identity of partner %(what)s."),
     A.REQUEST_DRAFTED: _("%(who)s started request %(what)s."),
     A.REQUEST_EDITED: _("%(who)s saved the draft of request %(what)s."),

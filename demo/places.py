@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from accounts.models import User
 from demo.calendar import TOKYO
 from demo.people import actor_for
+from keys.services.workspace_limits import limit_workspace
 from partners.corporate_number import check_digit
 from partners.models import Contact, Contract, IdentityCheck, Partner, Workspace
 from partners.services import (
@@ -45,6 +47,8 @@ class Place:
     n_keys: int = 8
     checked: bool = True
     note: str = ""
+    # Of the first workspace, shared by its keys: calls an hour, and a monthly budget in USD.
+    shared: tuple[int, Decimal] | None = None
 
 
 TECH, BILL, LEGAL, CONSENT = "technical", "billing", "legal", "consent"
@@ -61,6 +65,7 @@ PLACES = (
             Deal("需要予測データ利用契約", 1_200_000, -120, 245, "restricted"),
         ),
         (("公演ポータル", "minato-portal"), ("需要予測", "minato-forecast")), "203.0.113.0/27", n_keys=15,
+        shared=(20_000, Decimal(3_000)),
     ),
     Place(
         "北辰メディア株式会社", "ホクシンメディア", "company", "hokushin-media.example.jp",
@@ -225,6 +230,12 @@ def register(place: Place, number: int, *, by: User, checker: User, now: datetim
         )
         for name, code in place.workspaces
     ]
+    if place.shared:
+        rph, budget = place.shared
+        limit_workspace(
+            actor=actor_for(checker), by=checker, workspace=workspaces[0], rpm=0, rph=rph,
+            monthly_budget_usd=budget, reason="公演直前のアクセス集中に備えます。", now=now,
+        )  # fmt: skip
     if place.checked:
         points = [point.value for point in IdentityCheck.points_for(place.kind)]
         record_identity_check(

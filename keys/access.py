@@ -26,6 +26,12 @@ def require_may_suspend(user: User) -> None:
         raise NotAllowed(_("Your roles do not allow suspending keys."))
 
 
+def require_may_limit(user: User) -> None:
+    """NotAllowed unless one of the person's roles limits workspaces."""
+    if not user.may(Permission.LIMIT_WORKSPACES):
+        raise NotAllowed(_("Your roles do not allow limiting a workspace."))
+
+
 def require_may_revoke(user: User) -> None:
     """NotAllowed unless one of the person's roles revokes keys."""
     if not user.may(Permission.REVOKE_KEYS):

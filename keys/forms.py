@@ -1,10 +1,16 @@
 """Forms of the danger zone: what they say again is checked by the services (K6)."""
 
+from typing import Any
+
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from core.fields import UsdField, WholeNumberField
 from keys.models import Key
 from keys.services.status import MAX_NOTE, NOT_FOR_PEOPLE
+from keys.services.workspace_limits import LIMITS
+from partners.models import Workspace
+from partners.services.changes import fingerprint
 
 PERSONS_REASONS = [choice for choice in Key.RevokeReason.choices if choice[0] not in NOT_FOR_PEOPLE]
 REASON = forms.Textarea(attrs={"rows": 2, "maxlength": MAX_NOTE})
@@ -47,3 +53,28 @@ class RevokeForm(forms.Form):
         widget=REASON,
     )
     typed_number = forms.CharField(label=_("The key's number"), max_length=40)
+
+
+class WorkspaceLimitsForm(forms.Form):
+    """What the keys of a workspace may use together; empty is no limit."""
+
+    rpm = WholeNumberField(label=_("Requests a minute"), required=False, min_value=1, max_value=10_000_000)
+    rph = WholeNumberField(label=_("Requests an hour"), required=False, min_value=1, max_value=100_000_000)
+    monthly_budget_usd = UsdField(label=_("Monthly budget"), required=False)
+    reason = forms.CharField(
+        label=_("Reason"), help_text=_("Stays in the audit log."), max_length=MAX_NOTE, widget=REASON
+    )
+    seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
+
+    @classmethod
+    def values_of(cls, workspace: Workspace) -> dict[str, Any]:
+        """The initial values."""
+        limits = {name: getattr(workspace, name) for name in LIMITS}
+        shown = {name: value or None for name, value in limits.items() if name != "monthly_budget_usd"}
+        budget = workspace.monthly_budget_usd
+        return {**shown, "monthly_budget_usd": budget, "seen": fingerprint(workspace, LIMITS)}
+
+    def limits(self) -> dict[str, Any]:
+        """The cleaned data as the service takes it."""
+        data = self.cleaned_data
+        return {**data, "rpm": data["rpm"] or 0, "rph": data["rph"] or 0}

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from keys.views import catalogue, collect, detail, registry, status
+from keys.views import catalogue, collect, detail, registry, status, workspace
 
 app_name = "keys"
 urlpatterns = [
@@ -14,6 +14,7 @@ urlpatterns = [
     path("keys/<str:number>/reactivate", status.reactivate, name="key-reactivate"),
     path("keys/<str:number>/revoke", status.revoke, name="key-revoke"),
     path("keys/<str:number>/redeliver", detail.redeliver, name="key-redeliver"),
+    path("workspaces/<str:number>/limits", workspace.workspace_limits, name="workspace-limits"),
     path("collect/<str:token>", collect.collect, name="delivery-collect"),
     path("collect/<str:token>/confirm", collect.confirm, name="delivery-confirm"),
     path("collect/<str:token>/renew", collect.renew, name="delivery-renew"),

@@ -355,8 +355,8 @@ local function report(keys, args)
 end
 
 -- Write a policy and the states of the key's secrets, unless a newer revision stands there.
--- keys: record, epoch, and where the workspace has limits its counters · args: the epoch from before the database was read, revision, policy,
--- seconds to keep, then field and state of each secret
+-- keys: record, epoch, and where the workspace has limits its counters · args: the epoch from before the
+-- database was read, revision, policy, seconds to keep, then field and state of each secret
 -- returns PUT, OLDER (a newer one stands), or LOST (the store was emptied meanwhile, and with it perhaps
 -- the news that the database had after it was read)
 local function put(keys, args)

@@ -7,8 +7,10 @@ from datetime import datetime
 from decimal import Decimal
 
 from keys import hotwire
-from keys.hotrecord import MICROS, hour_shift, record_key
+from keys.hotrecord import MICROS, hour_shift, record_key, shared_key
 from keys.models import Key
+from keys.secret_format import bucket_of
+from partners.models import Workspace
 
 # COUNTERS of lua/hotstore.lua: minute window, count, hour window, count, what is not needed here, the end of
 # the budget month, what it has cost so far in millionths of a dollar.
@@ -34,15 +36,26 @@ def use_now(keys: Sequence[Key], *, now: datetime) -> dict[int, Now]:
         found = hotwire.ask_all([(record, hotwire.encode("HGET", record, "c")) for record in records])
     except hotwire.StoreUnavailableError:
         return {}
-    return {key.pk: _read(packed, key, now) for key, packed in zip(keys, found, strict=True)}
+    pairs = zip(keys, found, strict=True)
+    return {key.pk: _read(packed, key.workspace.time_zone, now) for key, packed in pairs}
 
 
-def _read(packed: bytes | None, key: Key, now: datetime) -> Now:
+def used_together(workspace: Workspace, *, now: datetime) -> Now | None:
+    """What the keys of a workspace use of its limits together now; None without the store."""
+    place = shared_key(bucket_of(workspace.public_id), workspace.public_id)
+    try:
+        packed = hotwire.ask(hotwire.encode("HGET", place, "c"))
+    except hotwire.StoreUnavailableError:
+        return None
+    return _read(packed, workspace.time_zone, now)
+
+
+def _read(packed: bytes | None, time_zone: str, now: datetime) -> Now:
     if packed is None:
         return Now()
     minute, in_minute, hour, in_hour, _arrival, month, spent = _COUNTERS.unpack(packed)
     seconds = int(now.timestamp())
-    this_hour = (seconds + hour_shift(now, key.workspace.time_zone)) // 3600
+    this_hour = (seconds + hour_shift(now, time_zone)) // 3600
     return Now(
         in_minute=in_minute if minute >= seconds // 60 else 0,
         in_hour=in_hour if hour >= this_hour else 0,

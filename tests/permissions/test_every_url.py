@@ -259,6 +259,7 @@ ROWS: dict[str, Row] = {
     "partners:partner-change": Row(P.EDIT_PARTNERS, "POST", partner),
     "partners:contact-add": Row(P.EDIT_PARTNERS, "POST", partner),
     "partners:contract-add": Row(P.EDIT_PARTNERS, "POST", partner),
+    "keys:workspace-limits": Row(P.LIMIT_WORKSPACES, "POST", lambda w: {"number": w.key.workspace.public_id}),
     "partners:workspace-add": Row(P.EDIT_PARTNERS, "POST", partner),
     "partners:contact-change": Row(P.EDIT_PARTNERS, "POST", lambda w: {"number": w.contact.public_id}),
     "partners:contract-change": Row(P.EDIT_PARTNERS, "POST", lambda w: {"number": w.cast.small.public_id}),
