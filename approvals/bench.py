@@ -1,13 +1,14 @@
 """The staff who decide, and who stands in for whom, read once and asked for many steps (A2, A4, A5)."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.utils.translation import gettext
 
 from accounts.models import User
 from accounts.roles import MATRIX, Permission
-from approvals.models import Decision, Delegation, RoleDeputy, Step
+from approvals.deputy_rules import why_no_deputy
+from approvals.models import Decision, DelegableRole, Delegation, RoleDeputy, StandingDeputy, Step
 from approvals.policy import Person, bars
 from approvals.standing import Question, StandIn, Standing, able_of, asked_of, standing_of
 
@@ -24,6 +25,18 @@ PEOPLE_OF_DECISIONS = (
 def person_of(user: User) -> Person:
     """What approvals.policy knows of a member of staff."""
     return Person(ref=user.public_id, roles=user.roles, is_active=user.is_active)
+
+
+def roles_in_common(deputy: User, giver: User) -> list[str]:
+    """The giver's roles that their standing deputy may stand in for (A5).
+
+    A second factor is asked for where the role demands one: by the answer, not here.
+    """
+    return [
+        role.value
+        for role in DelegableRole
+        if giver.has_role(role) and not why_no_deputy(deputy, role, has_second_factor=True)
+    ]
 
 
 def barring(step: Step, decisions: Iterable[Decision]) -> list[Decision]:
@@ -50,12 +63,18 @@ class Able:
     user: User
     standing: Standing
     giver: User | None
+    behind: User | None = None
 
     @property
     def label(self) -> str:
         """The name as lists show it: `Ken Suzuki (for Misaki Sato)`."""
         if self.giver is not None:
             return in_place_of(self.user.name, self.giver.name)
+        if self.behind is not None:
+            return gettext("%(who)s (standing deputy of %(giver)s)") % {
+                "who": self.user.name,
+                "giver": self.behind.name,
+            }
         return by_escalation(self.user.name) if self.standing.stand_in else self.user.name
 
 
@@ -71,11 +90,12 @@ def by_escalation(name: str) -> str:
 
 @dataclass(frozen=True)
 class Bench:
-    """Everybody who might decide something: three queries, whatever the number of steps."""
+    """Everybody who might decide something: four queries, whatever the number of steps."""
 
     staff: dict[str, User]
     delegations: list[StandIn]
     deputies: list[StandIn]
+    standing_deputies: list[StandIn] = field(default_factory=list)
 
     @classmethod
     def read(cls) -> "Bench":
@@ -96,7 +116,14 @@ class Bench:
             for deputy, role in RoleDeputy.objects.order_by("id").values_list("staff__public_id", "role")
             if deputy in staff
         ]
-        return cls(staff, delegations, deputies)
+        named = StandingDeputy.objects.order_by("id").values_list("deputy__public_id", "giver__public_id")
+        standing = [
+            StandIn(deputy, role, behind=giver)
+            for deputy, giver in named
+            if deputy in staff and giver in staff
+            for role in roles_in_common(staff[deputy], staff[giver])
+        ]
+        return cls(staff, delegations, deputies, standing)
 
     @property
     def people(self) -> dict[str, Person]:
@@ -105,12 +132,13 @@ class Bench:
 
     def question(self, step: Step, decided: set[str]) -> Question:
         """The step as the rules see it."""
-        deputies = self.deputies if step.escalated_at else []
+        standing = self.standing_deputies if step.escalated_at else []
+        deputies = self.deputies if step.deputies_at else []
         return Question(
             role=step.role,
             requester=step.request.requester.public_id,
             decided=decided,
-            stand_ins=[*self.delegations, *deputies],
+            stand_ins=[*self.delegations, *standing, *deputies],
             named=step.people,
         )
 
@@ -133,5 +161,5 @@ class Bench:
         return standing_of(person_of(user), self.question(step, decided), people)
 
     def _able(self, ref: str, standing: Standing) -> Able:
-        giver = standing.stand_in.giver if standing.stand_in else ""
-        return Able(self.staff[ref], standing, self.staff.get(giver))
+        giver, behind = (standing.stand_in.giver, standing.stand_in.behind) if standing.stand_in else ("", "")
+        return Able(self.staff[ref], standing, self.staff.get(giver), self.staff.get(behind))

@@ -9,7 +9,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from approvals.models import DelegableRole
+from approvals.models import DelegableRole, StandingDeputy
 from approvals.selectors.deputies import Candidate, candidates, possible_deputies
 from core.fields import DateField, LineField
 from keys.terms import OFFICE_ZONE, end_of_day, office_day
@@ -90,6 +90,27 @@ class DelegationForm(forms.Form):
     def ends_at(self) -> datetime:
         """The last day's end."""
         return end_of_day(self.cleaned_data["until"])
+
+
+class StandingDeputyForm(forms.Form):
+    """Who may decide what I have not answered in time, before the role's deputies; or nobody."""
+
+    deputy = _PersonField(
+        label=_("Standing deputy"),
+        queryset=User.objects.none(),
+        to_field_name="public_id",
+        required=False,
+        empty_label=_("Nobody"),
+        help_text=_("Somebody who may stand in for each of your roles."),
+    )
+
+    def __init__(self, data: QueryDict | None, *, user: User) -> None:
+        named = StandingDeputy.objects.filter(giver=user).select_related("deputy").first()
+        initial = {"deputy": named.deputy.public_id} if named else {}
+        super().__init__(data, initial=initial, auto_id="standing_%s")
+        deputy = self.fields["deputy"]
+        assert isinstance(deputy, _PersonField)
+        deputy.offer([role for role in DelegableRole.values if user.has_role(role)], besides=user)
 
 
 class RoleDeputyForm(forms.Form):

@@ -94,6 +94,25 @@ class RoleDeputy(models.Model):
         return f"{self.role} {self.staff_id}"
 
 
+class StandingDeputy(models.Model):
+    """Whom a person named for good: may decide their escalated steps before the role's deputies do (A5)."""
+
+    giver = models.OneToOneField("accounts.User", on_delete=models.PROTECT, related_name="standing_deputy")
+    deputy = models.ForeignKey("accounts.User", on_delete=models.PROTECT, related_name="standing_for")
+    named_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(giver=F("deputy")), name="approvals_standing_deputy_is_somebody_else"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.giver_id} {self.deputy_id}"
+
+
 class StepReminder(models.Model):
     """That somebody was reminded of a step after so many business hours: never twice for the same (A5)."""
 

@@ -7,6 +7,7 @@ from approvals.views import deputies
 urlpatterns = [
     path("deputies/", deputies.delegation_list, name="delegation-list"),
     path("deputies/give/", deputies.delegation_give, name="delegation-give"),
+    path("deputies/standing/", deputies.standing_deputy, name="standing-deputy"),
     path("deputies/roles/add/", deputies.role_deputy_add, name="role-deputy-add"),
     path(
         "deputies/roles/<str:role>/<str:public_id>/remove/",

@@ -13,18 +13,23 @@ from approvals.policy import STAFF_ROLES, Person, why_not
 
 @dataclass(frozen=True, slots=True)
 class StandIn:
-    """That `deputy` may decide in `giver`'s place what `role` decides; without a giver: by escalation."""
+    """That `deputy` may decide in `giver`'s place what `role` decides; without a giver: by escalation.
+
+    `behind` is whose standing deputy it is: they could decide themselves, or their deputy can't either.
+    """
 
     deputy: str
     role: str
     giver: str = ""
+    behind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """What the rules need to know of a step. `decided`: who took part in another decision on the request.
 
-    `stand_ins` are the delegations in force and, once the step is escalated, the deputies of its roles.
+    `stand_ins` are the delegations in force and, once the step is escalated, the standing deputies of those
+    whom it asks, later the deputies of its roles.
     `named` are the only people whom the policy asks: whoever stands in for them may decide, and so may the
     role's deputies.
     """
@@ -69,8 +74,9 @@ def standing_of(person: Person, question: Question, people: Mapping[str, Person]
     if person.ref in question.decided:
         return Standing("decided_another_step")
     for stand_in in mine:
-        giver = people.get(stand_in.giver)
-        if not stand_in.giver or (giver is not None and not question.why_not(giver)):
+        whose = stand_in.giver or stand_in.behind
+        giver = people.get(whose)
+        if not whose or (giver is not None and not question.why_not(giver)):
             return Standing(stand_in=stand_in)
     return Standing("giver_may_not")
 

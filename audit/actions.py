@@ -74,6 +74,8 @@ class Action(StrEnum):
     DELEGATION_GIVEN = "delegation.given"
     DELEGATION_BEGAN = "delegation.began"
     DELEGATION_ENDED = "delegation.ended"
+    STANDING_DEPUTY_NAMED = "deputy.standing_named"
+    STANDING_DEPUTY_REMOVED = "deputy.standing_removed"
     DEPUTY_ADDED = "deputy.added"
     DEPUTY_REMOVED = "deputy.removed"
     CONSENT_CODE_SENT = "consent.code_sent"
@@ -175,6 +177,8 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.DELEGATION_GIVEN: frozenset({"roles", "starts_at", "ends_at", "recipient"}),
     Action.DELEGATION_BEGAN: frozenset({"recipient", "ends_at"}),
     Action.DELEGATION_ENDED: frozenset({"recipient"}),
+    Action.STANDING_DEPUTY_NAMED: frozenset({"roles", "recipient"}),
+    Action.STANDING_DEPUTY_REMOVED: frozenset({"roles", "recipient"}),
     Action.DEPUTY_ADDED: frozenset({"roles"}),
     Action.DEPUTY_REMOVED: frozenset({"roles"}),
     Action.STEP_CHANGES_WANTED: frozenset(

@@ -61,6 +61,7 @@ BUSINESS_CLOSED_DAYS = env.list(
 BUSINESS_DAY_HOURS = env.int("BUSINESS_DAY_HOURS", default=24)
 REMINDER_HOURS = sorted(env.list("REMINDER_HOURS", cast=int, default=[24, 48]))
 ESCALATION_HOURS = env.int("ESCALATION_HOURS", default=72)
+STANDING_DEPUTY_HOURS = env.int("STANDING_DEPUTY_HOURS", default=24)
 REQUEST_LIFETIME = timedelta(days=env.int("REQUEST_LIFETIME_DAYS", default=30))
 # An emergency key: how long its approvals may take (clock hours), and how long it lives until they are there.
 EMERGENCY_LIFETIME = timedelta(hours=env.int("EMERGENCY_HOURS", default=24))

@@ -12,7 +12,7 @@ from django.db.models import F
 
 from accounts.models import User
 from approvals.models import Request, StepLink
-from approvals.services.deputies import add_role_deputy, give_delegation
+from approvals.services.deputies import add_role_deputy, give_delegation, name_standing_deputy
 from approvals.services.watching import watch_steps
 from core.errors import Conflict
 from demo import credentials, letters
@@ -164,7 +164,9 @@ def _sign(player: Player, place: Place, deal: Deal, by: User, terms_version: str
 
 
 def _name_deputies(player: Player, now: datetime) -> None:
-    """Who may decide once nobody has answered in time."""
+    """Who may decide once nobody has answered in time: for Misaki first of all Ken, then the role's."""
+    misaki = player.person("misaki.sato")
+    name_standing_deputy(actor=actor_for(misaki), giver=misaki, deputy=player.person("ken.suzuki"), now=now)
     admin = actor_for(player.person("taro.yamamoto"))
     for role, mailbox in (("pm", "takeshi.watanabe"), ("legal", "misaki.sato"), ("coo", "takeshi.watanabe")):
         add_role_deputy(actor=admin, role=role, staff=player.person(mailbox), now=now)

@@ -77,6 +77,7 @@ def _question(message: Message, link: StepLink, *, page: str) -> Mail:
             "emergency_until": when_text(emergency.due_at) if emergency else "",
             "asked": when_text(step.opened_at or link.created_at),
             "giver": standing.giver.name if standing and standing.giver else "",
+            "behind": standing.behind.name if standing and standing.behind else "",
             "is_escalated": bool(standing and standing.standing.stand_in and not standing.giver),
             "link_ends": when_text(link.expires_at),
             "url": url,
@@ -171,6 +172,8 @@ def step_escalated(message: Message) -> Mail | None:
         facts.append((_("Deputies"), ", ".join(deputies)))
         lines.append(
             _("The deputies of the role were asked and may decide now, as well as those asked before.")
+            if step.deputies_at
+            else _("The standing deputies were asked and may decide now, as well as those asked before.")
         )
     else:
         lines.append(

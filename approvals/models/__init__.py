@@ -1,7 +1,7 @@
 """Requests, their revisions, approval steps, decisions and the mail links that lead to them."""
 
 from approvals.change_models import KeyChange
-from approvals.deputy_models import DelegableRole, Delegation, RoleDeputy, StepReminder
+from approvals.deputy_models import DelegableRole, Delegation, RoleDeputy, StandingDeputy, StepReminder
 from approvals.emergency_models import ConsentWithdrawal, DecisionReceipt, Doubt, Emergency
 from approvals.models.decisions import Decision, Standing
 from approvals.models.policies import PolicyVersion, StepRole
@@ -24,6 +24,7 @@ __all__ = [
     "Revision",
     "RoleDeputy",
     "Standing",
+    "StandingDeputy",
     "Step",
     "StepLink",
     "StepReminder",

@@ -45,7 +45,10 @@ class Step(models.Model):
     due_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     stuck_at = models.DateTimeField(null=True, blank=True)
+    # Not answered in time: since when those whom the people asked have named may decide, and since when the
+    # role's deputies may (A5).
     escalated_at = models.DateTimeField(null=True, blank=True)
+    deputies_at = models.DateTimeField(null=True, blank=True)
     undeliverable_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

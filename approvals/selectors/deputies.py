@@ -12,7 +12,7 @@ from accounts.models import User
 from accounts.roles import Permission
 from approvals.bench import DECIDING_ROLES
 from approvals.deputy_rules import why_no_deputy
-from approvals.models import DelegableRole, Delegation, RoleDeputy
+from approvals.models import DelegableRole, Delegation, RoleDeputy, StandingDeputy
 
 SHOWN_AFTER_END = timedelta(days=90)
 
@@ -41,6 +41,7 @@ class DeputiesPage:
     mine: list[DelegationRow]
     others: list[DelegationRow] | None
     roles: list[RoleRow]
+    stands_for: list[User]
 
 
 def possible_deputies() -> QuerySet[User]:
@@ -78,7 +79,10 @@ def visible_delegations(user: User) -> QuerySet[Delegation]:
 
 
 def deputies_page(user: User, *, now: datetime) -> DeputiesPage:
-    """Everything of the page, in two queries. What ended long ago stands in the audit log only."""
+    """Everything of the page, in three queries. `stands_for`: whose standing deputy the reader is.
+
+    What ended long ago stands in the audit log only.
+    """
     recent = Q(ended_at=None) | Q(ended_at__gte=now - SHOWN_AFTER_END)
     rows = [
         DelegationRow(row, row.ended_at is None and may_end(user, row))
@@ -91,7 +95,8 @@ def deputies_page(user: User, *, now: datetime) -> DeputiesPage:
         RoleRow(role.value, str(role.label), [deputy.staff for deputy in deputies if deputy.role == role])
         for role in DelegableRole
     ]
-    return DeputiesPage(mine, others, roles)
+    named = StandingDeputy.objects.filter(deputy=user, giver__is_active=True).select_related("giver")
+    return DeputiesPage(mine, others, roles, [one.giver for one in named])
 
 
 def may_end(user: User, delegation: Delegation) -> bool:

@@ -9,8 +9,8 @@ from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 from accounts.models import User
 from accounts.roles import Permission
 from approvals.access import visible_requests
-from approvals.bench import Bench, barring, refs_in
-from approvals.models import Decision, Delegation, Request, RoleDeputy, Step
+from approvals.bench import Bench, barring, refs_in, roles_in_common
+from approvals.models import Decision, Delegation, Request, RoleDeputy, StandingDeputy, Step
 from approvals.policy import STAFF_ROLES
 from core.paging import Order, Page, keyset_page
 from core.parsing import clean_text
@@ -53,7 +53,11 @@ def steps_for(user: User) -> QuerySet[Step]:
         return Step.objects.none()
     mine = Q(role__in=_step_roles(user.roles)) & _asks(user)
     for deputy in RoleDeputy.objects.filter(staff=user):
-        mine |= Q(role__in=_step_roles([deputy.role]), escalated_at__isnull=False)
+        mine |= Q(role__in=_step_roles([deputy.role]), deputies_at__isnull=False)
+    for named in StandingDeputy.objects.filter(deputy=user).select_related("giver"):
+        roles = roles_in_common(user, named.giver) if named.giver.is_active else []
+        free = ~Q(request__requester=named.giver) & ~Q(Exists(_with_a_part(named.giver)))
+        mine |= Q(role__in=_step_roles(roles), escalated_at__isnull=False) & _asks(named.giver) & free
     in_force = Delegation.objects.filter(deputy=user, began_at__isnull=False, ended_at=None)
     for delegation in in_force.select_related("giver"):
         giver = delegation.giver

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from approvals.access import require_may_decide
-from approvals.models import Decision, Delegation, Request, RoleDeputy, Step, StepLink
+from approvals.models import Decision, Delegation, Request, RoleDeputy, StandingDeputy, Step, StepLink
 from approvals.services.answers import (
     Answer,
     SecondFactorNeeded,
@@ -141,8 +141,15 @@ def _lock_basis(stand_in: StandIn | None, by: User, step: Step, now: datetime) -
         return {"basis": Decision.Basis.OWN}
     over = NotAllowed(_("Your time as a deputy for this step is over."))
     if not stand_in.giver:
-        held = RoleDeputy.objects.select_for_update().filter(role=stand_in.role, staff=by)
-        if step.escalated_at is None or not held.exists():
+        if stand_in.behind:
+            named = StandingDeputy.objects.select_for_update(of=("self",)).filter(
+                giver__public_id=stand_in.behind, deputy=by
+            )
+            stands = step.escalated_at is not None and named.exists()
+        else:
+            held = RoleDeputy.objects.select_for_update().filter(role=stand_in.role, staff=by)
+            stands = step.deputies_at is not None and held.exists()
+        if not stands:
             raise over
         return {"basis": Decision.Basis.ESCALATION}
     delegation = (

@@ -10,7 +10,7 @@ from accounts.access import has_second_factor
 from accounts.models import User
 from accounts.roles import Permission
 from approvals.deputy_rules import why_no_deputy
-from approvals.models import DelegableRole, Delegation, RoleDeputy
+from approvals.models import DelegableRole, Delegation, RoleDeputy, StandingDeputy
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
@@ -197,6 +197,42 @@ def _objects(delegation: Delegation) -> list[str]:
         f"staff:{delegation.giver.public_id}",
         f"staff:{delegation.deputy.public_id}",
     ]
+
+
+# --- standing deputies ------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def name_standing_deputy(*, actor: Actor, giver: User, deputy: User | None, now: datetime) -> None:
+    """Let somebody decide the giver's escalated steps, until they name another one or, by None, nobody.
+
+    They decide in their own name, before the role's deputies are asked. Raises NotAllowed for a giver whose
+    roles decide nothing, Invalid (field) for somebody who could not stand in for each of these roles.
+    """
+    giver = User.objects.select_for_update(no_key=True).get(pk=giver.pk)
+    roles = [role for role in DelegableRole.values if giver.has_role(role)]
+    if not roles:
+        raise NotAllowed(_("Only a role that one has oneself can be handed to a deputy."))
+    before = StandingDeputy.objects.filter(giver=giver).select_related("deputy").first()
+    if deputy is not None:
+        if deputy == giver:
+            raise Invalid(_("Choose somebody else than yourself."), field="deputy")
+        for role in roles:
+            _check_deputy(deputy, role)
+        StandingDeputy.objects.update_or_create(giver=giver, defaults={"deputy": deputy, "named_at": now})
+    elif before is not None:
+        before.delete()
+    whom = deputy or (before.deputy if before else None)
+    if whom is None:
+        return
+    record(
+        Action.STANDING_DEPUTY_NAMED if deputy else Action.STANDING_DEPUTY_REMOVED,
+        actor=actor,
+        objects=[f"staff:{giver.public_id}"],
+        payload={"roles": roles, "recipient": whom.public_id},
+        now=now,
+    )
+    send_on_commit(WATCH)
 
 
 # --- the deputies of roles ------------------------------------------------------------------------------

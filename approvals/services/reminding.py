@@ -59,7 +59,13 @@ def _decided(step: Step) -> set[str]:
 
 
 def _is_late(step: Step, now: datetime) -> bool:
-    return step.escalated_at is None and step.due_at is not None and step.due_at <= now
+    """Due and not escalated yet, or so long ago that the role's deputies follow the standing ones."""
+    if step.escalated_at is None:
+        return step.due_at is not None and step.due_at <= now
+    return (
+        step.deputies_at is None
+        and add_business_hours(step.escalated_at, settings.STANDING_DEPUTY_HOURS) <= now
+    )
 
 
 def _reminders(
@@ -143,15 +149,19 @@ def _remind(actor: Actor, step: Step, person: User | Contact, hours: int, now: d
 
 
 def _escalate(actor: Actor, step: Step, now: datetime) -> None:
-    """The role's deputies may decide from now on; requester and approvers are told (A5).
+    """First those whom the people asked have named may decide, then the role's deputies (A5).
 
-    A rights-holder has no deputy: nobody can consent in their place, and the requester is asked to call them.
+    Where nobody has named anybody who may decide here, the role's deputies may at once. Requester and
+    approvers are told. A rights-holder has no deputy: nobody can consent in their place, and the requester is
+    asked to call them.
     """
-    step.escalated_at = now
-    step.save(update_fields=["escalated_at"])
-    request = step.request
-    decided = decided_refs(step)
-    asked = [able.user for able in Bench.read().asked(step, decided)]
+    request, decided, bench = step.request, decided_refs(step), Bench.read()
+    is_first = step.escalated_at is None
+    step.escalated_at = step.escalated_at or now
+    if not is_first or not any(able.behind for able in bench.able(step, decided)):
+        step.deputies_at = now
+    step.save(update_fields=["escalated_at", "deputies_at"])
+    asked = [able.user for able in bench.asked(step, decided)]
     had = {link.staff_id for link in step.links.all()}
     deputies = [person for person in asked if person.pk not in had]
     record(
@@ -181,7 +191,7 @@ def _escalate(actor: Actor, step: Step, now: datetime) -> None:
             "step_escalated",
             recipient_ref=ref,
             context={"step": step.pk},
-            dedupe_key=f"step_escalated:{step.pk}:{ref}",
+            dedupe_key=f"step_escalated:{step.pk}:{'' if is_first else 'deputies:'}{ref}",
             objects=[f"request:{request.public_id}"],
             now=now,
         )

@@ -243,6 +243,7 @@ def _page(
         "trouble": trouble,
         "stand_in": stand_in,
         "giver": User.objects.filter(public_id=stand_in.giver).first() if stand_in else None,
+        "behind": User.objects.filter(public_id=stand_in.behind).first() if stand_in else None,
         "asks_second_factor": wants and not trusted,
         "confirmed_second_factor": wants and trusted and came_back,
     }

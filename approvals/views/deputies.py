@@ -12,10 +12,16 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.access import require, require_recent_second_factor, signed_in
 from accounts.models import User
 from accounts.roles import Permission
-from approvals.deputy_forms import DelegationForm, RoleDeputyForm
+from approvals.deputy_forms import DelegationForm, RoleDeputyForm, StandingDeputyForm
 from approvals.models import DelegableRole
 from approvals.selectors.deputies import deputies_page, visible_delegations
-from approvals.services.deputies import add_role_deputy, end_delegation, give_delegation, remove_role_deputy
+from approvals.services.deputies import (
+    add_role_deputy,
+    end_delegation,
+    give_delegation,
+    name_standing_deputy,
+    remove_role_deputy,
+)
 from core.actors import actor_of
 from core.errors import Conflict, Invalid, NotFound
 
@@ -57,6 +63,27 @@ def delegation_give(request: HttpRequest) -> HttpResponse:
     messages.success(
         request, gettext("%(name)s is your deputy and was told by mail.") % {"name": deputy.name}
     )
+    return redirect("approvals:delegation-list")
+
+
+@require_POST
+@require(Permission.DECIDE)
+def standing_deputy(request: HttpRequest) -> HttpResponse:
+    """Name one's standing deputy, another one, or nobody."""
+    user = signed_in(request)
+    form = StandingDeputyForm(request.POST, user=user)
+    if not form.is_valid():
+        return _page(request, standing_form=form, status=422)
+    deputy: User | None = form.cleaned_data["deputy"]
+    try:
+        name_standing_deputy(actor=actor_of(request), giver=user, deputy=deputy, now=timezone.now())
+    except Invalid as invalid:
+        form.add_error(invalid.field, str(invalid.message))
+        return _page(request, standing_form=form, status=422)
+    if deputy is None:
+        messages.success(request, gettext("You have no standing deputy now."))
+    else:
+        messages.success(request, gettext("%(name)s is your standing deputy.") % {"name": deputy.name})
     return redirect("approvals:delegation-list")
 
 
@@ -110,13 +137,16 @@ def _page(
     *,
     form: DelegationForm | None = None,
     deputy_form: RoleDeputyForm | None = None,
+    standing_form: StandingDeputyForm | None = None,
     status: int = 200,
 ) -> HttpResponse:
     user, now = signed_in(request), timezone.now()
+    gives = any(user.has_role(role) for role in DelegableRole)
     context = {
         "page": deputies_page(user, now=now),
+        "standing_form": (standing_form or StandingDeputyForm(None, user=user)) if gives else None,
         "form": form or DelegationForm(None, user=user, now=now),
-        "gives": any(user.has_role(role) for role in DelegableRole),
+        "gives": gives,
         "deputy_form": deputy_form or RoleDeputyForm(),
     }
     return render(request, "approvals/delegation_list.html", context, status=status)

@@ -13,7 +13,7 @@ from django.utils.translation import override
 
 from accounts.models import User
 from accounts.services import change_roles, deactivate_staff
-from approvals.models import Decision, Delegation, Request, RoleDeputy, Step
+from approvals.models import Decision, Delegation, Request, RoleDeputy, StandingDeputy, Step
 from approvals.selectors.requests import steps_for
 from approvals.services.answers import SecondFactorNeeded
 from approvals.services.deputies import (
@@ -21,6 +21,7 @@ from approvals.services.deputies import (
     end_delegation,
     give_delegation,
     keep_delegations,
+    name_standing_deputy,
     remove_role_deputy,
 )
 from approvals.services.reminding import keep_time
@@ -28,8 +29,10 @@ from approvals.services.watching import watch_steps
 from audit.models import Event
 from audit.selectors import lines_of
 from core.actors import SYSTEM, staff_actor
+from core.business_time import add_business_hours
 from core.errors import Conflict, DomainError, Invalid, NotAllowed
 from notifications.models import Message
+from notifications.registry import builder_of
 from tests.approvals.test_services_deciding import answer_on, say
 from tests.cast import Cast, decide, make_staff, open_step, sign_in
 
@@ -267,6 +270,67 @@ def test_without_a_deputy_security_and_administrators_are_told(cast: Cast) -> No
     told = Message.objects.filter(kind="step_escalated").values_list("recipient_ref", flat=True)
     people = (cast.requester, cast.legal, cast.security, cast.admin)
     assert set(told) == {person.public_id for person in people}
+
+
+def stand(giver: User, deputy: User | None) -> None:
+    name_standing_deputy(actor=staff_actor(giver), giver=giver, deputy=deputy, now=timezone.now())
+
+
+def test_standing_deputies_come_before_the_roles(cast: Cast) -> None:
+    add_role_deputy(actor=staff_actor(cast.admin), role="legal", staff=cast.pm2, now=timezone.now())
+    standing = make_staff("Standing", "tech")
+    stand(cast.legal, standing)
+    request = at_legal(cast)
+    with pytest.raises(NotAllowed):
+        say(open_step(request), standing)
+    step = escalated(cast, request)
+    assert asked(step) == {cast.legal, standing}
+    assert list(steps_for(standing)) == [step]
+    assert list(steps_for(cast.pm2)) == []
+    with pytest.raises(NotAllowed):
+        say(step, cast.pm2)
+    mail = builder_of("step_requested")(
+        Message.objects.filter(kind="step_requested", recipient_ref=standing.public_id).latest("id")
+    )
+    assert mail is not None
+    assert mail.context["behind"] == cast.legal.name
+    page = sign_in(standing).get(reverse("approvals:step-decide", args=[request.public_id]))
+    assert "you decide as the standing deputy of Sakura Ito" in page.content.decode()
+    assert step.escalated_at is not None
+    later = add_business_hours(step.escalated_at, 24)
+    assert keep_time(now=later - timedelta(minutes=1)) == 0
+    assert keep_time(now=later) == 1
+    assert keep_time(now=later + timedelta(minutes=1)) == 0
+    assert asked(step) == {cast.legal, standing, cast.pm2}
+    assert list(steps_for(cast.pm2)) == [step]
+    decision = say(open_step(request), standing)
+    assert (decision.basis, decision.on_behalf_of) == (Decision.Basis.ESCALATION, None)
+
+
+def test_a_standing_deputy_decides_nothing_that_the_person_behind_may_not(cast: Cast) -> None:
+    giver = make_staff("Giver", "pm", "legal", "requester")
+    standing = make_staff("Standing", "tech")
+    stand(giver, standing)
+    add_role_deputy(actor=staff_actor(cast.admin), role="legal", staff=cast.pm2, now=timezone.now())
+    step = escalated(cast, at_legal(cast, by=giver))
+    # Nobody's standing deputy may decide here, so the role's deputies are asked at once.
+    assert asked(step) == {cast.legal, cast.pm2}
+    with pytest.raises(NotAllowed):
+        say(step, standing)
+    assert "not escalated to this person" in refuse(**raw(step, cast.security, basis="escalation"))
+
+
+def test_naming_a_standing_deputy_on_the_page_and_nobody_again(cast: Cast) -> None:
+    assert post(cast.legal, "standing-deputy", {"deputy": cast.pm2.public_id}).status_code == 302
+    assert StandingDeputy.objects.get(giver=cast.legal).deputy == cast.pm2
+    event = Event.objects.filter(action="deputy.standing_named").get()
+    assert "Sakura Ito named Ken Suzuki as their standing deputy." in lines_of([event])[0].sentence
+    page = sign_in(cast.pm2).get(reverse("approvals:delegation-list")).content.decode()
+    assert "You are the standing deputy of Sakura Ito." in page
+    assert post(cast.tech, "standing-deputy", {"deputy": cast.pm2.public_id}).status_code == 422
+    assert post(cast.legal, "standing-deputy", {"deputy": ""}).status_code == 302
+    assert not StandingDeputy.objects.exists()
+    assert Event.objects.filter(action="deputy.standing_removed").count() == 1
 
 
 def test_a_rights_holder_has_no_deputy(cast: Cast) -> None:

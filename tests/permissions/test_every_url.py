@@ -219,6 +219,7 @@ ROWS: dict[str, Row] = {
     "approvals:receipt": Row(PUBLIC, "GET", lambda w: {"token": w.receipt}),
     "approvals:delegation-list": Row(SEES_DEPUTIES),
     "approvals:delegation-give": Row(P.DECIDE, "POST"),
+    "approvals:standing-deputy": Row(P.DECIDE, "POST"),
     "approvals:delegation-end": Row(
         frozenset({Role.PM, Role.LEGAL, Role.ADMIN}), "POST", lambda w: {"number": w.delegation.public_id}
     ),
