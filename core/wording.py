@@ -4,7 +4,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from django.utils import timezone
-from django.utils.translation import get_language, gettext, ngettext
+from django.utils.translation import get_language, gettext, ngettext, ngettext_lazy
 
 WEEKDAYS_JA = "月火水木金土日"
 WEEKDAYS_EN = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -57,32 +57,35 @@ def zone_text(local: datetime) -> str:
     return f"UTC{name}" if name[:1] in "+-" else name
 
 
+_PAST = {
+    MINUTE: ngettext_lazy("%(n)d minute ago", "%(n)d minutes ago", "n"),
+    HOUR: ngettext_lazy("%(n)d hour ago", "%(n)d hours ago", "n"),
+    DAY: ngettext_lazy("%(n)d day ago", "%(n)d days ago", "n"),
+}
+_TO_COME = {
+    MINUTE: ngettext_lazy("in %(n)d minute", "in %(n)d minutes", "n"),
+    HOUR: ngettext_lazy("in %(n)d hour", "in %(n)d hours", "n"),
+    DAY: ngettext_lazy("in %(n)d day", "in %(n)d days", "n"),
+}
+_LEFT = {
+    MINUTE: ngettext_lazy("%(n)d minute left", "%(n)d minutes left", "n"),
+    HOUR: ngettext_lazy("%(n)d hour left", "%(n)d hours left", "n"),
+    DAY: ngettext_lazy("%(n)d day left", "%(n)d days left", "n"),
+}
+_OVERDUE = {
+    MINUTE: ngettext_lazy("overdue by %(n)d minute", "overdue by %(n)d minutes", "n"),
+    HOUR: ngettext_lazy("overdue by %(n)d hour", "overdue by %(n)d hours", "n"),
+    DAY: ngettext_lazy("overdue by %(n)d day", "overdue by %(n)d days", "n"),
+}
+
+
 def ago_text(moment: datetime, now: datetime) -> str:
     """`2 minutes ago`, `in 3 days`, `just now`. The past is rounded down, the future to the nearest."""
     seconds = int((moment - now).total_seconds())
     if abs(seconds) < MINUTE:
         return gettext("just now")
     n, unit = span_of(seconds)
-    past = seconds < 0
-    if unit == MINUTE:
-        pattern = (
-            ngettext("%(n)d minute ago", "%(n)d minutes ago", n)
-            if past
-            else ngettext("in %(n)d minute", "in %(n)d minutes", n)
-        )
-    elif unit == HOUR:
-        pattern = (
-            ngettext("%(n)d hour ago", "%(n)d hours ago", n)
-            if past
-            else ngettext("in %(n)d hour", "in %(n)d hours", n)
-        )
-    else:
-        pattern = (
-            ngettext("%(n)d day ago", "%(n)d days ago", n)
-            if past
-            else ngettext("in %(n)d day", "in %(n)d days", n)
-        )
-    return pattern % {"n": n}
+    return str((_PAST if seconds < 0 else _TO_COME)[unit] % {"n": n})
 
 
 def span_of(seconds: int) -> tuple[int, int]:
@@ -100,27 +103,7 @@ def left_text(moment: datetime, now: datetime) -> str:
     """How long until a due time: `2 days left`, `5 hours left`; after it `overdue by 3 hours`."""
     seconds = int((moment - now).total_seconds())
     n, unit = span_of(seconds)
-    n = max(n, 1)
-    late = seconds <= 0
-    if unit == MINUTE:
-        pattern = (
-            ngettext("overdue by %(n)d minute", "overdue by %(n)d minutes", n)
-            if late
-            else ngettext("%(n)d minute left", "%(n)d minutes left", n)
-        )
-    elif unit == HOUR:
-        pattern = (
-            ngettext("overdue by %(n)d hour", "overdue by %(n)d hours", n)
-            if late
-            else ngettext("%(n)d hour left", "%(n)d hours left", n)
-        )
-    else:
-        pattern = (
-            ngettext("overdue by %(n)d day", "overdue by %(n)d days", n)
-            if late
-            else ngettext("%(n)d day left", "%(n)d days left", n)
-        )
-    return pattern % {"n": n}
+    return str((_OVERDUE if seconds <= 0 else _LEFT)[unit] % {"n": max(n, 1)})
 
 
 def duration_text(length: timedelta) -> str:

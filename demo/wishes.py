@@ -256,6 +256,17 @@ def open_wishes(*, now: datetime) -> list[Wish]:
         return now - timedelta(hours=n)
 
     return [
+        # Nobody answered: overdue, and with the role's deputies once the portal keeps time again.
+        Wish(
+            hokushin,
+            USES[3],
+            "live",
+            in_office(now - timedelta(days=13)),
+            150,
+            stops_at="legal",
+            rotation_days=90,
+            is_quick=True,
+        ),
         # Broken glass: its clock runs for some hours yet.
         Wish(minato, USES[1], "live", hours(7), 90, fate="emergency", stops_at="legal", is_quick=True),
         Wish(minato, USES[2], "live", hours(52), 240, stops_at="coo", rotation_days=90, is_quick=True),

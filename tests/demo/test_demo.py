@@ -64,6 +64,8 @@ def test_the_whole_demo(secrets_file: Path, capsys: pytest.CaptureFixture[str]) 
         "pm", "rights_holder", "legal", "tech", "coo",
     }  # fmt: skip
     assert Decision.objects.filter(contact__isnull=False).exists()
+    overdue = Step.objects.get(state="open", due_at__lt=NOW, request__emergency_at=None)
+    assert overdue.role == "legal"
 
     # Two mails wait: one can be read, one can't.
     kinds = ReceivedMail.objects.order_by("id").values_list("kind", "state", "matched_by")

@@ -33,12 +33,13 @@ class Command(BaseCommand):
             return
         left = app_settings.TOTP_PERIOD - int(time.time()) % app_settings.TOTP_PERIOD
         self.stdout.write(f"  Sign-ins (demo only). Password of everybody: {PASSWORD}\n\n")
-        self.stdout.write(f"  {'Address':<30} {'Roles':<18} {'Code':<8} Authenticator secret\n")
+        self.stdout.write(f"  {'Address':<30} {'Roles':<18} {'Reads':<9} {'Code':<8} Authenticator secret\n")
         for user in known:
             secret = self._totp_secret(user)
             code = self._code(secret) if secret else "-"
             roles = ", ".join(user.roles)
-            self.stdout.write(f"  {user.email:<30} {roles:<18} {code:<8} {secret or '-'}\n")
+            reads = {"ja": "Japanese", "en": "English"}[user.language]
+            self.stdout.write(f"  {user.email:<30} {roles:<18} {reads:<9} {code:<8} {secret or '-'}\n")
             if options["recovery_codes"]:
                 self.stdout.write(f"{'':33}{' '.join(self._recovery_codes(user))}\n")
         self.stdout.write(
