@@ -33,6 +33,7 @@ LONG = {
     "approvals/test_request_pages.py",
     "clients/test_client.py",
     "clients/test_middleware.py",
+    "clients/test_reporting.py",
     "keys/test_key_page.py",
     "keys/test_registry.py",
     "permissions/test_every_url.py",

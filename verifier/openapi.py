@@ -229,9 +229,10 @@ def _asked(name: str) -> Part:
 
 
 def _told(name: str) -> Part:
+    schema = parts.ADDRESS if name == "address" else {"type": "string"}
     meaning = _TOLD.get(name, "The caller's address, where X-Forwarded-For ends with another (Envoy).")
     field = f"X-Kagiban-{name.capitalize()}"
-    return {"name": field, "in": "header", "description": meaning, "schema": {"type": "string"}}
+    return {"name": field, "in": "header", "description": meaning, "schema": schema}
 
 
 def _caller_path() -> Part:

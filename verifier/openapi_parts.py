@@ -24,6 +24,9 @@ KEY_EXAMPLE: Final = "kb_live_…"
 _DATE: Final = {"type": ["string", "null"], "format": "date-time"}
 _COUNT: Final = {"type": ["integer", "null"], "minimum": 0}
 _USD: Final = {"type": ["string", "null"], "pattern": r"^\d+(\.\d+)?$"}
+ADDRESS: Final[Part] = {
+    "anyOf": [{"type": "string", "format": "ipv4"}, {"type": "string", "format": "ipv6"}, {"const": ""}],
+}
 _LEFT: Final[Part] = {
     "type": "object",
     "required": ["minute", "hour", "budget_usd"],
@@ -118,11 +121,7 @@ QUESTION: Final[Part] = {
         },
         "ip": {
             "description": "The caller's address. A key with IP ranges is refused without it.",
-            "anyOf": [
-                {"type": "string", "format": "ipv4"},
-                {"type": "string", "format": "ipv6"},
-                {"const": ""},
-            ],
+            **ADDRESS,
             "examples": ["203.0.113.9"],
         },
         "scope": text("A scope that the call needs.", examples=["catalog:read"]),

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
+class BrokenError(Exception):
+    """The API's own mistake."""
+
+
 @dataclass(frozen=True, slots=True)
 class Told:
     """An answer of the API."""
@@ -55,7 +59,7 @@ def _told(response: httpx.Response) -> Told:
 
 def _plain(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
     if environ["PATH_INFO"] == "/broken":
-        raise RuntimeError("broken")
+        raise BrokenError
     body = json.dumps(seen(environ.get(wsgi.VERDICT))).encode()
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]
@@ -74,7 +78,7 @@ def of_wsgi(guard: Guard, url: str, headers: dict[str, str]) -> Told:
 
 async def _page(request: Request) -> JSONResponse:
     if request.url.path == "/broken":
-        raise RuntimeError("broken")
+        raise BrokenError
     return JSONResponse(seen(getattr(request.state, "kagiban", None)))
 
 
@@ -104,8 +108,8 @@ async def _call(application: Any, guard: Guard, url: str, headers: dict[str, str
 
 
 def _view(request: HttpRequest) -> HttpResponse:
-    if request.path == "/broken":
-        raise RuntimeError("broken")
+    if request.path.endswith("/broken"):
+        raise BrokenError
     return JsonResponse(seen(getattr(request, "kagiban", None)))
 
 

@@ -57,7 +57,7 @@ def revoke(live: LiveKey) -> None:
 
 @pytest.fixture
 def client(url: str) -> Iterator[Client]:
-    with Client(url, make_gateway()) as made:
+    with Client(url, make_gateway(), timeout=30) as made:
         yield made
 
 
@@ -154,7 +154,7 @@ def test_without_a_cache_every_call_is_asked(client: Client) -> None:
 
 def test_kept_yes_ends_with_its_bound(url: str) -> None:
     clock, live = Clock(), make_live_key()
-    with Client(url, make_gateway(), cache=Cache(allow_seconds=2, clock=clock)) as client:
+    with Client(url, make_gateway(), timeout=30, cache=Cache(allow_seconds=2, clock=clock)) as client:
         assert not client.verify(live.text).is_cached
         revoke(live)
         clock.seconds += 1.9
@@ -179,14 +179,16 @@ def test_what_takes_something_is_asked_every_time(
     url: str, fields: dict[str, Any], question: dict[str, Any]
 ) -> None:
     live = make_live_key(**fields)
-    with Client(url, make_gateway(), cache=Cache(allow_seconds=5, clock=Clock())) as client:
+    with Client(url, make_gateway(), timeout=30, cache=Cache(allow_seconds=5, clock=Clock())) as client:
         for _ in range(2):
             assert not client.verify(live.text, **question).is_cached
 
 
 def test_limits_are_left_out_only_by_who_asks_for_it(url: str) -> None:
     live = make_live_key(rpm=1)
-    with Client(url, make_gateway(), cache=Cache(allow_seconds=5, limited=True, clock=Clock())) as client:
+    with Client(
+        url, make_gateway(), timeout=30, cache=Cache(allow_seconds=5, limited=True, clock=Clock())
+    ) as client:
         assert client.verify(live.text).fields["RateLimit"]
         kept = client.verify(live.text)
         assert (kept.is_cached, kept.fields) == (True, {})
@@ -194,7 +196,7 @@ def test_limits_are_left_out_only_by_who_asks_for_it(url: str) -> None:
 
 def test_kept_no_ends_with_its_bound(url: str) -> None:
     clock, live = Clock(), make_live_key(status="suspended", suspended_at=timezone.now())
-    with Client(url, make_gateway(), cache=Cache(refuse_seconds=10, clock=clock)) as client:
+    with Client(url, make_gateway(), timeout=30, cache=Cache(refuse_seconds=10, clock=clock)) as client:
         assert client.verify(live.text).code == "SUSPENDED"
         change(live.key, status="active", suspended_at=None)
         assert hotstore.publish_key(live.key.public_id)
@@ -205,7 +207,7 @@ def test_kept_no_ends_with_its_bound(url: str) -> None:
 
 def test_limit_that_refused_is_asked_again(url: str) -> None:
     live = make_live_key(rpm=1)
-    with Client(url, make_gateway(), cache=Cache(refuse_seconds=10, clock=Clock())) as client:
+    with Client(url, make_gateway(), timeout=30, cache=Cache(refuse_seconds=10, clock=Clock())) as client:
         codes = [client.verify(live.text) for _ in range(3)]
         assert [(verdict.status, verdict.is_cached) for verdict in codes[1:]] == [(429, False)] * 2
 
@@ -220,7 +222,7 @@ def test_cache_has_bounds_and_holds_no_key() -> None:
 def test_cache_forgets_the_oldest(url: str) -> None:
     keys = [make_live_key() for _ in range(3)]
     cache = Cache(allow_seconds=5, max_entries=2, clock=Clock())
-    with Client(url, make_gateway(), cache=cache) as client:
+    with Client(url, make_gateway(), timeout=30, cache=cache) as client:
         for live in keys:
             client.verify(live.text)
         assert [client.verify(live.text).is_cached for live in (keys[2], keys[1], keys[0])] == [
@@ -332,7 +334,7 @@ def test_other_statuses_are_no_yes_and_say_when_to_come_back() -> None:
 
 def test_unknown_credential_lets_nobody_through(url: str) -> None:
     live = make_live_key()
-    client = Client(url, "kbg_live_nobody", when_unavailable="allow")
+    client = Client(url, "kbg_live_nobody", timeout=30, when_unavailable="allow")
     with client, pytest.raises(NotAllowedError):
         client.verify(live.text)
 
@@ -384,7 +386,7 @@ def test_nothing_that_is_written_holds_a_key_or_the_credential(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     live, credential = make_live_key(), make_gateway()
-    with Client(url, credential, cache=Cache(allow_seconds=1)) as client:
+    with Client(url, credential, timeout=30, cache=Cache(allow_seconds=1)) as client:
         assert client.verify(live.text)
         written = [caplog.text, repr(client), repr(client.verify(live.text))]
     with Client(nowhere, credential) as client, pytest.raises(UnavailableError) as caught:

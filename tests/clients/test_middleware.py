@@ -29,7 +29,7 @@ def site(request: pytest.FixtureRequest) -> Site:
 
 @pytest.fixture
 def client(url: str) -> Iterator[Client]:
-    with Client(url, make_gateway()) as made:
+    with Client(url, make_gateway(), timeout=30) as made:
         yield made
 
 
@@ -144,7 +144,7 @@ def test_who_wants_it_stays_open_meanwhile(site: Site, nowhere: str) -> None:
 
 
 def test_wrong_credential_shuts_and_is_logged(site: Site, url: str, caplog: pytest.LogCaptureFixture) -> None:
-    with Client(url, "kbg_live_nobody", when_unavailable="allow") as client:
+    with Client(url, "kbg_live_nobody", timeout=30, when_unavailable="allow") as client:
         told = site(Guard(client), "/posts", {"X-API-Key": secret_format.generate("kb", "live").text})
     assert told.status == 503
     assert "does not know this gateway's credential" in caplog.text

@@ -98,7 +98,7 @@ checks.unsupported_method.enabled = false
         "--no-shrink", "--continue-on-failure", "--report-har-path", str(tmp_path / "calls.har"), *chosen,
     ]  # fmt: skip
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, timeout=120, capture_output=True, text=True, check=False
+        command, cwd=tmp_path, env=environment, timeout=400, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     codes = _codes(tmp_path / "calls.har")

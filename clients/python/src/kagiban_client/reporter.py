@@ -4,7 +4,6 @@ import atexit
 import logging
 import os
 import threading
-import time
 from collections import deque
 
 from kagiban_client.client import Client
@@ -29,6 +28,7 @@ class Reporter:
         self._lock = threading.Lock()
         self._sending = threading.Lock()
         self._process = 0
+        self._is_over = threading.Event()
         self.n_lost = 0
 
     def add(self, outcome: Outcome) -> None:
@@ -42,8 +42,11 @@ class Reporter:
                 # Threads do not survive a fork, so each process has one of its own.
                 self._process = os.getpid()
                 self._sending = threading.Lock()
-                threading.Thread(target=self._run, name="kagiban-reporter", daemon=True).start()
-                atexit.register(self.flush)
+                self._is_over = threading.Event()
+                threading.Thread(
+                    target=self._run, args=[self._is_over], name="kagiban-reporter", daemon=True
+                ).start()
+                atexit.register(self.close)
 
     def flush(self) -> bool:
         """Send what waits; False where some of it could not be sent and still waits."""
@@ -61,11 +64,21 @@ class Reporter:
                     self.n_lost += 1
         return True
 
+    def close(self) -> bool:
+        """`flush`, and send nothing more by itself until something is added again."""
+        atexit.unregister(self.close)
+        self._is_over.set()
+        self._process = 0
+        return self.flush()
+
     def _batch(self) -> list[Outcome]:
         with self._lock:
             return [self._waiting.popleft() for _ in range(min(MOST_AT_ONCE, len(self._waiting)))]
 
-    def _run(self) -> None:
-        while True:
-            time.sleep(self._every)
-            self.flush()
+    def _run(self, is_over: threading.Event) -> None:
+        while not is_over.wait(self._every):
+            try:
+                self.flush()
+            except Exception:
+                # Whatever it was, the next outcomes are to be told as well.
+                logger.exception("outcomes could not be sent")
