@@ -9,6 +9,8 @@ nothing from before. When the store can't be told, its records die within API_KE
 import json
 import logging
 import os
+import threading
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,6 +23,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from keys import hashing, hotrecord, hotwire
+from keys.hotdebts import Debts
 from keys.hotrecord import MICROS, Policy, SecretState, Shared
 from keys.models import Key, Secret
 from keys.secret_format import BUCKET_LENGTH
@@ -33,6 +36,9 @@ KEEP_SECONDS: Final = 2 * 86_400
 KEEP_BUDGET_SECONDS: Final = 40 * 86_400
 UNKNOWN_SECONDS: Final = 30
 _TRIES: Final = 5
+PATIENCE_SECONDS: Final = 1.5
+_BETWEEN_TRIES_SECONDS: Final = 0.05
+_OUTAGE_SECONDS: Final = 5.0
 
 _nonces = count()
 
@@ -103,17 +109,45 @@ def forget(family: str) -> None:
 def publish_key(public_id: str) -> bool:
     """Write the committed state of a key (`KB-0412`) into the hot store, before the caller goes on.
 
-    Called by services on commit. A failure is logged, not raised: the change is committed, and the record
-    that tells otherwise dies soon. Returns whether the store was told.
+    Called by services on commit. A store that failed is tried for a moment, because it may be back, or
+    another one in its place, and have read this key just before it changed. A failure is logged, not raised:
+    the change is committed, the store is told when it answers again, and the record that tells otherwise
+    dies soon. Returns whether the store was told.
     """
-    try:
-        return _publish(public_id)
-    except (hotwire.StoreUnavailableError, DatabaseError) as error:
-        logger.warning("hot store not told", extra={"data": {"key": public_id, "why": type(error).__name__}})
-        return False
+    with hotwire.insisting():
+        while True:
+            try:
+                return _publish(public_id)
+            except (hotwire.StoreUnavailableError, DatabaseError) as error:
+                if _Patience.is_left():
+                    time.sleep(_BETWEEN_TRIES_SECONDS)
+                    continue
+                logger.warning(
+                    "hot store not told", extra={"data": {"key": public_id, "why": type(error).__name__}}
+                )
+                _debts.add(public_id, seconds=settings.API_KEY_AUTH_CACHE_TTL_SECONDS)
+                return False
+
+
+class _Patience:
+    """Longer than a map is believed after a failure; spent once for all changes of an outage."""
+
+    lock = threading.Lock()
+    began = ended = 0.0
+
+    @classmethod
+    def is_left(cls) -> bool:
+        """Whether to try again; an outage begins with the first failure in a while."""
+        with cls.lock:
+            now = time.monotonic()
+            if now - cls.ended > _OUTAGE_SECONDS:
+                cls.began = now
+            cls.ended = now
+            return now - cls.began < PATIENCE_SECONDS
 
 
 def _publish(public_id: str) -> bool:
+    """False where there is no such key. Raises StoreUnavailableError, DatabaseError."""
     family = Key.objects.filter(public_id=public_id).values_list("family", flat=True).first()
     if family is None:
         return False
@@ -122,7 +156,10 @@ def _publish(public_id: str) -> bool:
         found = read(family)
         if found is None or write(family, found.policy, token, now=timezone.now()) != "LOST":
             return True
-    return False
+    raise hotwire.StoreUnavailableError("The hot store is emptied again and again.")
+
+
+_debts = Debts(_publish)
 
 
 def publish_keys(public_ids: Iterable[str]) -> int:

@@ -2,11 +2,9 @@
 
 import asyncio
 import ipaddress
-import socket
 import ssl
 import threading
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -129,17 +127,14 @@ class Relay:
             if is_reply:
                 await self._flows.wait()
             if is_reply and self.delay:
-                self._loop.call_later(self.delay, writer.write, data)
+                self._loop.call_later(self.delay, self._write, writer, data)
             else:
                 writer.write(data)
         writer.transport.abort()
 
-
-@contextmanager
-def silent_port() -> Iterator[int]:
-    """A port that accepts connections and never says a word."""
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
-        yield int(listener.getsockname()[1])
+    def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        if not writer.is_closing():
+            writer.write(data)
 
 
 def make_certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:

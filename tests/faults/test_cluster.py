@@ -1,32 +1,20 @@
 """The hot store as a Valkey Cluster: checks on every node, failovers, keys that move (O1, V4, V5)."""
 
-import http.client
-import json
-import os
 import signal
-import subprocess
-import sys
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import Any, Self
-from urllib.parse import urlsplit
+from typing import Any
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
-from keys import hotrecord, hotstore, hotwire
+from keys import hotrecord, hotwire
 from keys.hotmap import slot_of, slot_of_bucket
 from keys.models import KeyUseDay
 from tests.cast import make_partner, make_staff
-from tests.dataplane import LiveKey, change, make_gateway, make_live_key, verify
-from tests.product import ROOT
-from tests.proxies import wait_for
-from tests.valkeys import Cluster, Valkey, free_ports, wait_until
+from tests.checkers import Checkers, revoke, running
+from tests.dataplane import LiveKey, make_gateway, make_live_key, verify
+from tests.valkeys import Cluster, Valkey, wait_until
 from verifier import degraded, gateways
 from verifier.drain import drain_use
 
@@ -45,54 +33,6 @@ def cluster(settings: Any) -> Iterator[Cluster]:
         hotwire.drop()
 
 
-class Verifier:
-    """The verifier's own server, asked over one connection at a time."""
-
-    def __init__(self, port: int, gateway: str) -> None:
-        self._port, self._gateway = port, gateway
-
-    def ask(self, text: str, **question: Any) -> dict[str, Any]:
-        """The verdict."""
-        caller = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
-        try:
-            body = json.dumps({"key": text, **question})
-            caller.request("POST", "/v1/keys/verify", body, {"Authorization": f"Bearer {self._gateway}"})
-            told: dict[str, Any] = json.loads(caller.getresponse().read())
-        finally:
-            caller.close()
-        return told
-
-    def await_health(self, keys: list[LiveKey]) -> None:
-        """Ask until each key is answered by the store; meanwhile every answer is true."""
-        end = time.monotonic() + RECOVERS_WITHIN_S
-        for live in keys:
-            while True:
-                told = self.ask(live.text)
-                assert told["code"] in {"VALID", "UNAVAILABLE"}, told
-                if told["code"] == "VALID" and "degraded" not in told:
-                    break
-                assert time.monotonic() < end, told
-
-
-@contextmanager
-def running(store: str, gateway: str, **variables: str) -> Iterator[Verifier]:
-    """A verifier on this worker's database and on a hot store of its own."""
-    database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
-    environment = {
-        **os.environ, "DATABASE_URL": database.geturl(), "HOT_STORE_URL": store, "PYTHONWARNINGS": "ignore",
-        **variables,
-    }  # fmt: skip
-    port = free_ports(1)[0]
-    command = [sys.executable, "-m", "config.verifier", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment)
-    try:
-        wait_for(port, process)
-        yield Verifier(port, gateway)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
-
-
 def keys_on_every_node(cluster: Cluster, **fields: Any) -> list[LiveKey]:
     """Two keys at least on each primary."""
     owner = make_staff("Owner", "requester")
@@ -108,12 +48,6 @@ def keys_on_every_node(cluster: Cluster, **fields: Any) -> list[LiveKey]:
 def slot_of_key(live: LiveKey) -> int:
     """The slot of a key's record."""
     return slot_of(hotrecord.record_key(live.key.family))
-
-
-def revoke(live: LiveKey) -> bool:
-    """Revoke a key as its service does, and tell the store."""
-    change(live.key, status="revoked", revoke_reason="leaked", ended_at=datetime.now(UTC))
-    return hotstore.publish_key(live.key.public_id)
 
 
 def test_slot_is_the_clusters_own(cluster: Cluster) -> None:
@@ -142,47 +76,6 @@ def test_checks_limits_changes_and_use_on_every_node(cluster: Cluster) -> None:
             assert verifier.ask(live.text)["code"] == "REVOKED"
         drain_use(now=timezone.now())
     assert sum(KeyUseDay.objects.values_list("n_allowed", flat=True)) == 3 * len(keys)
-
-
-class Checkers:
-    """Threads that ask all the time; `ended` names the keys whose revocation has returned."""
-
-    def __init__(self, ask: Callable[[str], dict[str, Any]], keys: list[LiveKey], n_threads: int = 3) -> None:
-        self.ended: set[str] = set()
-        self.wrong: list[tuple[str, object]] = []
-        self.codes: Counter[str] = Counter()
-        self._ask, self._keys = ask, keys
-        self._over = False
-        self._threads = [threading.Thread(target=self._check, args=(number,)) for number in range(n_threads)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._over = True
-        for thread in self._threads:
-            thread.join()
-
-    def _check(self, first: int) -> None:
-        number = first
-        try:
-            while not self._over:
-                live = self._keys[number % len(self._keys)]
-                number += 1
-                was_ended = live.key.public_id in self.ended
-                told = self._ask(live.text)
-                code = str(told["code"])
-                self.codes[f"degraded {code}" if "degraded" in told else code] += 1
-                if told.get("key", live.key.public_id) != live.key.public_id:
-                    self.wrong.append((live.key.public_id, told))  # another question's answer
-                elif (code == "VALID" and was_ended) or code not in {"VALID", "REVOKED", "UNAVAILABLE"}:
-                    self.wrong.append((live.key.public_id, told))
-        except Exception as error:  # noqa: BLE001 - whatever it was, the test must tell it
-            self.wrong.append(("", repr(error)))
-        finally:
-            connection.close()
 
 
 def failed_over(cluster: Cluster, slot: int, before: Valkey) -> Callable[[], bool]:

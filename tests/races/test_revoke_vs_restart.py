@@ -1,0 +1,52 @@
+"""Revocation while the store is killed and comes back with what it had written: no stale accept (V4)."""
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from keys import hotwire
+from tests.checkers import Checkers, revoke, running
+from tests.dataplane import make_gateway, make_live_key
+from tests.valkeys import DATA, PASSWORD, Valkeys
+from verifier import degraded, gateways
+
+N_KEYS = 60
+KILLED_AT = (20, 40)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def fresh_process() -> Iterator[None]:
+    """Nothing of another test's store is left in this process, and nothing of ours afterwards."""
+    gateways.forget_all()
+    degraded.forget_all()
+    hotwire.resume()
+    yield
+    hotwire.drop()
+    hotwire.resume()
+
+
+def test_store_that_is_killed_between_revocations_lets_nothing_through(settings: Any) -> None:
+    first = make_live_key()
+    keys = [first, *[make_live_key(first.key.partner, first.key.owner) for _ in range(N_KEYS - 1)]]
+    gateway = make_gateway()
+    with Valkeys() as servers:
+        store = servers.add([*DATA, "appendonly yes", "appendfsync everysec"])
+        settings.HOT_STORE_URL = f"redis://:{PASSWORD}@127.0.0.1:{store.port}/0"
+        with running(settings.HOT_STORE_URL, gateway) as verifier:
+            verifier.await_health(keys)
+            with Checkers(verifier.ask, keys) as checkers:
+                for number, live in enumerate(keys):
+                    if number in KILLED_AT:
+                        store.signal(signal.SIGKILL)
+                    # One while the store is away; the next as soon as it is back, with old records of all.
+                    revoke(live)
+                    checkers.ended.add(live.key.public_id)
+                    if number in KILLED_AT:
+                        store.start()
+            assert checkers.wrong == []
+            assert checkers.codes["VALID"] > 0
+            assert {verifier.ask(live.text)["code"] for live in keys} == {"REVOKED"}
