@@ -24,7 +24,7 @@ from keys.models import Key
 from keys.selectors.limits import use_now
 from keys.selectors.peaks import Peaks, peaks_of
 from keys.selectors.settings import digest_of_settings
-from keys.terms import OFFICE_ZONE, KeyTerms
+from keys.terms import OFFICE_ZONE, KeyTerms, says_the_same
 from keys.terms_check import Problem
 
 
@@ -175,11 +175,9 @@ def change_panel(form: ChangeForm) -> ChangePanel:
 
 
 def _says_the_same(one: Any, other: Any) -> bool:
-    if isinstance(one, tuple):
-        return sorted(map(str, one)) == sorted(map(str, other))
     if isinstance(one, str):
         return clean_text(one, lines=True) == clean_text(other, lines=True)
-    return bool(one == other)
+    return says_the_same(one, other)
 
 
 def _use_hints(present: Present) -> list[tuple[str, Any]]:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from approvals.models import StepRole
+from keys.terms import says_the_same
 
 PM, RIGHTS_HOLDER, LEGAL, TECH, COO = (
     StepRole.PM,
@@ -63,8 +64,8 @@ def concerning(role: str, fields: Collection[str]) -> list[str]:
 
 
 def moved_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """The fields in which two revisions' terms differ, known or not."""
-    return [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    """The fields in which two revisions' terms differ, known or not; the order of a list is no difference."""
+    return [name for name in {**old, **new} if not says_the_same(old.get(name), new.get(name))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from approvals.selectors.terms import Fact, describe_terms
 from keys.models import EndOfLife
-from keys.terms import KeyTerms
+from keys.terms import KeyTerms, says_the_same
 from partners.models import LicenceLevel
 
 
@@ -71,7 +71,11 @@ class TermChange:
 def changed_fields(old: KeyTerms, new: KeyTerms) -> dict[str, Direction]:
     """The fields that differ, in the order of KeyTerms, each with its direction. Pure."""
     pairs = ((field.name, getattr(old, field.name), getattr(new, field.name)) for field in fields(KeyTerms))
-    return {name: DIRECTION_OF[name](before, after) for name, before, after in pairs if before != after}
+    return {
+        name: DIRECTION_OF[name](before, after)
+        for name, before, after in pairs
+        if not says_the_same(before, after)
+    }
 
 
 def diff_terms(old: KeyTerms, new: KeyTerms) -> list[TermChange]:

@@ -72,6 +72,13 @@ class KeyTerms:
         return cls(**values)
 
 
+def says_the_same(one: Any, other: Any) -> bool:
+    """Whether two values of a term say the same; the order of a list says nothing."""
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return sorted(map(str, one)) == sorted(map(str, other))
+    return bool(one == other)
+
+
 def end_of_day(day: date) -> datetime:
     """The moment at which a last day ends in Japan, as an aware datetime."""
     return datetime.combine(day + timedelta(days=1), time.min, tzinfo=OFFICE_ZONE)

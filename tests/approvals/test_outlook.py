@@ -225,6 +225,17 @@ def test_the_panel_says_whose_answers_stand_and_whose_fall_and_why(cast: Cast) -
     assert request.decisions.filter(fallen_at=None).count() == 2
 
 
+def test_ticks_in_another_order_are_no_change(cast: Cast) -> None:
+    request = cast.request(scopes=("catalog:read", "catalog:write"))
+    legal_asks(cast, request)
+    said = panel(cast, request, cast.terms(scopes=("catalog:write", "catalog:read")))
+    assert "Will be asked: Legal → Tech" in said
+    submit(request, cast.terms(scopes=("catalog:write", "catalog:read")))
+    assert newest_revision(request).steps.get(role="pm").state == "stands"
+    page = sign_in(cast.pm).get(reverse("approvals:request-detail", args=[request.public_id]))
+    assert page.context["comparison"].changes == []
+
+
 def test_who_answered_for_another_role_is_not_named_as_one_who_could(cast: Cast) -> None:
     cast.pm.roles = ["pm", "tech"]
     cast.pm.save(update_fields=["roles"])
