@@ -1,6 +1,7 @@
 """Consent without an account: link, code, terms, answer, receipt (A1, A3)."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,9 +16,12 @@ from approvals.models import ConsentCode, Decision, LinkOpening, Request, Step, 
 from approvals.selectors import receipt_url
 from approvals.services.consent import PROOF_LIFETIME, SALT
 from approvals.services.path import PURPOSE
+from approvals.services.requests import submit_request
 from audit.models import Event
+from core.actors import staff_actor
 from core.links import code_of, token_of
 from core.wording import date_text
+from keys.terms import KeyTerms
 from notifications.models import Message
 from tests.cast import Cast, consent, decide, open_step
 
@@ -387,6 +391,34 @@ def test_an_expired_link_is_renewed_to_the_registered_address(step: Step, token:
     fresh = StepLink.objects.get(contact__isnull=False, died_at=None)
     new_token = token_of(bytes(fresh.nonce), purpose=PURPOSE)
     assert Client().get(at("start", new_token)).status_code == 200
+
+
+def test_who_consented_before_reads_what_is_different_in_their_own_words(
+    cast: Cast, request_: Request
+) -> None:
+    consent(request_)
+    decide(request_, cast.legal, "changes", reason="Which page?")
+    request_.refresh_from_db()
+    last = KeyTerms.from_json(request_.revisions.get().terms)
+    submit_request(
+        actor=staff_actor(cast.requester),
+        by=cast.requester,
+        request=request_,
+        version=request_.version,
+        terms=replace(last, purpose="Shows fans on the tour page when the star is on tour."),
+        now=timezone.now(),
+    )
+    decide(request_, cast.pm)
+    link = open_step(request_).links.get()
+    page = read_terms(Client(), token_of(bytes(link.nonce), purpose=PURPOSE))
+    text = re.sub(r"<[^>]+>", "", page.content.decode())
+    day = date_text(timezone.localdate())
+    assert (
+        f"You consented to the earlier terms on {day}. They were changed since, so we ask you again." in text
+    )
+    assert "approved revision" not in text
+    assert "yours to look at" not in text
+    assert "on the tour page" in text
 
 
 # --- receipts ---------------------------------------------------------
