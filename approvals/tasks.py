@@ -44,7 +44,7 @@ def keep_delegations_task() -> int:
 
 @shared_task(name="approvals.keep_time")
 def keep_time_task() -> int:
-    """Remind approvers and escalate what is late, in office hours (A5)."""
+    """Remind approvers and escalate what is late, in office hours but for emergencies (A5, A8)."""
     return keep_time(now=timezone.now())
 
 

@@ -29,28 +29,31 @@ LINK_STILL_LIVES = timedelta(hours=24)
 def keep_time(*, now: datetime) -> int:
     """Remind and escalate what is due; returns how many requests were seen to.
 
-    Nothing happens while the office is closed: what falls due then is said at the next opening. At first
-    sight in a constant number of queries, then one by one. Safe to run twice at once: each request is locked.
+    Nothing happens while the office is closed: what falls due then is said at the next opening; but not to
+    those on whom an emergency waits, whose hours are the clock's (A8). At first sight in a constant number of
+    queries, then one by one. Safe to run twice at once: each request is locked.
     """
-    if not office().is_open(now):
-        return 0
     actor = SYSTEM("approvals.keep_time")
-    return sum(_see_to(actor, request_pk, now) for request_pk in _due_requests(now))
+    due = _due_requests(now, urgent_only=not office().is_open(now))
+    return sum(_see_to(actor, request_pk, now) for request_pk in due)
 
 
-def _due_requests(now: datetime) -> list[int]:
+def _due_requests(now: datetime, *, urgent_only: bool) -> list[int]:
     bench = Bench.read()
     steps = (
         Step.objects.filter(state=Step.State.OPEN, request__state=Request.State.IN_REVIEW)
         .filter(request__frozen_at=None)
-        .select_related("request__requester", "contact")
+        .select_related("request__requester", "request__emergency", "contact")
         .prefetch_related("links", "reminders", *PEOPLE_OF_DECISIONS)
         .order_by("request_id")
     )
+    if urgent_only:
+        steps = steps.filter(request__emergency_at__isnull=False)
     return [
         step.request_id
         for step in steps
-        if _is_late(step, now) or any(True for _due in _reminders(step, bench, _decided(step), now))
+        if (_is_urgent(step) or not urgent_only)
+        and (_is_late(step, now) or any(True for _due in _reminders(step, bench, _decided(step), now)))
     ]
 
 
@@ -84,13 +87,27 @@ def _reminders(
         ]
         if not asked_at:
             continue  # approvals.watch_steps asks them in a moment
-        passed = [h for h in settings.REMINDER_HOURS if add_business_hours(min(asked_at), h) <= now]
+        passed = [hours for hours, at in _moments(step, min(asked_at)) if at <= now]
         if passed and not any((person.public_id, hours) in said for hours in _from(passed[-1])):
             yield person, passed[-1]
 
 
+def _is_urgent(step: Step) -> bool:
+    """Whether an emergency's key runs on this step's answer: it is due by the clock (A8)."""
+    emergency = getattr(step.request, "emergency", None)
+    return emergency is not None and step.due_at is not None and step.due_at <= emergency.due_at
+
+
+def _moments(step: Step, asked_at: datetime) -> list[tuple[int, datetime]]:
+    """When to remind somebody: after business hours, but in an emergency when half of the time is gone."""
+    if _is_urgent(step) and step.due_at is not None and asked_at < step.due_at:
+        half = (step.due_at - asked_at) / 2
+        return [(0, asked_at + half)]
+    return [(hours, add_business_hours(asked_at, hours)) for hours in settings.REMINDER_HOURS]
+
+
 def _from(hours: int) -> list[int]:
-    return [mark for mark in (*settings.REMINDER_HOURS, settings.ESCALATION_HOURS) if mark >= hours]
+    return [mark for mark in (0, *settings.REMINDER_HOURS, settings.ESCALATION_HOURS) if mark >= hours]
 
 
 @transaction.atomic

@@ -17,6 +17,7 @@ from approvals.selectors.emergencies import count_emergencies
 from approvals.services.answers import SecondFactorNeeded
 from approvals.services.break_glass import break_glass
 from approvals.services.emergency_end import suspend_late_emergencies
+from approvals.services.reminding import keep_time
 from approvals.services.requests import start_draft, submit_request, withdraw_request
 from audit.models import Event
 from core.actors import staff_actor
@@ -167,6 +168,23 @@ def test_every_step_is_due_with_the_emergency_and_its_mail_says_so_first(cast: C
         decide(request, person)
     dues = [event.payload["due_at"] for event in Event.objects.filter(action="step.opened")]
     assert max(dues) <= request.emergency.due_at.isoformat()
+
+
+def test_approvers_are_reminded_when_half_of_the_time_is_gone_be_it_night(cast: Cast) -> None:
+    request = break_the_glass(cast)
+    step = open_step(request)
+    assert step.due_at is not None
+    assert step.opened_at is not None
+    half = step.opened_at + (step.due_at - step.opened_at) / 2
+    assert keep_time(now=half - timedelta(minutes=1)) == 0
+    assert keep_time(now=half) == 1
+    assert keep_time(now=half + timedelta(minutes=5)) == 0
+    reminded = Message.objects.filter(kind="step_reminder").values_list("recipient_ref", flat=True)
+    assert set(reminded) == {cast.pm.public_id, cast.pm2.public_id}
+    assert keep_time(now=step.due_at) == 1
+    step.refresh_from_db()
+    assert step.escalated_at == step.due_at
+    assert keep_time(now=step.due_at + timedelta(minutes=5)) == 0
 
 
 def test_a_void_answer_holds_the_key_until_it_is_approved_again(cast: Cast) -> None:
