@@ -95,6 +95,12 @@ def test_refusal_says_why(client: Client, question: dict[str, Any], code: str, s
     assert verdict.title
 
 
+def test_cost_is_counted_in_millionths_rounded_up(client: Client) -> None:
+    live = make_live_key(monthly_budget_usd="1")
+    verdict = client.verify(live.text, cost_usd=Decimal(1) / 3)
+    assert verdict.remaining.budget_usd == Decimal("0.666666")
+
+
 def test_limit_says_when_to_come_back(client: Client) -> None:
     live = make_live_key(rpm=1)
     assert client.verify(live.text)
@@ -308,7 +314,7 @@ def test_slow_verifier_is_not_waited_for() -> None:
         b"null",
         b'{"valid":true}',
         b'{"valid":true,"code":"REVOKED"}',
-        b'{"valid":"yes","code":"VALID","title":"","retry_after":null}',
+        b'{"valid":"yes","code":"VALID","title":"","retry_after":null,"key":null,"status":200}',
         b"\xff",
     ],
 )

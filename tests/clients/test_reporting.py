@@ -93,6 +93,7 @@ def test_streamed_answer_holds_its_place_to_its_end(client: Client) -> None:
         response = DjangoClient().get("/stream", headers={"X-API-Key": live.text})
         assert reporter.told == []
         assert b"".join(response) == b"ab"
+    assert reporter.close()
     assert [outcome.status for outcome in reporter.told] == [200]
 
 

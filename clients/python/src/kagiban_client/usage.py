@@ -8,7 +8,7 @@ from typing import Final
 from uuid import uuid4
 
 from kagiban_client.errors import UnavailableError
-from kagiban_client.verdict import Verdict
+from kagiban_client.verdict import Verdict, amount
 
 MOST_AT_ONCE: Final = 500
 
@@ -53,7 +53,7 @@ class Outcome:
             "key": self.key,
             "status": self.status,
             "latency_ms": self.latency_ms,
-            "cost_usd": None if self.cost_usd is None else format(self.cost_usd, "f"),
+            "cost_usd": None if self.cost_usd is None else amount(self.cost_usd),
         }
         return {name: value for name, value in said.items() if value is not None}
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Any, Final
 
 from kagiban_client.errors import UnavailableError
@@ -62,7 +62,7 @@ class Question:
             "environment": needs.environment,
             "model": needs.model,
             "features": list(needs.features) or None,
-            "cost_usd": None if needs.cost_usd is None else format(needs.cost_usd, "f"),
+            "cost_usd": None if needs.cost_usd is None else amount(needs.cost_usd),
             "lease_seconds": needs.lease_seconds,
         }
         members = {"key": self.key} | {name: value for name, value in said.items() if value is not None}
@@ -147,6 +147,11 @@ _AWAY: Final = "The key can't be checked at the moment"
 LET_THROUGH: Final = Verdict(valid=True, code="UNAVAILABLE", title=_AWAY, is_degraded=True)
 
 
+def amount(usd: Decimal) -> str:
+    """An amount as the verifier counts it: in millionths, rounded up."""
+    return format(usd.quantize(Decimal("0.000001"), rounding=ROUND_UP), "f")
+
+
 def unavailable(retry_after: int | None) -> Verdict:
     """The refusal of a call that nobody could judge."""
     return Verdict(valid=False, code="UNAVAILABLE", title=_AWAY, status=503, retry_after=retry_after or 1)
@@ -169,8 +174,7 @@ def _verdict(data: dict[str, Any], headers: Mapping[str, str]) -> Verdict:
             valid=False,
             code=_text(data["code"]),
             title=_text(data["title"]),
-            # A verifier that is older than this member.
-            status=int(data.get("status") or (429 if data["retry_after"] else 403)),
+            status=_refusal(data),
             key=data["key"],
             retry_after=data["retry_after"],
             is_degraded=bool(data.get("degraded")),
@@ -199,6 +203,14 @@ def _verdict(data: dict[str, Any], headers: Mapping[str, str]) -> Verdict:
         is_degraded=bool(data.get("degraded")),
         fields=fields,
     )
+
+
+def _refusal(data: dict[str, Any]) -> int:
+    """The status to refuse with, also where a verifier is too old to say it."""
+    status = data.get("status") or (429 if data["retry_after"] else 403)
+    if status not in {401, 403, 429, 503}:
+        raise ValueError("no status of a refusal")
+    return int(status)
 
 
 def _limits(data: dict[str, Any]) -> Limits:
