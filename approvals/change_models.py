@@ -35,6 +35,7 @@ class KeyChange(models.Model):
     direction = models.CharField(max_length=8, choices=Direction.choices, blank=True)
     reactivates = models.BooleanField(default=False)
     why = models.TextField(blank=True, max_length=2000)
+    short_notice = models.TextField(blank=True, max_length=2000)
     not_before = models.DateTimeField(null=True, blank=True)
     applied_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)

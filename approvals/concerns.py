@@ -52,6 +52,8 @@ CONCERNS: dict[str, frozenset[StepRole]] = {
     "expires_on": frozenset({PM, RIGHTS_HOLDER, LEGAL, TECH}),
     "auto_renew": frozenset({PM, RIGHTS_HOLDER, LEGAL}),
     "end_of_life": frozenset({PM, TECH}),
+    "retires_at": frozenset({PM, RIGHTS_HOLDER, LEGAL, TECH}),
+    "replacement": frozenset({PM, TECH}),
 }
 LISTED = frozenset().union(*CONCERNS.values())
 

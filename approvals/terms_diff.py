@@ -6,6 +6,7 @@ less than before never counts as one that tightens.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
@@ -155,6 +156,10 @@ def _no_day_is_never(day: str) -> str:
     return day or "9999-12-31"
 
 
+def _none_is_never(moment: str) -> datetime:
+    return datetime.fromisoformat(moment) if moment else datetime.max.replace(tzinfo=UTC)
+
+
 def _rank(level: str) -> int:
     # Without a contract there is no level: less than the lowest.
     return LicenceLevel.values.index(level) if level in LicenceLevel.values else -1
@@ -243,4 +248,6 @@ DIRECTION_OF: dict[str, Callable[[Any, Any], Direction]] = {
     "expires_on": _by_size(_no_day_is_never),
     "auto_renew": _by_size(bool),
     "end_of_life": _by_size(lambda end: end == EndOfLife.RENEW),
+    "retires_at": _by_size(_none_is_never),
+    "replacement": _other,
 }

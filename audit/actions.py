@@ -100,6 +100,12 @@ class Action(StrEnum):
     KEY_CHANGED = "key.changed"
     KEY_ROLLED_BACK = "key.rolled_back"
     KEY_FIRST_USED = "key.first_used"
+    KEY_RETIREMENT_PLANNED = "key.retirement_planned"
+    KEY_RETIREMENT_MOVED = "key.retirement_moved"
+    KEY_RETIREMENT_CALLED_OFF = "key.retirement_called_off"
+    KEY_RETIRING = "key.retiring"
+    KEY_LIMITS_FELL = "key.limits_fell"
+    KEY_RETIRED = "key.retired"
     DELIVERY_SENT = "delivery.sent"
     DELIVERY_OPENED = "delivery.opened"
     SECRET_REVEALED = "secret.revealed"  # noqa: S105 - an action's name
@@ -132,6 +138,9 @@ class Action(StrEnum):
 
 # Fields that any event may carry: numbers of things, states, reasons. `before`/`after` hold changed fields.
 COMMON = frozenset({"before", "after", "reason", "note", "status", "number", "digest", "via"})
+
+# What a plan to retire a key says.
+PLAN = frozenset({"ends_at", "notice_at", "replacement", "short_notice", "request"})
 
 FIELDS: dict[Action, frozenset[str]] = {
     Action.SIGNED_IN: frozenset({"methods"}),
@@ -209,6 +218,12 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.KEY_ROLLED_BACK: frozenset({"fields", "request"}),
     Action.KEY_EXPIRED: frozenset({"expires_at"}),
     Action.KEY_FIRST_USED: frozenset({"key_id"}),
+    Action.KEY_RETIREMENT_PLANNED: PLAN,
+    Action.KEY_RETIREMENT_MOVED: PLAN,
+    Action.KEY_RETIREMENT_CALLED_OFF: PLAN,
+    Action.KEY_RETIRING: frozenset({"ends_at", "replacement", "limits_percent"}),
+    Action.KEY_LIMITS_FELL: frozenset({"ends_at", "limits_percent"}),
+    Action.KEY_RETIRED: frozenset({"ends_at"}),
     Action.DELIVERY_SENT: frozenset({"recipient", "expires_at"}),
     Action.DELIVERY_OPENED: frozenset({"recipient"}),
     Action.SECRET_REVEALED: frozenset({"key_id", "recipient"}),

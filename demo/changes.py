@@ -27,12 +27,12 @@ def plan_changes(player: Player, *, now: datetime) -> None:
     first = in_office(now - timedelta(days=9))
     half = partial(_ask, player, "直近の利用は上限の半分以下のため、上限を下げます。", (0.5, 0.5))
     at(first, lambda moment: half(moment, None))
-    at(first + timedelta(hours=3), lambda moment: _approve(player, moment))
+    at(first + timedelta(hours=3), lambda moment: approve_tightening(player, moment))
     second = in_office(now - timedelta(days=1, hours=2))
     night = datetime.combine(now.astimezone(TOKYO).date() + timedelta(days=3), time(2), tzinfo=TOKYO)
     less = partial(_ask, player, "夜間のメンテナンス時間帯に合わせ、上限を見直します。", (0.8, 0.6))
     at(second, lambda moment: less(moment, night))
-    at(second + timedelta(hours=1), lambda moment: _approve(player, moment))
+    at(second + timedelta(hours=1), lambda moment: approve_tightening(player, moment))
     more = partial(_ask, player, "年末の販売に向け、1分あたりの上限を引き上げたい。", (1.5, 1.2))
     at(now - timedelta(hours=5), lambda moment: more(moment, None))
 
@@ -67,7 +67,7 @@ def _ask(
     )
 
 
-def _approve(player: Player, now: datetime) -> None:
+def approve_tightening(player: Player, now: datetime) -> None:
     """Security's look at the tightening that waits."""
     by = player.person("takeshi.watanabe")
     step = (

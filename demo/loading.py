@@ -23,6 +23,7 @@ from demo.credentials import Credentials, KnownKey
 from demo.people import actor_for, hire
 from demo.places import PLACES, Deal, Place, register, sign
 from demo.policies import propose_a_policy
+from demo.retirements import plan_retirements
 from demo.story import Player, sweep
 from demo.use import NORMAL_A_DAY, write_use
 from demo.wishes import USES, Wish, open_wishes, plan_wishes
@@ -133,6 +134,7 @@ def _plan(player: Player, now: datetime, every: int) -> None:
     for wish in wishes:
         player.story.at(wish.asked_at, partial(player.ask, wish))
     plan_changes(player, now=now)
+    plan_retirements(player, now=now)
 
 
 def _write_in(player: Player, now: datetime) -> None:

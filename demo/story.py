@@ -23,19 +23,17 @@ from approvals.services.requests import (
     submit_request,
     withdraw_request,
 )
-from audit.actions import Action
-from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.links import code_of, token_of
 from demo.calendar import Story, in_office
 from demo.people import BROWSER, actor_for
 from demo.places import Site
 from demo.wishes import USES, Wish, terms_of
-from keys import lifecycle
 from keys.models import Delivery, Key
 from keys.services.delivery import PURPOSE as DELIVERY_PURPOSE
 from keys.services.delivery import confirm_delivery, expire_deliveries, reveal_secret
 from keys.services.issuing import issue_key
+from keys.services.retiring import watch_retirements
 from keys.services.status import expire_keys, reactivate_key, revoke_key, suspend_key
 from keys.terms import KeyTerms
 from partners.models import Contact, IdentityCheck
@@ -279,9 +277,6 @@ class Player:
             self.story.at(then, lambda moment: self._revoke(wish, key, moment))
         elif wish.fate in {"suspended", "stopped_once"}:
             self.story.at(then, lambda moment: self._suspend(wish, key, moment))
-        elif wish.fate == "retiring":
-            late = self.story.now - timedelta(days=self.rng.uniform(2, 12))
-            self.story.at(in_office(late), lambda moment: self._retire(key, moment))
 
     def _revoke(self, wish: Wish, key: Key, now: datetime) -> None:
         by = self.person(self.rng.choice(("takeshi.watanabe", "yuki.kobayashi")))
@@ -312,23 +307,6 @@ class Player:
             reason = "確認が終わり、問題なし"
             reactivate_key(actor=actor_for(by), by=by, key=key, reason=reason, now=now)
 
-    def _retire(self, key: Key, now: datetime) -> None:
-        """Planned retirement has no service of its own yet: its status and its event."""
-        key, by = self._fresh(key), self.person("misaki.sato")
-        if not lifecycle.can(key, Key.Status.RETIRING):
-            return
-        before, key.status = key.status, Key.Status.RETIRING
-        key.revision += 1
-        key.changed_at = now
-        key.save(update_fields=["status", "revision", "changed_at"])
-        record(
-            Action.KEY_CHANGED,
-            actor=actor_for(by),
-            objects=[f"key:{key.public_id}"],
-            payload={"fields": ["status"], "before": {"status": before}, "after": {"status": key.status}},
-            now=now,
-        )
-
     def _fresh(self, key: Key) -> Key:
         return Key.objects.get(pk=key.pk)
 
@@ -337,5 +315,6 @@ def sweep(now: datetime) -> None:
     """What beat runs every minute; here once a week, and when something is known to be due."""
     expire_deliveries(now=now)
     expire_keys(now=now)
+    watch_retirements(now=now)
     expire_links(now=now)
     expire_requests(now=now)

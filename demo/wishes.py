@@ -220,7 +220,6 @@ def _give_fates(wishes: list[Wish], *, now: datetime, rng: random.Random) -> Non
         *(("revoked", reason.value) for reason in Reason if reason not in NOT_FOR_PEOPLE for _ in range(2)),
         *(("unclaimed", "") for _ in range(3)),
         *(("suspended", "") for _ in range(5)),
-        *(("retiring", "") for _ in range(3)),
         *(("unused", "") for _ in range(4)),
         *(("stopped_once", "") for _ in range(3)),
         *(("late", "") for _ in range(3)),

@@ -10,6 +10,6 @@ class KeysConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the builders of keys.mails."""
-        from keys.mails import register_mails
+        from keys import mails, retirement_mails
 
-        register_mails()
+        mails.register_mails((*mails.BUILDERS, *retirement_mails.BUILDERS))

@@ -126,6 +126,7 @@ class Policy:
     `complete`: the record names every secret of the key under the current pepper, so an unknown digest of
     this family is a false one. `identity` is what a gateway is told about the key (JSON). `suspends_at`: when
     it counts as suspended unless the registry says otherwise by then, whoever sweeps late or not at all.
+    `changes_at`: when the registry will say something else, for example lower limits.
     """
 
     revision: int
@@ -138,6 +139,7 @@ class Policy:
     starts_at: datetime | None = None
     expires_at: datetime | None = None
     suspends_at: datetime | None = None
+    changes_at: datetime | None = None
     rpm: int = 0
     rph: int = 0
     burst: int = 0
@@ -153,8 +155,8 @@ class Policy:
     def packed(self, run: bytes, *, now: datetime, ttl: int) -> bytes:
         """The bytes of field `p`, good for `ttl` seconds from `now` on the server process marked `run`.
 
-        At `suspends_at` it is read anew and says so; one that is served past its time, because the database
-        is away, is over by its date.
+        At `suspends_at` and at `changes_at` it is read anew. One that is served past its time, because the
+        database is away, is over by its date.
         """
         increment, tolerance = burst_of(self)
         ends = [moment for moment in (self.expires_at, self.suspends_at) if moment is not None]
@@ -194,10 +196,14 @@ class Policy:
 
     def _fresh_until(self, now: datetime, ttl: int) -> int:
         written = int(now.timestamp())
-        until = _shift_ends(written, ttl, self.time_zone)
-        if self.suspends_at is None or now >= self.suspends_at:
-            return until
-        return min(until, max(_seconds(self.suspends_at, FOREVER), written + LEAST_FRESH_SECONDS))
+        ends = [_shift_ends(written, ttl, self.time_zone)]
+        if self.suspends_at is not None and now < self.suspends_at:
+            # Over by its date in any case, so nothing is let through in these seconds.
+            ends.append(max(_seconds(self.suspends_at, FOREVER), written + LEAST_FRESH_SECONDS))
+        if self.changes_at is not None and now < self.changes_at:
+            # To the second: whoever reads it anew goes by the store's clock (verifier.cold).
+            ends.append(_seconds(self.changes_at, FOREVER))
+        return min(ends)
 
 
 def burst_of(policy: Policy) -> tuple[int, int]:

@@ -22,9 +22,10 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
 
-from keys import hashing, hotrecord, hotwire
+from keys import hashing, hotrecord, hotwire, retirement
 from keys.hotdebts import Debts
 from keys.hotrecord import MICROS, Policy, SecretState, Shared
+from keys.limits import Limits, limits_of
 from keys.models import Key, Secret
 from keys.secret_format import BUCKET_LENGTH
 from partners.models import ENDED_KEY_STATES, Workspace
@@ -152,9 +153,9 @@ def _publish(public_id: str) -> bool:
     if family is None:
         return False
     for _ in range(_TRIES):
-        token = begin(family)
-        found = read(family)
-        if found is None or write(family, found.policy, token, now=timezone.now()) != "LOST":
+        token, now = begin(family), timezone.now()
+        found = read(family, now=now)
+        if found is None or write(family, found.policy, token, now=now) != "LOST":
             return True
     raise hotwire.StoreUnavailableError("The hot store is emptied again and again.")
 
@@ -193,13 +194,15 @@ def _publish_workspace(public_id: str) -> bool:
     now = timezone.now()
     for _, group in groupby(secrets, key=lambda secret: secret.key_id):
         own = tuple(group)
-        if write(own[0].key.family, policy_of(own[0].key, own), token, now=now) == "LOST":
+        if write(own[0].key.family, policy_of(own[0].key, own, now=now), token, now=now) == "LOST":
             return False
     return True
 
 
-def read(family: str) -> Registered | None:
+def read(family: str, *, now: datetime) -> Registered | None:
     """The key of a family with all its secrets; None where there is none, or no secret was made yet.
+
+    The policy is the one of this moment: that of a retiring key changes with time (K9).
 
     One query. Raises django.db.DatabaseError.
     """
@@ -211,14 +214,15 @@ def read(family: str) -> Registered | None:
     if not secrets:
         return None
     key = secrets[0].key
-    return Registered(key, secrets, policy_of(key, secrets))
+    return Registered(key, secrets, policy_of(key, secrets, now=now))
 
 
-def policy_of(key: Key, secrets: Iterable[Secret]) -> Policy:
-    """What the verifier needs to know about a key; partner and workspace must be loaded.
+def policy_of(key: Key, secrets: Iterable[Secret], *, now: datetime) -> Policy:
+    """What the verifier needs to know about a key at this moment; partner and workspace must be loaded.
 
     A key whose partner or workspace is inactive counts as suspended; so does one that was issued in an
     emergency, from its approvals' deadline on, however late `approvals.suspend_late_emergencies` runs (A8).
+    The limits of a key that is to retire fall by its schedule, whether or not any sweep runs (K9).
     """
     states = tuple(SecretState(bytes(secret.digest), secret.status, secret.ends_at) for secret in secrets)
     current = hashing.current_version()
@@ -226,20 +230,22 @@ def policy_of(key: Key, secrets: Iterable[Secret]) -> Policy:
     usable = key.status in {Key.Status.ACTIVE, Key.Status.RETIRING}
     barred = usable and not (key.workspace.is_active and key.partner.is_active)
     budget = key.monthly_budget_usd
+    limits = limits_of(key, now)
     return Policy(
         # Each of the two only grows, and both are read at once: so the sum grows with every change of either.
         revision=key.revision + key.workspace.revision,
         status=Key.Status.SUSPENDED.value if barred else key.status,
         environment=key.environment,
         workspace=(key.workspace.public_id, key.workspace.code),
-        identity=_identity(key),
+        identity=_identity(key, limits, now),
         time_zone=key.workspace.time_zone,
         complete=all(s.pepper_version == current for s in secrets if s.status not in dead),
-        expires_at=key.expires_at,
+        expires_at=key.ends_at,
         suspends_at=key.provisional_until,
-        rpm=key.rpm,
-        rph=key.rph,
-        burst=key.burst,
+        changes_at=_next_change(key, now),
+        rpm=limits.rpm,
+        rph=limits.rph,
+        burst=limits.burst,
         concurrency=key.concurrency,
         budget_micros=None if budget is None else int(budget * MICROS),
         ip_ranges=tuple(key.ip_ranges),
@@ -269,9 +275,15 @@ def proven(policy: Policy, digest: bytes) -> Policy:
     return replace(policy, secrets=states)
 
 
-def _identity(key: Key) -> bytes:
+def _next_change(key: Key, now: datetime) -> datetime | None:
+    if key.retires_at is None or key.retiring_from is None:
+        return None
+    return retirement.next_change(key.retiring_from, key.retires_at, now)
+
+
+def _identity(key: Key, limits: Limits, now: datetime) -> bytes:
     """What a gateway is told about a key: never a secret, nor the names of people."""
-    retiring = key.status == Key.Status.RETIRING
+    since = key.retiring_from if key.retiring_from is not None and key.retiring_from <= now else None
     facts: dict[str, object] = {
         "key": key.public_id,
         "partner": key.partner.public_id,
@@ -281,15 +293,17 @@ def _identity(key: Key) -> bytes:
         "models": key.model_names,
         "features": key.feature_names,
         "limits": {
-            "minute": key.rpm or None,
-            "hour": key.rph or None,
-            "burst": key.burst or None,
+            "minute": limits.rpm or None,
+            "hour": limits.rph or None,
+            "burst": limits.burst or None,
             "concurrency": key.concurrency or None,
             "budget_usd": _usd(key.monthly_budget_usd),
         },
         "time_zone": key.workspace.time_zone,
         "expires_at": key.expires_at.isoformat(),
-        "retiring_since": key.changed_at.isoformat() if retiring else None,
+        "retiring_since": since.isoformat() if since else None,
+        # A planned end is announced with its notice, as Deprecation and Sunset are.
+        "ends_at": (key.ends_at if since else key.expires_at).isoformat(),
     }
     if key.workspace.has_limits:
         facts["workspace_limits"] = {

@@ -1,6 +1,6 @@
 """The mails about keys: what each is filled with. None ever holds a key; one holds the link to collect it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -88,11 +88,14 @@ def key_facts(key: Key, *more: Fact) -> list[Fact]:
     ]
 
 
-def _find_key(message: Message) -> Key:
-    return Key.objects.select_related("partner", "recipient", "owner").get(public_id=message.context["key"])
+def find_key(message: Message) -> Key:
+    """The key that a mail is about, with its people."""
+    return Key.objects.select_related("partner", "recipient", "owner", "replacement").get(
+        public_id=message.context["key"]
+    )
 
 
-def _key_mail(message: Message, key: Key, *facts: Fact, **context: Any) -> Mail:
+def key_mail(message: Message, key: Key, *facts: Fact, **context: Any) -> Mail:
     """A mail about a key, with a link to its page for staff."""
     is_staff = message.recipient_ref.startswith("ST-")
     return mail_to(
@@ -134,8 +137,8 @@ def delivery_link(message: Message) -> Mail | None:
 
 def delivery_expired(message: Message) -> Mail | None:
     """To the owner: nobody collected the key."""
-    key = _find_key(message)
-    return _key_mail(message, key, (_("Status"), Key.Status(key.status).label))
+    key = find_key(message)
+    return key_mail(message, key, (_("Status"), Key.Status(key.status).label))
 
 
 def key_revealed(message: Message) -> Mail | None:
@@ -143,60 +146,60 @@ def key_revealed(message: Message) -> Mail | None:
     delivery = Delivery.objects.get(uid=message.context["delivery"])
     if delivery.revealed_at is None:
         return None
-    return _key_mail(message, _find_key(message), collected=when_text(delivery.revealed_at))
+    return key_mail(message, find_key(message), collected=when_text(delivery.revealed_at))
 
 
 def key_revoked(message: Message) -> Mail | None:
     """To recipient and owner: the key has ended. The reason's category only, no notes (K6)."""
-    key = _find_key(message)
+    key = find_key(message)
     if key.status != Key.Status.REVOKED or key.ended_at is None:
         return None
     reason = (_("Reason"), Key.RevokeReason(key.revoke_reason).label)
-    return _key_mail(message, key, reason, at=when_text(key.ended_at))
+    return key_mail(message, key, reason, at=when_text(key.ended_at))
 
 
 def key_suspended(message: Message) -> Mail | None:
     """To recipient and owner: the key is stopped for now. Not sent when it runs again or has ended."""
-    key = _find_key(message)
+    key = find_key(message)
     if key.status != Key.Status.SUSPENDED or key.suspended_at is None:
         return None
     # Why it is held is ours to know: the partner hears that it is stopped.
     why = [(_("Reason"), hold) for hold in key.holds] if message.recipient_ref.startswith("ST-") else []
-    return _key_mail(message, key, *why, at=when_text(key.suspended_at))
+    return key_mail(message, key, *why, at=when_text(key.suspended_at))
 
 
 def key_reactivated(message: Message) -> Mail | None:
     """To recipient and owner: the key works again. Not sent when it was stopped once more."""
-    key = _find_key(message)
+    key = find_key(message)
     if key.status not in {Key.Status.ACTIVE, Key.Status.RETIRING, Key.Status.PENDING}:
         return None
-    return _key_mail(message, key, at=when_text(key.changed_at))
+    return key_mail(message, key, at=when_text(key.changed_at))
 
 
 def key_expiring(message: Message) -> Mail | None:
     """To recipient and owner: the key will end. `days` are counted now, not when the mail was put in."""
-    key = _find_key(message)
+    key = find_key(message)
     days = _days_until(last_day(key), timezone.now())
     if key.has_ended or days < 0:
         return None
-    return _key_mail(message, key, last_day=date_text(last_day(key)), days=days)
+    return key_mail(message, key, last_day=date_text(last_day(key)), days=days)
 
 
 def key_expired(message: Message) -> Mail | None:
     """To recipient and owner: the key has reached its end."""
-    key = _find_key(message)
+    key = find_key(message)
     if key.status != Key.Status.EXPIRED:
         return None
-    return _key_mail(message, key, last_day=date_text(last_day(key)))
+    return key_mail(message, key, last_day=date_text(last_day(key)))
 
 
 def rotation_due(message: Message) -> Mail | None:
     """To recipient and owner: the secret is to be replaced, soon or since long (K7)."""
-    key = _find_key(message)
+    key = find_key(message)
     if key.has_ended or key.rotation_due_on is None:
         return None
     days = _days_until(key.rotation_due_on, timezone.now())
-    return _key_mail(
+    return key_mail(
         message,
         key,
         (_("Replace by"), date_text(key.rotation_due_on)),
@@ -223,7 +226,7 @@ BUILDERS: tuple[Callable[[Message], Mail | None], ...] = (
 )
 
 
-def register_mails() -> None:
-    """Tell the outbox of these mails; each builder's name is its kind. From `AppConfig.ready`."""
-    for builder in BUILDERS:
+def register_mails(builders: Iterable[Callable[[Message], Mail | None]]) -> None:
+    """Tell the outbox of mails; each builder's name is its kind. From `AppConfig.ready`."""
+    for builder in builders:
         registry.register(builder.__name__, builder)

@@ -1,16 +1,35 @@
 """The registry: API products, plans, keys, their secrets and deliveries, and daily use."""
 
 import uuid
+from datetime import datetime
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from keys.retirement_models import Retirement
 from partners.models import LicenceLevel
+
+__all__ = [
+    "ApiProduct",
+    "Delivery",
+    "EndOfLife",
+    "Environment",
+    "Key",
+    "KeyUseDay",
+    "Plan",
+    "PurposeCategory",
+    "Retirement",
+    "RotationClass",
+    "Scope",
+    "Secret",
+    "UseBatch",
+    "default_rate_limit",
+]
 
 
 class Environment(models.TextChoices):
@@ -202,6 +221,12 @@ class Key(models.Model):
     issued_at = models.DateTimeField()
     activated_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField()
+    # A planned retirement in force (K9): its end, and from when on notice is given; see keys.retirement.
+    retires_at = models.DateTimeField(null=True, blank=True)
+    retiring_from = models.DateTimeField(null=True, blank=True)
+    replacement = models.ForeignKey(
+        "self", on_delete=models.PROTECT, related_name="replaces", null=True, blank=True
+    )
     suspended_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
@@ -233,6 +258,15 @@ class Key(models.Model):
             models.CheckConstraint(
                 condition=Q(rotation_days__in=[60, 90, 180]), name="keys_key_rotation_class"
             ),
+            models.CheckConstraint(
+                condition=Q(retires_at=None, retiring_from=None)
+                | Q(retires_at__gt=F("retiring_from"), retires_at__lte=F("expires_at")),
+                name="keys_key_retires_before_expiry",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="retiring") | Q(retires_at__isnull=False),
+                name="keys_key_retiring_has_end",
+            ),
             # Whoever writes: what is held does not run (A7-A9).
             models.CheckConstraint(
                 condition=Q(held_for=[]) | Q(status__in=["suspended", "revoked", "expired"]),
@@ -249,8 +283,8 @@ class Key(models.Model):
             models.Index(fields=["owner", "-id"], name="keys_key_owner"),
             models.Index(fields=["expires_at", "id"], name="keys_key_expires"),
             models.Index(
-                fields=["expires_at"],
-                name="keys_key_due",
+                Coalesce("retires_at", "expires_at"),
+                name="keys_key_ends",
                 condition=Q(status__in=["pending", "active", "retiring", "suspended"]),
             ),
         ]
@@ -262,6 +296,11 @@ class Key(models.Model):
     def has_ended(self) -> bool:
         """Whether the key is revoked or expired: it never comes back."""
         return self.status in {self.Status.REVOKED, self.Status.EXPIRED}
+
+    @property
+    def ends_at(self) -> datetime:
+        """When the key ends as things stand: at its planned retirement, else at its expiry."""
+        return self.retires_at or self.expires_at
 
     @property
     def holds(self) -> list[str | Promise]:

@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from keys.services.delivery import expire_deliveries
 from keys.services.reminders import remind_rotation, warn_expiry
+from keys.services.retiring import watch_retirements
 from keys.services.search_texts import refresh_search_texts
 from keys.services.status import expire_keys
 
@@ -13,6 +14,12 @@ from keys.services.status import expire_keys
 def expire_keys_task() -> int:
     """End keys whose time is up (K8)."""
     return expire_keys(now=timezone.now())
+
+
+@shared_task(name="keys.watch_retirements")
+def watch_retirements_task() -> int:
+    """Give notice of planned retirements, and tell of limits that fell (K9)."""
+    return watch_retirements(now=timezone.now())
 
 
 @shared_task(name="keys.revoke_unclaimed")

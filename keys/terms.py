@@ -10,6 +10,9 @@ OFFICE_ZONE = ZoneInfo("Asia/Tokyo")
 
 LICENCE_CHECKLIST = ("policy_read", "level_fits", "no_personal_data", "no_resale")
 
+# Fields of KeyTerms that came later: revisions from before do not have them.
+ADDED = frozenset({"retires_at", "replacement"})
+
 
 @dataclass(frozen=True, slots=True)
 class KeyTerms:
@@ -17,6 +20,7 @@ class KeyTerms:
 
     Things are named by their public ids or codes; `""` or None is "none". Amounts: whole yen a month; US
     dollars as text with two decimals. Days as ISO text, the last one included. Limits: 0 is no such limit.
+    `retires_at` is a minute in Japan as ISO text (`2026-12-18T10:00+09:00`): the end of a planned retirement.
     """
 
     name: str
@@ -55,17 +59,26 @@ class KeyTerms:
     expires_on: str
     auto_renew: bool
     end_of_life: str
+    retires_at: str = ""
+    replacement: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """JSON's own types, lists for tuples."""
+        """JSON's own types, lists for tuples.
+
+        What terms did not have from the beginning is left out where it says nothing: terms that do not speak
+        of it keep the digest that they always had.
+        """
         return {
-            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+            if value or name not in ADDED
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "KeyTerms":
         """The terms of a revision. Raises KeyError when a field is missing: a revision is whole or wrong."""
-        given = {field.name: data[field.name] for field in fields(cls)}
+        names = [field.name for field in fields(cls) if field.name in data or field.name not in ADDED]
+        given = {name: data[name] for name in names}
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
         }
@@ -82,6 +95,11 @@ def says_the_same(one: Any, other: Any) -> bool:
 def end_of_day(day: date) -> datetime:
     """The moment at which a last day ends in Japan, as an aware datetime."""
     return datetime.combine(day + timedelta(days=1), time.min, tzinfo=OFFICE_ZONE)
+
+
+def office_minute(moment: datetime) -> str:
+    """A moment as terms write it: a minute in Japan, so that of two texts the later one is the greater."""
+    return moment.astimezone(OFFICE_ZONE).isoformat(timespec="minutes")
 
 
 def office_day(now: datetime) -> date:

@@ -8,8 +8,8 @@ from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
-from keys.models import ApiProduct, Environment, Plan, PurposeCategory, RotationClass, Scope
-from keys.terms import LICENCE_CHECKLIST, KeyTerms, office_day
+from keys.models import ApiProduct, Environment, Key, Plan, PurposeCategory, RotationClass, Scope
+from keys.terms import LICENCE_CHECKLIST, KeyTerms, end_of_day, office_day
 from partners.models import Contact, Contract, LicenceLevel, Partner, Workspace
 
 Problem = tuple[str, str | Promise]
@@ -32,6 +32,7 @@ class Registry:
     plan: Plan | None
     products: dict[str, ApiProduct]
     scopes: dict[str, Scope]
+    replacement: Key | None = None
 
     @classmethod
     def read(cls, terms: KeyTerms) -> "Registry":
@@ -58,6 +59,11 @@ class Registry:
             plan=Plan.objects.filter(code=terms.plan).first(),
             products={p.code: p for p in ApiProduct.objects.filter(code__in=terms.products, is_active=True)},
             scopes={s.code: s for s in Scope.objects.filter(code__in=terms.scopes).select_related("product")},
+            replacement=Key.objects.filter(
+                public_id=terms.replacement, partner__public_id=terms.partner
+            ).first()
+            if terms.replacement
+            else None,
         )
 
 
@@ -70,6 +76,7 @@ def find_problems(terms: KeyTerms, registry: Registry, *, now: datetime) -> list
         *_purpose(terms),
         *_limits(terms, registry),
         *_life(terms, registry, office_day(now)),
+        *_retirement(terms, registry, now),
     ]
 
 
@@ -220,6 +227,24 @@ def _life(terms: KeyTerms, registry: Registry, today: date) -> Iterator[Problem]
         )
     elif (last - today).days > LONGEST_LIFE_DAYS:
         yield "expires_on", _("A key lives for a year at most; it can be renewed.")
+
+
+def _retirement(terms: KeyTerms, registry: Registry, now: datetime) -> Iterator[Problem]:
+    if terms.replacement and registry.replacement is None:
+        yield "replacement", _("Choose a key of the same partner.")
+    if not terms.retires_at:
+        if terms.replacement:
+            yield "retires_at", _("Say when the key that is replaced ends.")
+        return
+    ends_at = datetime.fromisoformat(terms.retires_at)
+    if ends_at <= now:
+        yield "retires_at", _("This time has passed.")
+    try:
+        last = date.fromisoformat(terms.expires_on)
+    except ValueError:
+        return
+    if ends_at > end_of_day(last):
+        yield "retires_at", _("The key has expired by then. A retirement can't be set later than its expiry.")
 
 
 def find_excesses(terms: KeyTerms, registry: Registry) -> list[Problem]:

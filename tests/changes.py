@@ -15,6 +15,7 @@ from approvals.services.requests import submit_request
 from core.actors import staff_actor
 from keys.models import Key
 from keys.selectors.settings import digest_of_settings
+from keys.terms import office_minute
 from tests.cast import Cast, decide
 from tests.key_stories import reveal
 
@@ -27,6 +28,7 @@ def ask_change(
     not_before: datetime | None = None,
     reactivates: bool = False,
     now: datetime | None = None,
+    short_notice: str = "",
     **changes: Any,
 ) -> Request:
     """A request to change this key, submitted by `by`: its first step is open."""
@@ -39,7 +41,7 @@ def ask_change(
         request=request,
         version=request.version,
         terms=replace(present, **changes),
-        wish=Wish(digest_of_settings(present), why, not_before, reactivates),
+        wish=Wish(digest_of_settings(present), why, not_before, reactivates, short_notice),
         now=now,
     )
 
@@ -57,3 +59,8 @@ def changed(cast: Cast, key: Key, **changes: Any) -> KeyChange:
     decide(request, cast.pm)
     key.refresh_from_db()
     return KeyChange.objects.get(request=request)
+
+
+def retirement(cast: Cast, key: Key, ends_at: datetime, **changes: Any) -> KeyChange:
+    """A planned retirement that a PM approved: one approval, because it only tightens."""
+    return changed(cast, key, why="The API is replaced.", retires_at=office_minute(ends_at), **changes)

@@ -12,6 +12,7 @@ from accounts.models import User
 from core.ids import next_public_id
 from keys import hashing, secret_format
 from keys.models import Key, Secret
+from keys.retirement import NOTICE
 from partners.models import Partner
 from tests.cast import make_partner, make_plan, make_staff
 from verifier.app import application
@@ -83,6 +84,13 @@ def change(key: Key, **fields: Any) -> None:
     """Change a key in the registry alone, with the revision that every change has."""
     Key.objects.filter(pk=key.pk).update(revision=key.revision + 1, **fields)
     key.refresh_from_db()
+
+
+def retire(key: Key, left: timedelta, **fields: Any) -> None:
+    """Plan the key's retirement in the registry alone, so that this much time is left until its end."""
+    ends_at = timezone.now() + left
+    noticed = {"retires_at": ends_at, "retiring_from": ends_at - NOTICE, "status": "retiring"}
+    change(key, **(noticed | fields))
 
 
 def make_gateway(**fields: Any) -> str:

@@ -105,7 +105,7 @@ def _prepare(identity: bytes) -> Facts:
     ]
     dates: list[Header] = []
     if data["retiring_since"]:
-        since, end = (datetime.fromisoformat(data[name]) for name in ("retiring_since", "expires_at"))
+        since, end = (datetime.fromisoformat(data[name]) for name in ("retiring_since", "ends_at"))
         dates = [
             ("Deprecation", f"@{int(since.timestamp())}"),
             ("Sunset", format_datetime(max(since, end).astimezone(UTC), usegmt=True)),
@@ -183,7 +183,7 @@ def verified(verdict: Verdict) -> Response:
         extra = limit_fields(verdict, facts) + facts.dates
     else:
         body = _refused(verdict)
-        extra = _limited(verdict) if code.status == 429 else b""
+        extra = (_limited(verdict) if code.status == 429 else b"") + _dates(verdict)
     return Response(200, b"%b%bContent-Length: %d\r\n" % (_IS_JSON, extra, len(body)), body)
 
 
@@ -231,6 +231,11 @@ def _limited(verdict: Verdict) -> bytes:
     return b"%bRetry-After: %d\r\n" % (fields, max(1, verdict.retry))
 
 
+def _dates(verdict: Verdict) -> bytes:
+    """Deprecation and Sunset stand on refusals, too: who is refused most should hear first that it ends."""
+    return facts_of(verdict.identity).dates if verdict.identity else b""
+
+
 def _plain(code: Code) -> Response:
     body = _refused(Verdict(code))
     return Response(200, b"%bContent-Length: %d\r\n" % (_IS_JSON, len(body)), body)
@@ -249,9 +254,9 @@ def authorized(verdict: Verdict, *, nginx: bool) -> Response:
         lease = b"X-Kagiban-Lease: %b\r\n" % _check_id(verdict, facts) if facts.holds_leases else b""
         limits = limit_fields(verdict, facts)
         return Response(200, b"".join((_NO_BODY, facts.identity, limits, facts.dates, lease, degraded)))
-    extra = degraded
+    extra = b""
     if code.status == 429:
-        extra = _limited(verdict) + degraded
+        extra = _limited(verdict)
     elif code is Code.NO_KEY:
         extra = wire([("WWW-Authenticate", REALM)])
     elif code in INVALID_TOKEN:
@@ -259,7 +264,7 @@ def authorized(verdict: Verdict, *, nginx: bool) -> Response:
         extra = wire([("WWW-Authenticate", f"{REALM}, {token}")])
     elif code is Code.INSUFFICIENT_SCOPE:
         extra = wire([("WWW-Authenticate", f'{REALM}, error="insufficient_scope"')])
-    return for_proxy(refused(code, extra), nginx=nginx)
+    return for_proxy(refused(code, extra + _dates(verdict) + degraded), nginx=nginx)
 
 
 def reported(rows: list[dict[str, object]]) -> Response:

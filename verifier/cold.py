@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from threading import BoundedSemaphore, Event, Lock
 from typing import Final
 
@@ -102,7 +103,9 @@ def _load(question: Question, key_id: str, digest: bytes, reply: Miss) -> bool:
     """
     family = key_id[:FAMILY_LENGTH]
     token = hotstore.Token(reply.run, reply.epoch)
-    found = hotstore.read(family)
+    # A record that the store holds for over is not written again as it was, by a clock that is behind.
+    now = max(timezone.now(), datetime.fromtimestamp(reply.now, UTC))
+    found = hotstore.read(family, now=now)
     if found is None:
         hotstore.forget(family)
         _strike(question, key_id)
@@ -116,10 +119,10 @@ def _load(question: Question, key_id: str, digest: bytes, reply: Miss) -> bool:
             return False
         if bytes(secret.digest) != digest:
             # It was renewed under the current pepper: read what the registry says now.
-            found = hotstore.read(family)
+            found = hotstore.read(family, now=now)
             policy = found.policy if found else policy
         policy = hotstore.proven(policy, digest)
-    hotstore.write(family, policy, token, now=timezone.now())
+    hotstore.write(family, policy, token, now=now)
     return True
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from django.db import Error as DatabaseFailure
+from django.utils import timezone
 
 from keys import hotstore
 from keys.hotrecord import MICROS, Policy, SecretState
@@ -35,7 +36,7 @@ def decide(question: Question, key_id: str, digest: bytes) -> Verdict:
     family = key_id[:FAMILY_LENGTH]
     try:
         with for_outages.reading():
-            found = hotstore.read(family)
+            found = hotstore.read(family, now=timezone.now())
             secret = cold.match(question.secret, found.secrets) if found else None
             if found is None or secret is None:
                 return Verdict(Code.NOT_FOUND, now=int(time.time()), degraded=True)

@@ -38,6 +38,7 @@ _VALID_EXAMPLE: Final = {
     "time_zone": "Asia/Tokyo",
     "expires_at": "2027-01-01T00:00:00+09:00",
     "retiring_since": None,
+    "ends_at": "2027-01-01T00:00:00+09:00",
     "remaining": {"minute": 99, "hour": 999, "budget_usd": None},
     "check": openapi_usage.CHECK_EXAMPLE,
     "lease": openapi_usage.CHECK_EXAMPLE,
@@ -246,15 +247,15 @@ def _caller_path() -> Part:
 
 
 def _authorize_responses() -> Part:
-    limits = ("RateLimit-Policy", "RateLimit")
+    limits, dates = ("RateLimit-Policy", "RateLimit"), ("Deprecation", "Sunset")
     marks = ("X-Authz-Status", "X-Kagiban-Degraded")
     lacking, revoked, limited = Code.INSUFFICIENT_SCOPE, Code.REVOKED, Code.RATE_LIMITED_MINUTE
     return {
         "200": {
             "description": "Allowed; no body.",
             "headers": fields(
-                "Cache-Control", "X-Key-Id", "X-Partner", "X-Workspace", "X-Scopes", *limits, "Deprecation",
-                "Sunset", "X-Kagiban-Lease", "X-Kagiban-Degraded",
+                "Cache-Control", "X-Key-Id", "X-Partner", "X-Workspace", "X-Scopes", *limits, *dates,
+                "X-Kagiban-Lease", "X-Kagiban-Degraded",
             ),
         },
         "400": problem(
@@ -265,18 +266,18 @@ def _authorize_responses() -> Part:
         "401": problem(
             f"{parts.by_status(401)}.",
             problem_of(revoked.value, revoked.status, revoked.meaning),
-            "WWW-Authenticate", "X-Kagiban-Degraded",
+            "WWW-Authenticate", *dates, "X-Kagiban-Degraded",
         ),
         "403": problem(
             f"{parts.by_status(403)}; `UNKNOWN_GATEWAY`. To a gateway in nginx mode everything that is "
             "neither 200 nor 401, with the true status in X-Authz-Status.",
             problem_of(lacking.value, lacking.status, lacking.meaning),
-            "WWW-Authenticate", *limits, "Retry-After", *marks,
+            "WWW-Authenticate", *limits, "Retry-After", *dates, *marks,
         ),
         "429": problem(
             f"{parts.by_status(429)}. To a gateway in nginx mode: 403.",
             problem_of(limited.value, limited.status, limited.meaning),
-            *limits, "Retry-After", "X-Kagiban-Degraded",
+            *limits, "Retry-After", *dates, "X-Kagiban-Degraded",
         ),
         **_failures(),
     }  # fmt: skip

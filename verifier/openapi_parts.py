@@ -164,7 +164,7 @@ ALLOWED: Final[Part] = {
     "description": "The key may do this now. Members that you do not know are to be ignored.",
     "required": [
         "valid", "code", "key", "partner", "workspace", "environment", "scopes", "models", "features",
-        "limits", "time_zone", "expires_at", "retiring_since", "remaining",
+        "limits", "time_zone", "expires_at", "retiring_since", "ends_at", "remaining",
     ],
     "properties": {
         "valid": {"const": True},
@@ -178,7 +178,7 @@ ALLOWED: Final[Part] = {
         "features": _WORDS,
         "limits": {
             "type": "object",
-            "description": "The key's limits; null where there is none.",
+            "description": "The key's limits in force: a retiring key's fall before its end. null: none.",
             "required": ["minute", "hour", "burst", "concurrency", "budget_usd"],
             "properties": {
                 "minute": _COUNT, "hour": _COUNT, "burst": _COUNT, "concurrency": _COUNT, "budget_usd": _USD,
@@ -187,6 +187,7 @@ ALLOWED: Final[Part] = {
         "time_zone": {"type": "string", "description": "In which hour and month begin."},
         "expires_at": _DATE,
         "retiring_since": _DATE,
+        "ends_at": _DATE | {"description": "The planned end of a retiring key, else its expiry."},
         "remaining": _LEFT,
         "workspace_limits": _LEFT | {"description": "Those for all keys of the workspace, where it has any."},
         "workspace_remaining": _LEFT,

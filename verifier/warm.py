@@ -51,11 +51,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """The database has to be asked. Why: EMPTY, STALE, UNKNOWN or UNPROVEN; and what the store was then."""
+    """The database has to be asked. Why: EMPTY, STALE, UNKNOWN or UNPROVEN; and what the store was then.
+
+    `now`: its clock, in seconds.
+    """
 
     why: bytes
     epoch: bytes
     run: bytes
+    now: int
 
 
 _prefixes: dict[bytes, bytes] = {}
@@ -136,4 +140,4 @@ def ask(question: Question, key_id: bytes, digest: bytes, mode: bytes = FRESH) -
         return command(question, key_id, digest, run=run, lease=lease, mode=mode)
 
     reply = hotwire.ask_run(for_run, record_key(key_id[:FAMILY_LENGTH].decode()))
-    return verdict_of(reply, lease) or Miss(reply[1], reply[2], asked)
+    return verdict_of(reply, lease) or Miss(reply[1], reply[2], asked, reply[3])

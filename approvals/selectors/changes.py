@@ -44,11 +44,14 @@ def _only_consent(key: Key) -> str:
 def direction_of(old: KeyTerms, new: KeyTerms, *, reactivates: bool) -> str:
     """`tightens` where every difference does, `loosens` otherwise, `""` where nothing differs.
 
-    Who is told about the costs of a budget that is new belongs to that budget.
+    Who is told about the costs of a budget that is new belongs to that budget, and what replaces a key to the
+    retirement that is new.
     """
     found = changed_fields(old, new)
     if not old.monthly_budget_usd and new.monthly_budget_usd and not old.billing_contact:
         found.pop("billing_contact", None)
+    if not old.retires_at and new.retires_at:
+        found.pop("replacement", None)
     if not found and not reactivates:
         return ""
     only_tightens = not reactivates and set(found.values()) == {Direction.TIGHTENS}
@@ -67,7 +70,7 @@ def change_of(request: Request) -> KeyChange | None:
 def why_stale(change: KeyChange) -> list[str | Promise]:
     """What has happened to the key that keeps the change from being applied; empty when nothing has."""
     key = Key.objects.select_related(
-        "partner", "workspace", "contract", "recipient", "billing_contact", "plan"
+        "partner", "workspace", "contract", "recipient", "billing_contact", "plan", "replacement"
     ).get(pk=change.key_id)
     if change.state not in OPEN_STATES:
         return []

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 from approvals.selectors.options import name_of
 from approvals.wording import LICENCE_POINTS
-from core.wording import date_text, money_text
-from keys.models import ApiProduct, EndOfLife, Environment, PurposeCategory, RotationClass, Scope
+from core.wording import date_text, money_text, when_text
+from keys.models import ApiProduct, EndOfLife, Environment, Key, PurposeCategory, RotationClass, Scope
 from keys.terms import KeyTerms
 from keys.terms_check import Registry
 from partners.models import Contact, LicenceLevel, Partner
@@ -53,7 +53,7 @@ def describe_terms(terms: KeyTerms, registry: Registry | None = None) -> list[Se
         Section(_("Purpose"), _purpose(terms)),
         Section(_("Contract and data licence"), _contract(terms, registry)),
         Section(_("Plan, limits and budget"), _limits(terms, registry)),
-        Section(_("Addresses and life"), _life(terms)),
+        Section(_("Addresses and life"), _life(terms, registry.replacement)),
     ]
 
 
@@ -169,7 +169,7 @@ def _filled(facts: list[Fact], terms: KeyTerms) -> list[Fact]:
     return [fact for fact in facts if any(getattr(terms, name) for name in (fact.field, *fact.also))]
 
 
-def _life(terms: KeyTerms) -> list[Fact]:
+def _life(terms: KeyTerms, replacement: Key | None) -> list[Fact]:
     addresses = (
         Fact("ip_ranges", _("Works from"), items=terms.ip_ranges, is_code=True)
         if terms.ip_ranges
@@ -186,7 +186,19 @@ def _life(terms: KeyTerms) -> list[Fact]:
             label_of(EndOfLife, terms.end_of_life),
             also=("auto_renew",),
         ),
+        *_retirement(terms, replacement),
     ]
+
+
+def _retirement(terms: KeyTerms, replacement: Key | None) -> list[Fact]:
+    facts = []
+    if terms.retires_at:
+        ends_at = when_text(datetime.fromisoformat(terms.retires_at))
+        facts.append(Fact("retires_at", _("Planned retirement"), ends_at))
+    if terms.replacement:
+        name = str(replacement) if replacement else terms.replacement
+        facts.append(Fact("replacement", _("Replaced by"), name))
+    return facts
 
 
 def label_of(choices: Callable[[Any], Any], value: Any) -> str:

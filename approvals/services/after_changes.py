@@ -20,6 +20,7 @@ from core.errors import Conflict, DomainError, Invalid, NotAllowed
 from keys.models import Key
 from keys.selectors.settings import digest_of_settings
 from keys.services.changing import Change, change_key
+from keys.services.retiring import Cause
 from keys.terms import KeyTerms
 
 S = KeyChange.State
@@ -54,6 +55,7 @@ def _restore(actor: Actor, change: KeyChange, reason: str, by: User | None, now:
             terms=KeyTerms.from_json(change.base),
             based_on=digest_of_settings(KeyTerms.from_json(revision.terms)),
             status=_status_before(change),
+            cause=Cause(by=by, reason=reason.strip(), request=change.request.public_id),
             action=Action.KEY_ROLLED_BACK,
             details=(("request", change.request.public_id), ("reason", reason)),
         ),

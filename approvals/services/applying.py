@@ -23,11 +23,12 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import Conflict, DomainError, Invalid, NotAllowed
-from keys.lifecycle import ENDED
+from keys.lifecycle import ENDED, running_status
 from keys.models import Key
 from keys.selectors.settings import require_unchanged
 from keys.services.changing import Change, change_key, lock_key
 from keys.services.issuing import hold
+from keys.services.retiring import Cause
 from keys.services.status import release_key
 from keys.terms import KeyTerms
 
@@ -65,7 +66,13 @@ def _apply(
         change=Change(
             terms=KeyTerms.from_json(terms),
             based_on=bytes(change.base_digest),
-            status=running_status(change.key) if change.reactivates else None,
+            status=running_status(change.key, now) if change.reactivates else None,
+            cause=Cause(
+                by=change.request.requester,
+                reason=change.why,
+                short_notice=change.short_notice,
+                request=change.request.public_id,
+            ),
             details=(
                 ("request", change.request.public_id),
                 ("decisions", list(decisions)),
@@ -94,11 +101,6 @@ def _let_go(actor: Actor, change: KeyChange, terms: dict[str, Any], now: datetim
         )
     if counts_for(change.request.decisions.all(), key).exists():
         release_key(actor=actor, key=key, hold=Key.Hold.CONSENT, now=now)
-
-
-def running_status(key: Key) -> Key.Status:
-    """What a suspended key is again once it is started."""
-    return Key.Status.ACTIVE if key.activated_at else Key.Status.PENDING
 
 
 def apply_scheduled(*, now: datetime, limit: int = 100) -> int:

@@ -13,12 +13,26 @@ from approvals.models import KeyChange, Request
 from approvals.selectors.changes import OPEN_STATES, direction_of, present_terms
 from core.errors import Conflict, Invalid
 from keys.models import Key
+from keys.retirement import is_short
 from keys.selectors.settings import FIXED, digest_of_settings, require_unchanged
 from keys.services.changing import lock_key
+from keys.services.retiring import why_not
 from keys.terms import KeyTerms
+from keys.terms_check import Problem
 
 S = KeyChange.State
 NOTHING_DIFFERS = _("Nothing differs from the key's present terms.")
+
+FIXED_HERE = [
+    "state",
+    "base",
+    "base_digest",
+    "direction",
+    "reactivates",
+    "why",
+    "not_before",
+    "short_notice",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +40,25 @@ class Wish:
     """What a request to change a key says beside the new terms.
 
     `based_on` is the digest of the settings that the form showed as the present ones. `not_before` is an
-    aware time, or None for at once.
+    aware time, or None for at once. `short_notice` says why a key is to retire with less than 30 days of
+    notice (K9).
     """
 
     based_on: bytes
     why: str
     not_before: datetime | None = None
     reactivates: bool = False
+    short_notice: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The part of a revision that decisions are bound to, beside the terms."""
-        return {
+        said = {
             "based_on": self.based_on.hex(),
             "why": self.why,
             "not_before": self.not_before.isoformat() if self.not_before else "",
             "reactivates": self.reactivates,
         }
+        return {**said, "short_notice": self.short_notice} if self.short_notice else said
 
 
 def fix_change(*, request: Request, terms: KeyTerms, wish: Wish, now: datetime) -> str:
@@ -78,13 +95,13 @@ def fix_change(*, request: Request, terms: KeyTerms, wish: Wish, now: datetime) 
     wrong = wrong_time(wish.not_before, key, now)
     if wrong:
         raise Invalid(wrong, field="not_before")
+    if terms.retires_at != base.retires_at or terms.replacement != base.replacement:
+        _check_retirement(key, terms, wish, now)
     change.state = S.IN_REVIEW
     change.base, change.base_digest = base.to_json(), digest_of_settings(base)
     change.reactivates, change.why = wish.reactivates, wish.why.strip()
-    change.not_before = wish.not_before
-    change.save(
-        update_fields=["state", "base", "base_digest", "direction", "reactivates", "why", "not_before"]
-    )
+    change.not_before, change.short_notice = wish.not_before, wish.short_notice.strip()
+    change.save(update_fields=FIXED_HERE)
     return change.direction
 
 
@@ -96,7 +113,7 @@ def wrong_time(not_before: datetime | None, key: Key, now: datetime) -> str | Pr
         return _("This time has passed.")
     if not_before > now + settings.CHANGE_WINDOW:
         return gettext("At most %(days)s days ahead.") % {"days": settings.CHANGE_WINDOW.days}
-    return _("The key ends before this time.") if not_before >= key.expires_at else ""
+    return _("The key ends before this time.") if not_before >= key.ends_at else ""
 
 
 def require_approved(key: Key) -> None:
@@ -105,6 +122,35 @@ def require_approved(key: Key) -> None:
         raise Conflict(
             _("The key was issued in an emergency and is not approved yet. It can be changed after that.")
         )
+
+
+def _check_retirement(key: Key, terms: KeyTerms, wish: Wish, now: datetime) -> None:
+    problem = retirement_problem(
+        key, terms, now=now, not_before=wish.not_before, short_notice=wish.short_notice
+    )
+    if problem is not None:
+        field, sentence = problem
+        raise Invalid(sentence, field=field)
+
+
+def retirement_problem(
+    key: Key, terms: KeyTerms, *, now: datetime, not_before: datetime | None, short_notice: str
+) -> Problem | None:
+    """What keeps the key from being retired as these terms say, beside what their own check finds (K9)."""
+    if not terms.retires_at:
+        return None
+    ends_at, begins = datetime.fromisoformat(terms.retires_at), max(now, not_before or now)
+    replacement = Key.objects.filter(public_id=terms.replacement).first() if terms.replacement else None
+    refusal = why_not(key, ends_at=ends_at, replacement=replacement)
+    if refusal:
+        return ("retires_at" if key.activated_at is None else "replacement"), refusal
+    if ends_at <= begins:
+        return "retires_at", _("The retirement would end before this change is in force.")
+    # Moving it later gives more time than the partner had: that needs no excuse.
+    sooner = key.retires_at is None or ends_at < key.retires_at
+    if sooner and is_short(ends_at, begins) and not short_notice.strip():
+        return "short_notice", _("Less than 30 days of notice: say why it can't wait.")
+    return None
 
 
 def open_change_of(key: Key) -> KeyChange | None:

@@ -123,7 +123,8 @@ local function begin(keys, args)
   return epoch_of(keys[1], args[1])
 end
 
--- The database has to be asked. The epoch goes along and must come back unchanged with the record.
+-- The database has to be asked. The epoch goes along and must come back unchanged with the record; our time goes
+-- along because what the registry says may depend on it, and the asker's clock may be behind.
 local function miss(keys, args, now, why)
   if why == 'EMPTY' then
     local absent = redis.call('HGET', keys[1], 'n')
@@ -131,7 +132,7 @@ local function miss(keys, args, now, why)
       return { 'NOT_FOUND', '', -1, -1, -1, now, 0 }
     end
   end
-  return { 'MISS', why, epoch_of(keys[3], args[13]) }
+  return { 'MISS', why, epoch_of(keys[3], args[13]), now }
 end
 
 -- A caller's address that was not seen since the last drain. Addresses are as many as callers like, so each

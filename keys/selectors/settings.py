@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from core.errors import Conflict
 from keys.models import Key
 from keys.selectors.conditions import last_day
-from keys.terms import LICENCE_CHECKLIST, KeyTerms
+from keys.terms import LICENCE_CHECKLIST, KeyTerms, office_minute
 
 # A key is made for one partner, workspace and environment: for another one a new key is needed.
 FIXED = ("partner", "partner_kind", "workspace", "environment")
@@ -41,6 +41,8 @@ SETTINGS = (
     "expires_on",
     "auto_renew",
     "end_of_life",
+    "retires_at",
+    "replacement",
 )
 
 
@@ -88,13 +90,16 @@ def terms_of(key: Key, *, consent_contact: str = "") -> KeyTerms:
         expires_on=last_day(key).isoformat(),
         auto_renew=key.auto_renew,
         end_of_life=key.end_of_life,
+        retires_at=office_minute(key.retires_at) if key.retires_at else "",
+        replacement=key.replacement.public_id if key.replacement else "",
     )
 
 
 def settings_of(terms: KeyTerms) -> dict[str, Any]:
     """The part of terms that a key itself keeps; lists whose order says nothing are sorted."""
     plain = terms.to_json()
-    return {name: sorted(plain[name]) if isinstance(plain[name], list) else plain[name] for name in SETTINGS}
+    kept = [name for name in SETTINGS if name in plain]
+    return {name: sorted(plain[name]) if isinstance(plain[name], list) else plain[name] for name in kept}
 
 
 def digest_of_settings(terms: KeyTerms) -> bytes:

@@ -18,6 +18,7 @@ from keys.models import Key
 from keys.selectors import search_text_of
 from keys.selectors.settings import FIXED, require_unchanged, settings_of, terms_of
 from keys.services.issuing import hold, plain_fields
+from keys.services.retiring import Cause, set_retirement
 from keys.terms import KeyTerms, end_of_day
 from keys.terms_check import Registry, find_problems
 
@@ -28,7 +29,7 @@ class Change:
 
     `based_on` is the digest of the settings that the change starts from: the key must still have them.
     `status` is the status that the key goes to, None where it stays. `action` is the event that tells of it,
-    with `details` beside what was changed.
+    with `details` beside what was changed. `cause` is who asked for a retirement in it, and why (K9).
     """
 
     terms: KeyTerms
@@ -36,6 +37,7 @@ class Change:
     status: Key.Status | None = None
     action: Action = Action.KEY_CHANGED
     details: tuple[tuple[str, Any], ...] = ()
+    cause: Cause | None = None
 
 
 def change_key(*, actor: Actor, key: Key, change: Change, objects: Iterable[str], now: datetime) -> Key:
@@ -58,18 +60,20 @@ def change_key(*, actor: Actor, key: Key, change: Change, objects: Iterable[str]
     if key.status == Key.Status.PENDING and old.recipient != change.terms.recipient:
         raise Conflict(_("The link to collect the key is on its way to its recipient. Wait for it first."))
     before, after = _difference(old, change.terms)
-    if change.status is not None and change.status != Key.Status.SUSPENDED and key.held_for:
-        raise Conflict(key.holds[0])
+    was = key.status
     if change.status is not None:
         if key.held_for and change.status != Key.Status.SUSPENDED:
             raise Conflict(key.holds[0])
         lifecycle.require(key, change.status)
-        before["status"], after["status"] = key.status, change.status.value
         key.status = change.status
         key.suspended_at = now if change.status == Key.Status.SUSPENDED else None
         key.status_reason = str(dict(change.details).get("reason", "")) if key.suspended_at else ""
-    _write(key, change.terms, set(before), registry, now)
-    payload = {"fields": sorted(before), "before": before, "after": after, **dict(change.details)}
+    if {"retires_at", "replacement"} & {*before, *after}:
+        _retire(actor, key, change, registry, now)
+    if key.status != was:
+        before["status"], after["status"] = was, key.status
+    _write(key, change.terms, {*before, *after}, registry, now)
+    payload = {"fields": sorted({*before, *after}), "before": before, "after": after, **dict(change.details)}
     record(change.action, actor=actor, objects=[f"key:{key.public_id}", *objects], payload=payload, now=now)
     transaction.on_commit(partial(hotstore.publish_key, key.public_id))
     return key
@@ -79,15 +83,34 @@ def lock_key(key: Key) -> Key:
     """The key as it is now, locked, with all that its terms name."""
     return (
         Key.objects.select_for_update(of=("self",))
-        .select_related("partner", "workspace", "contract", "recipient", "billing_contact", "plan", "owner")
+        .select_related(
+            "partner", "workspace", "contract", "recipient", "billing_contact", "plan", "owner", "replacement"
+        )
         .get(pk=key.pk)
     )
 
 
 def _difference(old: KeyTerms, new: KeyTerms) -> tuple[dict[str, Any], dict[str, Any]]:
     was, will = settings_of(old), settings_of(new)
-    names = [name for name in was if was[name] != will[name]]
-    return {name: was[name] for name in names}, {name: will[name] for name in names}
+    names = [name for name in {**was, **will} if was.get(name) != will.get(name)]
+    return {name: was.get(name, "") for name in names}, {name: will.get(name, "") for name in names}
+
+
+def _retire(actor: Actor, key: Key, change: Change, registry: Registry, now: datetime) -> None:
+    ends_at = change.terms.retires_at
+    set_retirement(
+        actor=actor,
+        key=key,
+        ends_at=datetime.fromisoformat(ends_at) if ends_at else None,
+        replacement=registry.replacement,
+        cause=change.cause or Cause(),
+        now=now,
+    )
+    if key.status in {Key.Status.ACTIVE, Key.Status.RETIRING}:
+        target = lifecycle.running_status(key, now)
+        if target != key.status:
+            lifecycle.require(key, target)
+            key.status = target
 
 
 def _write(key: Key, terms: KeyTerms, changed: set[str], registry: Registry, now: datetime) -> None:
@@ -120,6 +143,9 @@ WRITTEN = (
     "recipient",
     "billing_contact",
     "expires_at",
+    "retires_at",
+    "retiring_from",
+    "replacement",
     "rotation_due_on",
     "status",
     "status_reason",

@@ -41,9 +41,13 @@ def remind_rotation(*, now: datetime) -> int:
         rotation_due_on__lte=today + timedelta(days=max(DAYS_AHEAD)),
         expires_at__gt=now,
     )
-    return _remind(
-        "rotation_due", keys, lambda key: key.rotation_due_on, today=today, daily_when_late=True, now=now
-    )
+
+    def due_day(key: Key) -> date | None:
+        # A key that is to retire before then has no need of another secret.
+        retires_on = office_day(key.retires_at) if key.retires_at else date.max
+        return key.rotation_due_on if key.rotation_due_on and key.rotation_due_on <= retires_on else None
+
+    return _remind("rotation_due", keys, due_day, today=today, daily_when_late=True, now=now)
 
 
 def warn_expiry(*, now: datetime) -> int:
@@ -51,6 +55,7 @@ def warn_expiry(*, now: datetime) -> int:
     today = office_day(now)
     keys = Key.objects.filter(
         status__in=[*USABLE, Key.Status.SUSPENDED],
+        retires_at=None,  # a planned retirement has notices of its own
         expires_at__gt=now,
         expires_at__lte=end_of_day(today + timedelta(days=max(DAYS_AHEAD))),
     )
@@ -104,7 +109,7 @@ def _reminders(kind: str, key: Key, day: date, today: date, *, daily_when_late: 
             yield Reminder(key, ref, days, f"{kind}:{key.public_id}:{day.isoformat()}:{step}:{ref}")
 
 
-def _office_opens(now: datetime) -> datetime | None:
+def office_opens(now: datetime) -> datetime | None:
     """Nobody needs a reminder at midnight: 9:00 of this day in Japan, while that is still to come."""
     opens = datetime.combine(office_day(now), OPENS_AT, tzinfo=OFFICE_ZONE)
     return opens if opens > now else None
@@ -123,7 +128,7 @@ def _put(kind: str, reminders: list[Reminder], now: datetime) -> int:
             dedupe_key=reminder.dedupe_key,
             objects=[f"key:{reminder.key.public_id}"],
             now=now,
-            not_before=_office_opens(now),
+            not_before=office_opens(now),
         )
         for reminder in reminders
         if reminder.dedupe_key not in said

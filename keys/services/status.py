@@ -6,6 +6,7 @@ from datetime import datetime
 from functools import partial
 
 from django.db import transaction
+from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
@@ -16,6 +17,7 @@ from core.errors import Conflict, Invalid
 from keys import hotstore, lifecycle
 from keys.access import require_may_revoke, require_may_suspend
 from keys.models import Delivery, Key, Secret
+from keys.services.retiring import close_retirements
 from notifications.services import emit_metric, enqueue
 
 MAX_NOTE = 500
@@ -50,7 +52,7 @@ def suspend_key(*, actor: Actor, by: User, key: Key, reason: str, now: datetime)
 
 @transaction.atomic
 def reactivate_key(*, actor: Actor, by: User, key: Key, reason: str, now: datetime) -> Key:
-    """End a suspension: the key is again what it was, pending or active.
+    """End a suspension: the key is again what it was, pending, active or retiring.
 
     Conflict once it has ended, and while something holds it: a reason of one's own is no consent (A7-A9).
     """
@@ -60,7 +62,7 @@ def reactivate_key(*, actor: Actor, by: User, key: Key, reason: str, now: dateti
     key = Key.objects.select_for_update().get(pk=key.pk)
     if key.held_for and not key.has_ended:
         raise Conflict(key.holds[0])
-    target = Key.Status.ACTIVE if key.activated_at else Key.Status.PENDING
+    target = lifecycle.running_status(key, now)
     lifecycle.require(key, target)
     before = key.status
     key.status = target
@@ -169,6 +171,7 @@ def end_key(*, actor: Actor, key: Key, reason: str, note: str, now: datetime) ->
         status=Secret.Status.REVOKED, ends_at=now
     )
     Delivery.objects.filter(key=key, state=Delivery.State.WAITING).update(state=Delivery.State.EXPIRED)
+    close_retirements([key], now=now)
     emit_metric("api_key_revoked", payload={"key": key.public_id, "reason": reason}, now=now)
     payload = {"reason_code": reason, "note": key.status_reason}
     _tell(
@@ -209,6 +212,8 @@ def _tell(
 def expire_keys(*, now: datetime, limit: int = 1_000) -> int:
     """End keys whose time is up, in one set-based batch; returns how many. Safe to run twice at once (K8).
 
+    Their time is the end of a planned retirement, where there is one, else their expiry (K9).
+
     Rows that somebody holds are left to the next minute; the verifier refuses an expired key by its date.
     """
     actor = SYSTEM("keys.expire_keys")
@@ -216,8 +221,9 @@ def expire_keys(*, now: datetime, limit: int = 1_000) -> int:
         due = list(
             Key.objects.select_related("recipient", "owner")
             .select_for_update(skip_locked=True, of=("self",))
-            .filter(status__in=lifecycle.RUNNING, expires_at__lte=now)
-            .order_by("expires_at")[:limit]
+            .alias(ends=Coalesce("retires_at", "expires_at"))
+            .filter(status__in=lifecycle.RUNNING, ends__lte=now)
+            .order_by("ends")[:limit]
         )
         _expire_batch(due, actor=actor, now=now)
     return len(due)
@@ -237,14 +243,15 @@ def _expire_batch(keys: Sequence[Key], *, actor: Actor, now: datetime) -> None:
         status=Secret.Status.RETIRED, ends_at=now
     )
     Delivery.objects.filter(key__in=keys, state=Delivery.State.WAITING).update(state=Delivery.State.EXPIRED)
+    close_retirements(keys, now=now)
     for key in keys:
-        payload = {"expires_at": key.expires_at.isoformat()}
+        retired = key.retires_at is not None
         _tell(
-            Action.KEY_EXPIRED,
+            Action.KEY_RETIRED if retired else Action.KEY_EXPIRED,
             actor=actor,
             key=key,
-            payload=payload,
+            payload={"ends_at" if retired else "expires_at": key.ends_at.isoformat()},
             before=before[key.pk],
-            kind="key_expired",
+            kind="key_retired" if retired else "key_expired",
             now=now,
         )

@@ -13,7 +13,9 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM
 from keys.models import Key, Secret, UseBatch
+from keys.selectors.after_end import DEAD_CODES
 from keys.services.addresses import Visit, note_addresses
+from keys.services.after_end import tell_of_dead_use
 from keys.services.outcomes import Outcome, note_outcomes
 from keys.terms import office_day
 
@@ -108,6 +110,8 @@ def record_use(
     known = [use for use in uses if use.key_id in secrets]
     _add_days(known, secrets, costs)
     note_outcomes(outcomes)
+    dead = {secrets[use.key_id].key_id for use in known if use.code in DEAD_CODES}
+    tell_of_dead_use(keys=dead, now=now)
     note_addresses(_visits(known, secrets, now), now=now)
     _note_peaks(known, secrets, "minute", minutes=1)
     _note_peaks(known, secrets, "hour", minutes=60)

@@ -139,7 +139,7 @@ def gateway(db: None) -> str:
 
 def test_older_news_never_overwrites_newer(gateway: str) -> None:
     live = make_live_key()
-    slow = hotstore.read(live.key.family)
+    slow = hotstore.read(live.key.family, now=datetime.now(UTC))
     token = hotstore.begin(live.key.family)
     change(live.key, status="suspended", suspended_at=datetime.now(UTC))
     assert hotstore.publish_key(live.key.public_id)
@@ -151,7 +151,7 @@ def test_older_news_never_overwrites_newer(gateway: str) -> None:
 def test_emptied_store_takes_nothing_from_before(gateway: str, valkey: "redis.Redis") -> None:
     live = make_live_key()
     token = hotstore.begin(live.key.family)
-    slow = hotstore.read(live.key.family)
+    slow = hotstore.read(live.key.family, now=datetime.now(UTC))
     change(live.key, status="revoked", revoke_reason="leaked", ended_at=datetime.now(UTC))
     assert hotstore.publish_key(live.key.public_id)
     valkey.flushdb()
@@ -176,7 +176,7 @@ def test_record_dies_after_its_time_where_the_store_was_not_told(gateway: str, s
     settings.API_KEY_AUTH_CACHE_TTL_SECONDS = 0
     live = make_live_key()
     token = hotstore.begin(live.key.family)
-    found = hotstore.read(live.key.family)
+    found = hotstore.read(live.key.family, now=datetime.now(UTC))
     assert found is not None
     hotstore.write(live.key.family, found.policy, token, now=datetime.now(UTC))
     settings.API_KEY_AUTH_CACHE_TTL_SECONDS = 300

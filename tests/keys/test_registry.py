@@ -185,7 +185,7 @@ def test_the_saved_view_shows_exactly_the_keys_whose_badge_warns(cast: Cast) -> 
         {"activated_at": now - timedelta(days=95)},
         {"last_used_at": now - timedelta(days=95)},
         {"last_used_at": now - timedelta(days=85)},
-        {"status": "retiring"},
+        {"status": "retiring", "retires_at": now + timedelta(days=9), "retiring_from": now},
         {"status": "suspended", "suspended_at": now, "expires_at": now + timedelta(days=5)},
     ):
         key = cast.key()

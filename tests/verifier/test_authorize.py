@@ -1,11 +1,20 @@
 """`/v1/authorize`: what nginx, Traefik, Caddy, Envoy and APISIX get for their subrequests (V1, ANCHORS)."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from keys import secret_format
-from tests.dataplane import Answer, LiveKey, authorize, call, change, make_gateway, make_live_key
+from tests.dataplane import (
+    Answer,
+    LiveKey,
+    authorize,
+    call,
+    make_gateway,
+    make_live_key,
+    retire,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -128,9 +137,10 @@ def test_nobody_else_may_ask(live: LiveKey) -> None:
 
 
 def test_retiring_key_says_when_it_ends(gateway: str, live: LiveKey) -> None:
-    change(live.key, status="retiring")
+    retire(live.key, timedelta(days=20))
+    assert live.key.retiring_from is not None
     answer = authorize(gateway, live.text, **FROM)
-    assert answer.headers["Deprecation"] == f"@{int(live.key.changed_at.timestamp())}"
+    assert answer.headers["Deprecation"] == f"@{int(live.key.retiring_from.timestamp())}"
     assert answer.headers["Sunset"].endswith(" GMT")
 
 

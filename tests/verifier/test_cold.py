@@ -1,16 +1,21 @@
 """V3's cold path: what a false key costs, and what a thousand of them cost."""
 
 import threading
+import time
 from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
-from keys import hashing, hotstore, secret_format
-from tests.dataplane import LiveKey, add_secret, make_gateway, make_live_key, verify
+from keys import hashing, hotstore, hotwire, secret_format
+from tests.dataplane import LiveKey, add_secret, make_gateway, make_live_key, retire, verify
 from verifier import cold
+from verifier.question import Context, Question
+from verifier.warm import Miss
 
 
 @pytest.fixture
@@ -52,7 +57,7 @@ def test_policy_past_its_time_is_read_again_without_argon2(
 ) -> None:
     live = make_live_key()
     assert verify(gateway, live.text).code == "VALID"
-    found, token = hotstore.read(live.key.family), hotstore.begin(live.key.family)
+    found, token = hotstore.read(live.key.family, now=timezone.now()), hotstore.begin(live.key.family)
     assert found is not None
     settings.API_KEY_AUTH_CACHE_TTL_SECONDS = -1
     hotstore.write(live.key.family, found.policy, token, now=timezone.now())
@@ -136,3 +141,19 @@ def test_many_who_want_the_same_cold_key_pay_argon2_once(proofs: "Counter[str]")
         thread.join()
     assert codes == ["VALID"] * 8
     assert proofs.total() == 1
+
+
+@pytest.mark.django_db
+def test_a_clock_behind_the_stores_writes_no_record_that_is_over(gateway: str) -> None:
+    """The store says STALE by its clock; what is read then is what holds by that clock."""
+    live = make_live_key(rpm=100)
+    retire(live.key, timedelta(days=7, seconds=30))
+    wire = hotwire.connection()
+    epoch = hotstore.begin(live.key.family).epoch
+    ahead = Miss(b"STALE", epoch, wire.run, int(time.time()) + 60)
+    question = Question(live.text.encode(), Context(lease_seconds=1))
+    assert cold._load(question, live.secret.public_id, bytes(live.secret.digest), ahead)
+    assert cold._load(
+        question, live.secret.public_id, bytes(live.secret.digest), replace(ahead, why=b"UNPROVEN")
+    )
+    assert verify(gateway, live.text).json["limits"]["minute"] == 50

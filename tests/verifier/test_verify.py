@@ -12,7 +12,7 @@ from django.utils import timezone
 from core.logs import JsonFormatter
 from keys import hotstore, secret_format
 from keys.models import Key, Secret
-from tests.dataplane import LiveKey, add_secret, call, change, make_live_key, verify
+from tests.dataplane import LiveKey, add_secret, call, change, make_live_key, retire, verify
 from verifier.codes import Code
 
 pytestmark = pytest.mark.django_db
@@ -251,11 +251,39 @@ def test_limits_survive_a_change_of_policy(gateway: str) -> None:
 
 
 def test_retiring_key_works_and_says_so(gateway: str, live: LiveKey) -> None:
-    change(live.key, status="retiring")
+    retire(live.key, timedelta(days=20))
     answer = verify(gateway, live.text, **INSIDE)
     assert answer.code == "VALID"
     assert answer.headers["Deprecation"].startswith("@")
     assert answer.headers["Sunset"].endswith("GMT")
+    assert answer.json["retiring_since"] < answer.json["ends_at"] < answer.json["expires_at"]
+
+
+@pytest.mark.parametrize(
+    ("days", "minute", "hour", "burst"),
+    [(20, 9, 90, 8), (7.1, 9, 90, 8), (6.9, 4, 45, 4), (3, 2, 22, 2), (1, 1, 9, 1)],
+)
+def test_limits_of_a_retiring_key_fall(gateway: str, days: float, minute: int, hour: int, burst: int) -> None:
+    live = make_live_key(rpm=9, rph=90, burst=8, concurrency=50, monthly_budget_usd="10.00")
+    retire(live.key, timedelta(days=days))
+    answer = verify(gateway, live.text)
+    assert answer.json["limits"] == {
+        "minute": minute, "hour": hour, "burst": burst, "concurrency": 50, "budget_usd": "10.00",
+    }  # fmt: skip
+    assert answer.json["remaining"]["minute"] == minute - 1
+    assert answer.headers["RateLimit-Policy"] == f'"minute";q={minute};w=60, "hour";q={hour};w=3600'
+    for _ in range(minute - 1):
+        verify(gateway, live.text, lease_seconds=1)
+    refused = verify(gateway, live.text)
+    assert refused.code in {"RATE_LIMITED_MINUTE", "BURST_EXCEEDED"}
+    # Who is refused most should hear first that it ends.
+    assert refused.headers["Sunset"] == answer.headers["Sunset"]
+
+
+def test_a_planned_end_is_kept_to_by_the_verifier_alone(gateway: str) -> None:
+    live = make_live_key()
+    retire(live.key, timedelta(seconds=-1))
+    assert verify(gateway, live.text).code == "EXPIRED"
 
 
 @pytest.mark.parametrize(

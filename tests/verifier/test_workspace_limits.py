@@ -143,7 +143,7 @@ def test_a_change_is_in_force_on_the_next_check_and_keeps_what_was_counted(
 def test_a_slow_reader_brings_no_old_limit_back(gateway: str, pair: tuple[LiveKey, LiveKey]) -> None:
     first = pair[0]
     limit(first, rph=9)
-    token, slow = hotstore.begin(first.key.family), hotstore.read(first.key.family)
+    token, slow = hotstore.begin(first.key.family), hotstore.read(first.key.family, now=timezone.now())
     assert slow
     limit(first, rph=1)
     assert hotstore.write(first.key.family, slow.policy, token, now=timezone.now()) == "OLDER"
