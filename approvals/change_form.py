@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.text import format_lazy
@@ -15,16 +16,17 @@ from django.utils.translation import gettext_lazy as _
 from approvals.forms import RequestForm
 from approvals.models import Request
 from approvals.selectors.changes import direction_of, present_terms
-from approvals.services.changing import NOTHING_DIFFERS, Wish, wrong_time
+from approvals.services.changing import NOTHING_DIFFERS, Wish, retirement_problem, wrong_time
 from approvals.terms_diff import TermChange, diff_terms
 from core.fields import ParagraphField
 from core.parsing import clean_text
 from core.wording import money_text
 from keys.models import Key
+from keys.retirement import Point, notice_from, schedule_of
 from keys.selectors.limits import use_now
 from keys.selectors.peaks import Peaks, peaks_of
 from keys.selectors.settings import digest_of_settings
-from keys.terms import OFFICE_ZONE, KeyTerms, says_the_same
+from keys.terms import OFFICE_ZONE, KeyTerms, office_minute, says_the_same
 from keys.terms_check import Problem
 
 
@@ -46,10 +48,13 @@ class Present:
 def present_of(request: Request, *, now: datetime) -> Present:
     """What a change starts from."""
     key = Key.objects.select_related(
-        "partner", "workspace", "contract", "recipient", "billing_contact", "plan", "owner"
+        "partner", "workspace", "contract", "recipient", "billing_contact", "plan", "owner", "replacement"
     ).get(pk=request.change.key_id)
     running = use_now([key], now=now).get(key.pk)
     return Present(key, present_terms(key), peaks_of(key, now=now), running.spent_usd if running else None)
+
+
+RETIREMENT = ("retires_at", "replacement", "short_notice")
 
 
 class OfficeTimeField(forms.DateTimeField):
@@ -86,6 +91,23 @@ class ChangeForm(RequestForm):
         help_text=_("The key works again as soon as the change is in force."),
     )
 
+    retires_at = OfficeTimeField(
+        label=_("Ends at"),
+        required=False,
+        help_text=_("Japanese time; best in office hours, when somebody can help. Empty: no retirement."),
+    )
+    replacement = forms.ChoiceField(
+        label=_("Replaced by"),
+        required=False,
+        help_text=_("The key that the partner is to move to, if there is one already."),
+    )
+    short_notice = ParagraphField(
+        label=_("Why with less than 30 days of notice"),
+        required=False,
+        max_length=2_000,
+        help_text=_("Needed only then. The partner is told that the notice is short, not why."),
+    )
+
     def __init__(self, data: Mapping[str, Any] | None = None, *, present: Present, **arguments: Any) -> None:
         super().__init__(data, **arguments)
         self.present = present
@@ -97,6 +119,12 @@ class ChangeForm(RequestForm):
             # The link is on its way to the one who stands there; another can't be told apart from a thief.
             self.fields["recipient"].disabled = True
             self.initial["recipient"] = present.terms.recipient
+        if present.key.activated_at is None:
+            # Nobody has it yet: it is revoked, not retired.
+            for name in RETIREMENT:
+                del self.fields[name]
+        else:
+            self._choose("replacement", [("", _("None")), *_replacements(present.key)])
         for name, hint in _use_hints(present):
             self.fields[name].help_text = hint
 
@@ -106,9 +134,28 @@ class ChangeForm(RequestForm):
         wrong = wrong_time(cleaned.get("not_before"), self.present.key, self.now)
         if wrong:
             self.add_error("not_before", wrong)  # type: ignore[arg-type]  # the stubs know no lazy text
+        if "retires_at" in self.fields and self.moves_retirement:
+            self._judge_retirement()
         if not self.way:
             self.add_error(None, NOTHING_DIFFERS)
         return cleaned
+
+    def _judge_retirement(self) -> None:
+        problem = retirement_problem(
+            self.present.key,
+            self.terms,
+            now=self.now,
+            not_before=self.cleaned_data.get("not_before"),
+            short_notice=self.cleaned_data.get("short_notice") or "",
+        )
+        if problem is not None and problem[0] not in self.errors:
+            self.add_error(*problem)  # type: ignore[arg-type]  # the stubs know no lazy text
+
+    @property
+    def moves_retirement(self) -> bool:
+        """Whether a retirement is planned, moved or called off."""
+        now, terms = self.present.terms, self.terms
+        return (terms.retires_at, terms.replacement) != (now.retires_at, now.replacement)
 
     @cached_property
     def way(self) -> str:
@@ -123,13 +170,28 @@ class ChangeForm(RequestForm):
     def read_terms(self) -> KeyTerms:
         """The new terms; what says the same in another order or with other spaces is no difference."""
         now = self.present.terms
-        terms = replace(super().read_terms(), workspace=now.workspace, environment=now.environment)
+        terms = replace(
+            super().read_terms(),
+            workspace=now.workspace,
+            environment=now.environment,
+            **self._retirement_terms(),
+        )
         same = {
             field.name: getattr(now, field.name)
             for field in fields(KeyTerms)
             if _says_the_same(getattr(now, field.name), getattr(terms, field.name))
         }
         return replace(terms, **same)
+
+    def _retirement_terms(self) -> dict[str, Any]:
+        now = self.present.terms
+        if "retires_at" not in self.fields:
+            return {"retires_at": now.retires_at, "replacement": now.replacement}
+        ends_at: datetime | None = self.cleaned_data.get("retires_at")
+        # With a retirement that is called off, what was to replace the key is let go of, too.
+        called_off = ends_at is None and bool(now.retires_at) and "retires_at" not in self.errors
+        replacement = "" if called_off else self.cleaned_data.get("replacement") or ""
+        return {"retires_at": office_minute(ends_at) if ends_at else "", "replacement": replacement}
 
     def wish(self, based_on: str) -> Wish:
         """What the request says beside the terms; `based_on` is what the page carried."""
@@ -138,7 +200,20 @@ class ChangeForm(RequestForm):
             why=self.cleaned_data.get("why") or "",
             not_before=self.cleaned_data.get("not_before"),
             reactivates=self.reactivates_key,
+            short_notice=(self.cleaned_data.get("short_notice") or "") if self.moves_retirement else "",
         )
+
+    def schedule(self) -> list[Point]:
+        """What the retirement that is asked for would bring, if it were approved now; nothing for none."""
+        if not self.moves_retirement or not self.terms.retires_at:
+            return []
+        key, ends_at = self.present.key, datetime.fromisoformat(self.terms.retires_at)
+        begins = max(self.now, self.cleaned_data.get("not_before") or self.now)
+        if ends_at <= begins:
+            return []
+        noticed = key.retiring_from is not None and key.retiring_from <= begins
+        notice_at = key.retiring_from if noticed and key.retiring_from else notice_from(ends_at, begins)
+        return schedule_of(notice_at, ends_at)
 
     def surpluses(self) -> list[Problem]:
         """Where a higher limit is asked for than use speaks for: "start with less" (R2, R3)."""
@@ -162,6 +237,7 @@ class ChangePanel:
     changes: list[TermChange]
     surpluses: list[Problem]
     reactivates: bool
+    schedule: list[Point]
 
 
 def change_panel(form: ChangeForm) -> ChangePanel:
@@ -171,7 +247,16 @@ def change_panel(form: ChangeForm) -> ChangePanel:
         changes=diff_terms(form.present.terms, form.terms),
         surpluses=form.surpluses(),
         reactivates=form.reactivates_key,
+        schedule=form.schedule(),
     )
+
+
+def _replacements(key: Key) -> list[tuple[str, str]]:
+    """The partner's other keys of the same environment that run, and the one that was chosen before."""
+    others = Key.objects.filter(partner=key.partner, environment=key.environment).exclude(pk=key.pk)
+    runs = Q(status__in=[Key.Status.ACTIVE, Key.Status.PENDING])
+    found = others.filter(runs | Q(replaces=key)).distinct().order_by("id")
+    return [(other.public_id, str(other)) for other in found]
 
 
 def _says_the_same(one: Any, other: Any) -> bool:
@@ -187,8 +272,8 @@ def _use_hints(present: Present) -> list[tuple[str, Any]]:
     hints: list[tuple[str, Any]] = [
         ("rpm", format_lazy(used, now=_limit(now.rpm), days=peaks.days, peak=f"{peaks.in_minute:,}")),
         ("rph", format_lazy(used, now=_limit(now.rph), days=peaks.days, peak=f"{peaks.in_hour:,}")),
-        ("burst", format_lazy(_("Now {now}. 0 is no limit."), now=_limit(now.burst))),
-        ("concurrency", format_lazy(_("Now {now}. 0 is no limit."), now=_limit(now.concurrency))),
+        ("burst", _refused_hint(now.burst, peaks.n_burst, peaks.days)),
+        ("concurrency", _refused_hint(now.concurrency, peaks.n_concurrency, peaks.days)),
     ]
     if now.monthly_budget_usd and present.spent_usd is not None:
         sentence = _("Now {now}; {spent} used this month.")
@@ -196,6 +281,17 @@ def _use_hints(present: Present) -> list[tuple[str, Any]]:
         text = format_lazy(sentence, now=money_text(budget, "USD"), spent=money_text(spent, "USD"))
         hints.append(("monthly_budget_usd", text))
     return hints
+
+
+def _refused_hint(limit: int, n_refused: int, days: int) -> Any:
+    """For a limit whose use is not measured: how often it was in the way, which is."""
+    if not limit:
+        return _("Now no limit, and how much is used is not measured.")
+    sentence = _(
+        "Now {now}; it refused {n} calls in the last {days} days. How much of it is used otherwise is not "
+        "measured. 0 is no limit."
+    )
+    return format_lazy(sentence, now=f"{limit:,}", n=f"{n_refused:,}", days=days)
 
 
 def _limit(number: int) -> Any:

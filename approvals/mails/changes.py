@@ -52,6 +52,8 @@ def change_facts(message: Message, request: Request, revision: Revision) -> list
         facts.append((_("Status"), _("Starts the suspended key again")))
     facts += difference_facts(message, change, revision)
     facts.append((_("Why it is to be changed"), change.why))
+    if change.short_notice:
+        facts.append((_("Why at short notice"), change.short_notice))
     if change.not_before:
         facts.append((_("Not before"), when_text(change.not_before)))
     return facts

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Coalesce
 
 from accounts.models import User
 from accounts.roles import Permission, Role
@@ -110,9 +111,12 @@ def _keys_in_trouble(user: User, now: datetime) -> Some:
     found = found.filter(
         Q(status__in=USABLE, expires_at__lte=end_of_day(today + timedelta(days=EXPIRY_DAYS)))
         | Q(status__in=USABLE, rotation_due_on__lt=today)
+        | Q(status=Key.Status.RETIRING)
         | Q(status=Key.Status.PENDING, issued_at__lte=now - COLLECT_WITHIN)
     )
-    first = list(found.select_related("partner").order_by("expires_at", "id")[: LENGTH + 1])
+    first = list(
+        found.select_related("partner").order_by(Coalesce("retires_at", "expires_at"), "id")[: LENGTH + 1]
+    )
     total = len(first) if len(first) <= LENGTH else found.count()
     return Some(rows=[TroubledKey(key, _trouble(key, now)) for key in first[:LENGTH]], total=total)
 
@@ -122,4 +126,4 @@ def _trouble(key: Key, now: datetime) -> str:
         return "undelivered"
     if key.rotation_due_on and key.rotation_due_on < office_day(now):
         return "rotation_late"
-    return "expiring"
+    return "retiring" if key.status == Key.Status.RETIRING else "expiring"

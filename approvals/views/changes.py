@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -42,7 +43,8 @@ def change_new(request: HttpRequest, number: str) -> HttpResponse:
     except ChangeIsOpen as conflict:
         context |= {"conflict": conflict.message, "open": open_change_of(key)}
         return render(request, "approvals/change_new.html", context, status=409)
-    return redirect("approvals:request-edit", number=draft.public_id)
+    url = reverse("approvals:request-edit", args=[draft.public_id])
+    return redirect(f"{url}#retirement" if request.POST.get("about") == "retirement" else url)
 
 
 @require_http_methods(GET_OR_POST)

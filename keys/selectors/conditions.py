@@ -11,7 +11,9 @@ from django.utils.translation import ngettext_lazy
 
 from core.badges import look_of
 from core.wording import days_left_text, short_text
+from keys.limits import limits_of
 from keys.models import Delivery, Key, Secret
+from keys.retirement import WHOLE
 from keys.terms import end_of_day, office_day
 
 EXPIRY_WARNING_DAYS = 30
@@ -64,13 +66,18 @@ def condition_of(key: Key, *, overlap: Secret | None, waiting: Delivery | None, 
     until_rotation = (key.rotation_due_on - today).days if key.rotation_due_on else ROTATION_WARNING_DAYS + 1
     worst_first = (
         (until_rotation < 0, Condition("rotation_late")),
+        (key.status == Key.Status.RETIRING, Condition("retiring", _retiring_words(key, now))),
         ((last_day(key) - today).days <= EXPIRY_WARNING_DAYS, Condition("expiring")),
-        (key.status == Key.Status.RETIRING, Condition("retiring")),
         (until_rotation <= ROTATION_WARNING_DAYS, Condition("rotation_due")),
         (is_unused(key, now), Condition("unused", idle)),
         (overlap is not None, Condition("rotating")),
     )
     return next((condition for holds, condition in worst_first if holds), Condition("active"))
+
+
+def _retiring_words(key: Key, now: datetime) -> str | Promise:
+    share = limits_of(key, now).share
+    return format_lazy(_("Retiring: limits at {} %"), share) if share < WHOLE else ""
 
 
 def _idle_days(key: Key, now: datetime) -> int:
@@ -124,6 +131,9 @@ def _next_of_usable(key: Key, on: date, overlap: Secret | None, today: date) -> 
     if rotation and rotation < today:
         days = (today - rotation).days
         return NextDate(on, ngettext_lazy("rotation %d day late", "rotation %d days late") % days, "bad")
+    if key.retires_at:
+        on = office_day(key.retires_at)
+        return NextDate(on, format_lazy(_("retires: {}"), days_left_text(on, today)), "warn")
     if left <= EXPIRY_WARNING_DAYS:
         return NextDate(on, days_left_text(on, today), "bad" if left <= 7 else "warn")
     if overlap and overlap.ends_at:

@@ -7,7 +7,10 @@ from datetime import datetime
 from accounts.models import User
 from accounts.roles import Permission
 from keys import lifecycle
-from keys.models import ApiProduct, Delivery, Key, Scope, Secret
+from keys.limits import Limits, limits_of
+from keys.models import ApiProduct, Delivery, Key, Retirement, Scope, Secret
+from keys.retirement import Point, schedule_of, share_at
+from keys.selectors.after_end import DeadUse, dead_use_of
 from keys.selectors.conditions import Condition, NextDate, condition_of, next_date_of
 from keys.selectors.limits import Now, use_now
 from keys.selectors.use import Use, use_of
@@ -29,6 +32,30 @@ class May:
 
 
 @dataclass(frozen=True, slots=True)
+class RetirementView:
+    """A planned retirement with its schedule. `current` is the point that is in force, None before notice."""
+
+    plan: Retirement | None
+    points: Sequence[Point]
+    current: Point | None
+    share: int
+
+
+def retirement_view(key: Key, *, now: datetime) -> RetirementView | None:
+    """The schedule that a running key follows; None for a key without one."""
+    if key.has_ended or key.retires_at is None or key.retiring_from is None:
+        return None
+    points = schedule_of(key.retiring_from, key.retires_at)
+    plans = key.retirements.filter(state__in=Retirement.OPEN).select_related("asked_by")
+    return RetirementView(
+        plan=plans.first(),
+        points=points,
+        current=next((point for point in reversed(points) if point.at <= now), None),
+        share=share_at(key.retires_at, now),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class KeyPage:
     """One key with what belongs to it. `delivery` is the newest one."""
 
@@ -42,6 +69,9 @@ class KeyPage:
     condition: Condition
     next_date: NextDate
     may: May
+    limits: Limits
+    retirement: RetirementView | None
+    dead_use: DeadUse
 
     @property
     def live(self) -> Secret | None:
@@ -71,6 +101,9 @@ def key_page(user: User, key: Key, *, now: datetime) -> KeyPage:
         condition=condition_of(key, overlap=overlap, waiting=waiting, now=now),
         next_date=next_date_of(key, overlap=overlap, waiting=waiting, now=now),
         may=what_may(user, key, deliveries[0] if deliveries else None),
+        limits=limits_of(key, now),
+        retirement=retirement_view(key, now=now),
+        dead_use=dead_use_of(key, now=now),
     )
 
 

@@ -1,5 +1,6 @@
 """What a key really uses of its limits, beside which a change of them is judged (R3)."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,6 +22,9 @@ class Peaks:
     n_allowed: int
     n_limited: int
     """Calls refused because a limit was reached."""
+    n_burst: int = 0
+    n_concurrency: int = 0
+    """Those of them that the burst and the concurrent calls were in the way of: their use is not measured."""
 
     @property
     def is_unused(self) -> bool:
@@ -35,17 +39,18 @@ def peaks_of(key: Key, *, now: datetime, days: int | None = None) -> Peaks:
     rows = key.use_days.filter(day__gte=since)
     seen = rows.aggregate(minute=Max("peak_minute"), hour=Max("peak_hour"), allowed=Sum("n_allowed"))
     running = use_now([key], now=now).get(key.pk)
+    refused = Counter[str]()
+    for codes in rows.values_list("by_code", flat=True):
+        refused.update({code: n for code, n in codes.items() if code in LIMITS})
     return Peaks(
         days=days,
         in_minute=max(seen["minute"] or 0, running.in_minute if running else 0),
         in_hour=max(seen["hour"] or 0, running.in_hour if running else 0),
         n_allowed=seen["allowed"] or 0,
-        n_limited=sum(_limited(codes) for codes in rows.values_list("by_code", flat=True)),
+        n_limited=refused.total(),
+        n_burst=refused["BURST_EXCEEDED"],
+        n_concurrency=refused["CONCURRENCY_EXCEEDED"],
     )
-
-
-def _limited(codes: dict[str, int]) -> int:
-    return sum(n for code, n in codes.items() if code in LIMITS)
 
 
 LIMITS = (

@@ -67,6 +67,7 @@ def render_key(
         "change_url": _change_url(user, key),
         "partner_url": _url("partners:partner-detail", key.partner.public_id),
         "new_request_url": _new_request_url(user, key),
+        "replace_url": _replace_url(user, key),
         "suspend_form": SuspendForm(auto_id="suspend_%s"),
         "reactivate_form": ReactivateForm(auto_id="reactivate_%s"),
         "revoke_form": RevokeForm(auto_id="revoke_%s"),
@@ -80,6 +81,13 @@ def _new_request_url(user: User, key: Key) -> str:
         return ""
     url = _url("approvals:request-new")
     return f"{url}?partner={key.partner.public_id}" if url else ""
+
+
+def _replace_url(user: User, key: Key) -> str:
+    """Where this person asks for the key that a retiring one is replaced by; `""` where that can't be."""
+    if not (key.partner.is_active and user.may(Permission.MAKE_REQUESTS)):
+        return ""
+    return f"{_url('approvals:request-new')}?partner={key.partner.public_id}"
 
 
 def _change_url(user: User, key: Key) -> str:

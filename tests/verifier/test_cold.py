@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from keys import hashing, hotstore, hotwire, secret_format
+from keys import hashing, hotstore, secret_format
 from tests.dataplane import LiveKey, add_secret, make_gateway, make_live_key, retire, verify
 from verifier import cold
 from verifier.question import Context, Question
@@ -148,9 +148,8 @@ def test_a_clock_behind_the_stores_writes_no_record_that_is_over(gateway: str) -
     """The store says STALE by its clock; what is read then is what holds by that clock."""
     live = make_live_key(rpm=100)
     retire(live.key, timedelta(days=7, seconds=30))
-    wire = hotwire.connection()
-    epoch = hotstore.begin(live.key.family).epoch
-    ahead = Miss(b"STALE", epoch, wire.run, int(time.time()) + 60)
+    token = hotstore.begin(live.key.family)
+    ahead = Miss(b"STALE", token.epoch, token.run, int(time.time()) + 60)
     question = Question(live.text.encode(), Context(lease_seconds=1))
     assert cold._load(question, live.secret.public_id, bytes(live.secret.digest), ahead)
     assert cold._load(

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('approvals', '0017_named_people_decide'),
+        ('approvals', '0018_standing_deputies'),
     ]
 
     operations = [
