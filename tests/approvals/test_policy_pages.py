@@ -7,10 +7,12 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.test import Client
 from django.utils import timezone
+from django.utils.translation import override
 
 from accounts.models import User
 from accounts.services import deactivate_staff
 from approvals.models import PolicyVersion, Request, Step
+from approvals.selectors.dry_run import Mark, dry_run
 from approvals.selectors.preview import current_policy
 from approvals.services.policies import (
     propose_policy,
@@ -28,6 +30,7 @@ from notifications.rendering import render_mail
 from tests.approvals.test_services_database import refused as refused_by_database
 from tests.approvals.test_services_database import write_decision
 from tests.cast import Cast, decide, open_step, sign_in
+from tests.changes import ask_change, live_key
 
 pytestmark = pytest.mark.django_db
 WHY = "The audit asked for it."
@@ -339,6 +342,47 @@ def test_a_draft_that_skips_somebody_says_so(cast: Cast) -> None:
     text = page(sign_in(cast.security), url(policy))
     assert "1 would no longer be asked of Legal." in text
     assert "would not be looked at by legal" in text
+
+
+def test_changes_of_keys_are_judged_by_which_way_they_go(cast: Cast) -> None:
+    key, _text = live_key(cast, contract=cast.big)
+    other, _text = live_key(cast, contract=cast.big)
+    tightens = ask_change(key, cast.requester, rpm=50)
+    loosens = ask_change(other, cast.requester, rpm=200)
+    # No short path any more; and of what loosens, legal is not asked.
+    steps = []
+    for step in current_policy(timezone.now()).rules["steps"]:
+        when = [one for one in step["when"] if one["fact"] != "change"]
+        if step["role"] == "legal":
+            when.append({"fact": "change", "op": "is_not", "value": "loosens"})
+        if step["role"] != "pm_or_security":
+            steps.append(step | {"when": when, "why": "rule"})
+    policy = draft_of(cast.security, *steps)
+    rows = {row.request: row for row in dry_run(policy).rows}
+
+    def path(marks: list[Mark]) -> list[tuple[str, str]]:
+        return [(mark.label, mark.kind) for mark in marks]
+
+    with override("en"):
+        assert path(rows[tightens].then) == [("PM or security", "removed")]
+        added = [("PM", "added"), ("Legal", "added"), ("Tech", "added"), ("COO", "added")]
+        assert path(rows[tightens].now) == added
+        whole = [("PM", "same"), ("Legal", "removed"), ("Tech", "same"), ("COO", "same")]
+        assert path(rows[loosens].then) == whole
+        assert path(rows[loosens].now) == [one for one in whole if one[0] != "Legal"]
+    text = page(sign_in(cast.security), url(policy, "dry-run/"))
+    assert "Only tightens" in text
+    assert "Loosens or changes something" in text
+
+
+def test_a_change_that_is_sent_back_and_turned_round_is_judged_as_it_is_now(cast: Cast) -> None:
+    key, _text = live_key(cast)
+    request = ask_change(key, cast.requester, rpm=200)
+    decide(request, cast.pm, "changes")
+    ask_change(key, cast.requester, rpm=50)
+    (row,) = dry_run(draft_of(cast.security)).rows
+    assert len(row.then) == len(row.now) == 1
+    assert not row.differs
 
 
 # --- the second person ------------------------------------------------------------------------------------
