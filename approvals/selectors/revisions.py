@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.utils.functional import Promise
 
 from approvals.concerns import concerning, moved_fields
-from approvals.models import Decision, Request, Revision, Step, StepRole
+from approvals.models import Decision, Doubt, Request, Revision, Step, StepRole
 from approvals.selectors.terms import labels_of
 from approvals.terms_diff import TermChange, diff_terms
 from keys.terms import KeyTerms
@@ -69,6 +69,12 @@ class SinceThen:
     revision: Revision
     changes: Sequence[MarkedChange]
 
+    @property
+    def is_void(self) -> bool:
+        """Whether security found that the answer was not its person's (A7)."""
+        doubt: Doubt | None = getattr(self.last, "doubt", None)
+        return doubt is not None and doubt.verdict == Doubt.Verdict.AGAIN
+
 
 def since_last_answer(step: Step, reader_pk: int | None) -> SinceThen | None:
     """What differs from what the reader, else somebody of the step's role, last answered on; None at first.
@@ -77,7 +83,7 @@ def since_last_answer(step: Step, reader_pk: int | None) -> SinceThen | None:
     """
     earlier = (
         step.request.decisions.filter(step__role=step.role, step__revision__number__lt=step.revision.number)
-        .select_related("staff", "contact", "step__revision")
+        .select_related("staff", "contact", "step__revision", "doubt")
         .order_by("-id")
     )
     found = list(earlier)

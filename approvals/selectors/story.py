@@ -55,6 +55,8 @@ SENTENCES: Mapping[str, str | Promise] = {
 FOLDED = {"request.rejected", "request.sent_back", "key.issued", "delivery.sent"}
 # For whoever keeps watch over the log; nobody else needs to know who opened or mistyped what.
 FOR_THE_LOG = {"link.expired", "consent.code_sent", "consent.code_failed", "consent.code_passed"}
+# Void, or its step is another one: nothing that it was about was changed.
+FELL_OTHERWISE = _("The approval by %(step)s counts no more on the new revision.")
 CONSENTED = _("%(who)s consented, signing as %(capacity)s.")
 FOUND = {
     "stands": _("%(who)s looked into the doubtful answer of %(step)s: it stands."),
@@ -152,6 +154,8 @@ def _sentence(event: Event, n: int, names: Mapping[str, str]) -> str:
     pattern: str | Promise | None = SENTENCES.get(event.action)
     if event.action == "request.doubt_cleared":
         pattern = FOUND.get(str(event.payload.get("status")))
+    if event.action == "step.fell" and not event.payload.get("fields"):
+        pattern = FELL_OTHERWISE
     if pattern is None:
         return line_of(event, names).sentence
     if n > 1:

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import override
 
 from accounts.models import User
-from approvals.models import Decision, KeyChange, Request
+from approvals.models import Decision, Doubt, KeyChange, Request
 from approvals.services.after_changes import roll_back_change
 from approvals.services.applying import apply_scheduled, cancel_change
 from approvals.services.change_drafts import start_change
@@ -19,7 +20,7 @@ from keys.models import Key
 from keys.services.status import reactivate_key
 from notifications.models import Message
 from tests.approvals.test_break_glass import break_the_glass, key_of
-from tests.cast import Cast, consent, decide, open_step
+from tests.cast import Cast, consent, decide, open_step, sign_in
 from tests.changes import ask_change, changed, live_key
 from tests.doubts import consent_of, look_into, not_me, take_back
 from tests.key_stories import reveal, revoke, suspend
@@ -74,6 +75,12 @@ def roll_back(by: User, change: KeyChange) -> None:
     )
 
 
+def page_of(doubt: Doubt, reader: User) -> str:
+    """What security reads before it decides."""
+    url = reverse("approvals:doubt-look", args=[doubt.request.public_id])
+    return sign_in(reader).get(url).content.decode()
+
+
 def first_consent(key: Key) -> Decision:
     return consent_of(Request.objects.get(key=key))
 
@@ -106,7 +113,9 @@ def test_a_change_in_doubt_waits_and_the_key_runs_on_what_was_approved_before(
 def test_a_void_answer_cancels_the_change_before_its_time(cast: Cast, tonight: datetime) -> None:
     key, _text = live_key(cast)
     change = changed(cast, key, rpm=50, not_before=tonight)
-    look_into(not_me(change.request.decisions.get()), cast.coo, "rejected")
+    doubt = not_me(change.request.decisions.get())
+    assert "the change is cancelled" in page_of(doubt, cast.coo)
+    look_into(doubt, cast.coo, "rejected")
     assert (state(change), change.ended_by) == (S.CANCELLED, cast.coo)
     assert apply_scheduled(now=tonight) == 0
     assert (state(key), key.rpm) == (("active", []), 100)
@@ -120,6 +129,7 @@ def test_a_void_answer_undoes_the_change_that_it_made(cast: Cast) -> None:
     change = all_approve(cast, ask_change(key, cast.requester, rpm=200))
     doubt = not_me(change.request.decisions.earliest("id"))
     assert state(key) == ("suspended", ["doubt"])
+    assert "the change is undone first" in page_of(doubt, cast.security)
     look_into(doubt, cast.security, "rejected")
     # What the void answer gave is gone; somebody starts the key, and says why that is safe.
     assert (state(change), state(key), key.rpm) == (S.ROLLED_BACK, ("suspended", []), 100)

@@ -325,6 +325,8 @@ def test_a_void_decision_is_asked_again_and_the_others_stand(
     decision.refresh_from_db()
     assert second.fallen_at is not None
     assert decision.fallen_at is None
+    page = sign_in(cast.requester).get(reverse("approvals:request-detail", args=[request_.public_id]))
+    assert "The approval by Legal counts no more on the new revision." in page.content.decode()
     decide(request_, cast.legal)
     decide(request_, cast.tech)
     request_.refresh_from_db()

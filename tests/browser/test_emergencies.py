@@ -73,6 +73,54 @@ def test_this_was_not_me(cast: Cast, product: Product, guests: Visitor) -> None:
     decide(asked, cast.legal)
 
 
+def test_a_void_answer_is_asked_again_and_the_others_stand(
+    cast: Cast, product: Product, guests: Visitor
+) -> None:
+    asked = cast.request()
+    decide(asked, cast.pm)
+    decide(asked, cast.legal)
+    url = product.mail_to(cast.legal.email, "This was not me").link("/not-me/")
+    page = guests.open(url, **PHONE)
+    page.check("#id_sure")
+    page.click("main form .btn.bad")
+    expect(page.locator("h1")).to_contain_text("Security has been called")
+
+    link = product.mail_to(cast.security.email, "Sakura Ito").link("/requests/")
+    guard = guests.open(link, cast.security, **PHONE)
+    expect(guard.locator("main")).to_contain_text("the other approvals stand")
+    tick(guard, "verdict", "again")
+    look(guard, "doubt-again-phone")
+    guard.fill("#id_reason", "Sakura was on a train: her mailbox was open.")
+    guard.click("main form .btn.pri")
+    expect(guard.locator(".messages")).to_contain_text("Recorded")
+    assert "her mailbox was open" in product.mail_to(cast.requester.email, "mailbox").text
+
+    mine = guests.open(f"/requests/{asked.public_id}/", cast.requester, **DESKTOP)
+    expect(mine.locator("main")).to_contain_text("security sent it back")
+    look(mine, "sent-back-by-security")
+    mine.get_by_role("link", name="Edit and submit again").click()
+    mine.wait_for_url("**/edit/")
+    mine.click("[name=action][value=submit]")
+    mine.wait_for_url(f"**/requests/{asked.public_id}/")
+    expect(mine.locator(".path")).to_contain_text("stands since revision 1")
+    expect(mine.locator("main")).to_contain_text("The approval by Legal counts no more")
+    look(mine, "asked-again")
+
+    again = product.mail_to(cast.legal.email, "Revision").link("/decide/", "answer=approve")
+    cast.legal.refresh_from_db()  # her password went with the doubt
+    page = guests.open(again, cast.legal, **PHONE)
+    expect(page.locator("main")).to_contain_text("was not genuine. It counts no more")
+    expect(page.locator("main")).not_to_contain_text("Sakura Ito approved revision 1.")
+    look(page, "decide-again-phone")
+    page.check("[name=answer][value=approve]")
+    page.click("main form .btn.pri")
+    page.wait_for_url("**/decisions/*")
+    assert asked.decisions.filter(staff=cast.legal).count() == 2
+    assert asked.decisions.get(staff=cast.pm).fallen_at is None
+    decide(asked, cast.tech)
+    assert Key.objects.filter(request_ref=asked.public_id).count() == 1
+
+
 def test_a_consent_is_withdrawn_and_the_next_check_refused(
     cast: Cast, product: Product, guests: Visitor
 ) -> None:
