@@ -67,8 +67,8 @@ def test_it_tells_in_whose_place_somebody_answered(cast: Cast) -> None:
     request = cast.request()
     decide(request, cast.legal)
     step = open_step(request)
-    step.escalated_at = now
-    step.save(update_fields=["escalated_at"])
+    step.escalated_at = step.deputies_at = now
+    step.save(update_fields=["escalated_at", "deputies_at"])
     decide(request, cast.pm2)
     lines = told(request, cast.requester)
     assert "Sakura Ito (for Misaki Sato) approved it as PM." in lines
