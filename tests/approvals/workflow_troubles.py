@@ -11,7 +11,13 @@ from accounts.models import User
 from approvals.models import Decision, Delegation, Doubt, KeyChange, Request
 from approvals.services.after_changes import roll_back_change
 from approvals.services.applying import apply_scheduled, cancel_change
-from approvals.services.deputies import add_role_deputy, end_delegation, give_delegation, keep_delegations
+from approvals.services.deputies import (
+    add_role_deputy,
+    end_delegation,
+    give_delegation,
+    keep_delegations,
+    name_standing_deputy,
+)
 from approvals.services.emergency_end import suspend_late_emergencies
 from approvals.services.links import expire_links
 from approvals.services.reminding import keep_time
@@ -109,6 +115,17 @@ class Troubles(Acts):
         """Somebody may decide a role's steps once they are late."""
         admin, person = staff_actor(self.cast.admin), self.person(who)
         self.attempt(lambda now: add_role_deputy(actor=admin, role=role, staff=person, now=now))
+        watch_steps(now=self.tick())
+
+    @rule(giver=PERSON, deputy=PERSON)
+    def name_a_standing_deputy(self, giver: str, deputy: str) -> None:
+        """Somebody names who may decide what they have not answered in time."""
+        by = self.person(giver)
+        self.attempt(
+            lambda now: name_standing_deputy(
+                actor=staff_actor(by), giver=by, deputy=self.person(deputy), now=now
+            )
+        )
         watch_steps(now=self.tick())
 
     # --- doubts and consents ------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.db.models import F
 from hypothesis.stateful import invariant
 
 from approvals.concerns import concerning, moved_fields
@@ -208,6 +209,10 @@ class Truths(Troubles):
         decisions, requests, changes = Decision.objects, Request.objects, KeyChange.objects
         emergencies, doubts = Emergency.objects, Doubt.objects
         void = doubts.filter(verdict="again")
+        # An escalation notes that nobody needs to be reminded any more: no event of its own.
+        reminded = StepReminder.objects.exclude(hours=settings.ESCALATION_HOURS)
+        # Put before standing deputies first, and before the role's a business day later.
+        twice = Step.objects.filter(deputies_at__gt=F("escalated_at"))
         pairs: list[tuple[tuple[str, ...], int]] = [
             (("step.approved", "step.rejected", "step.changes_wanted"), decisions.count()),
             (
@@ -216,8 +221,8 @@ class Truths(Troubles):
             ),
             (("step.stands",), Standing.objects.count()),
             (("step.fell",), decisions.filter(outcome="approve").exclude(fallen_at=None).count()),
-            (("step.escalated",), Step.objects.exclude(escalated_at=None).count()),
-            (("step.reminded",), StepReminder.objects.filter(hours__in=settings.REMINDER_HOURS).count()),
+            (("step.escalated",), Step.objects.exclude(escalated_at=None).count() + twice.count()),
+            (("step.reminded",), reminded.count()),
             (("request.approved",), requests.filter(state="approved").count()),
             (("request.rejected",), requests.filter(state="rejected").count()),
             (("request.withdrawn",), requests.filter(state="withdrawn").count()),
