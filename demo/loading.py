@@ -23,6 +23,7 @@ from demo.credentials import Credentials, KnownKey
 from demo.people import actor_for, hire
 from demo.places import PLACES, Deal, Place, register, sign
 from demo.policies import propose_a_policy
+from demo.reports import write_reports
 from demo.retirements import plan_retirements
 from demo.story import Player, sweep
 from demo.use import NORMAL_A_DAY, write_use
@@ -71,6 +72,7 @@ def load_demo(*, now: datetime, every: int = 1) -> Loaded:
     _leave(player, now)
     sweep(now)
     n_days = write_use(player.wishes, now=now, rng=rng)
+    write_reports(now=now, rng=rng)
     _finish_mails()
     _remember(player, gateway)
     # Callbacks on commit would queue a task for each of a thousand old mails. The hot store fills by itself

@@ -6,6 +6,7 @@ import logging
 import random
 from collections.abc import Callable
 from ipaddress import ip_network
+from typing import Any
 from urllib.parse import urlsplit
 
 from demo.credentials import Credentials, KnownKey
@@ -33,8 +34,7 @@ def question_for(key: KnownKey, rng: random.Random) -> dict[str, object]:
         "scope": rng.choice(key.scopes),
         "workspace": key.workspace,
         "environment": key.environment,
-        # The least there is: nobody reports to the verifier when a made-up call has ended.
-        "lease_seconds": 1,
+        "lease_seconds": 30,
     }
     if luck < 0.004:
         question["scope"] = FOREIGN_SCOPE
@@ -43,6 +43,19 @@ def question_for(key: KnownKey, rng: random.Random) -> dict[str, object]:
     elif luck < 0.010:
         question["key"] = key.secret[:-1] + ("a" if key.secret[-1] != "a" else "b")
     return question
+
+
+def report_for(answer: dict[str, Any], rng: random.Random) -> dict[str, object] | None:
+    """How a call that was let through ended: nearly always well. None for one that never began."""
+    if not answer.get("valid"):
+        return None
+    told: dict[str, object] = {
+        "status": rng.choices((200, 404, 502), (990, 9, 1))[0],
+        "latency_ms": round(rng.lognormvariate(4.4, 0.6), 1),
+    }
+    if "check" in answer:
+        return told | {"check": answer["check"]}
+    return told | {"key": answer["key"], "id": f"{rng.getrandbits(64):016x}"}
 
 
 def _address(key: KnownKey, rng: random.Random) -> str:
@@ -69,8 +82,11 @@ class Traffic:
         while not self._wait(pause):
             key = self._rng.choices(credentials.keys, weights)[0]
             try:
-                self.ask(question_for(key, self._rng), credentials.gateway)
-            except (OSError, http.client.HTTPException):
+                answer = self._post("/v1/keys/verify", question_for(key, self._rng), credentials.gateway)
+                told = report_for(answer, self._rng)
+                if told is not None:
+                    self._post("/v1/usage", told, credentials.gateway)
+            except (OSError, http.client.HTTPException, ValueError):
                 self._connection = None
                 pause = PATIENCE_S  # the verifier starts, stops or is away: that is not ours to report
             else:
@@ -80,13 +96,12 @@ class Traffic:
             self._connection.close()
         return n_answers
 
-    def ask(self, question: dict[str, object], gateway: str) -> int:
-        """One call over the kept connection; returns the HTTP status. OSError, HTTPException."""
+    def _post(self, path: str, body: dict[str, object], gateway: str) -> dict[str, Any]:
+        """One call over the kept connection; returns the answer. OSError, HTTPException, ValueError."""
         if self._connection is None:
             kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
             self._connection = kind(self._host, self._port, timeout=TIMEOUT_S)
         headers = {"Authorization": f"Bearer {gateway}", "Content-Type": "application/json"}
-        self._connection.request("POST", "/v1/keys/verify", json.dumps(question), headers)
-        answer = self._connection.getresponse()
-        answer.read()
-        return answer.status
+        self._connection.request("POST", path, json.dumps(body), headers)
+        answer: dict[str, Any] = json.loads(self._connection.getresponse().read())
+        return answer

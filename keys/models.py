@@ -432,7 +432,7 @@ class KeyOutcomeDay(models.Model):
     """How one key's calls ended on one day (Asia/Tokyo), as its gateways reported it (V7).
 
     `by_status`: calls by HTTP status; `by_latency`: calls by the upper bound in ms of their class (see
-    keys.services.outcomes).
+    keys.visits).
     """
 
     key = models.ForeignKey(Key, on_delete=models.CASCADE, related_name="outcome_days")

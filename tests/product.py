@@ -87,9 +87,16 @@ class Product:
 
     def verify(self, gateway: str, text: str, **question: Any) -> dict[str, Any]:
         """Ask the verifier about a key, as a gateway does."""
+        return self._call(gateway, "/v1/keys/verify", {"key": text, **question})
+
+    def report(self, gateway: str, **told: Any) -> dict[str, Any]:
+        """Report how a call ended, as a gateway does."""
+        return self._call(gateway, "/v1/usage", told)
+
+    def _call(self, gateway: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
         request = urllib.request.Request(
-            f"{self.verifier}/v1/keys/verify",
-            data=json.dumps({"key": text, **question}).encode(),
+            f"{self.verifier}{path}",
+            data=json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {gateway}", "Content-Type": "application/json"},
         )
         try:

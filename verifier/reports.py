@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.conf import settings
 
 from keys.secret_format import contains_secret
-from keys.services.outcomes import LATENCY_CLASSES
+from keys.visits import LATENCY_CLASSES
 from verifier import check_ids
 from verifier.check_ids import CheckId
 from verifier.gateways import Caller

@@ -10,9 +10,11 @@ from keys import lifecycle
 from keys.limits import Limits, limits_of
 from keys.models import ApiProduct, Delivery, Key, Retirement, Scope, Secret
 from keys.retirement import Point, schedule_of, share_at
+from keys.selectors.addresses import Addresses, addresses_of
 from keys.selectors.after_end import DeadUse, dead_use_of
 from keys.selectors.conditions import Condition, NextDate, condition_of, next_date_of
 from keys.selectors.limits import Now, use_now
+from keys.selectors.outcomes import Outcomes, outcomes_of
 from keys.selectors.use import Use, use_of
 
 
@@ -65,6 +67,8 @@ class KeyPage:
     secrets: Sequence[Secret]
     deliveries: Sequence[Delivery]
     use: Use
+    outcomes: Outcomes | None
+    addresses: Addresses
     now: Now | None
     condition: Condition
     next_date: NextDate
@@ -97,6 +101,8 @@ def key_page(user: User, key: Key, *, now: datetime) -> KeyPage:
         secrets=secrets,
         deliveries=deliveries,
         use=use_of([key], now=now)[key.pk],
+        outcomes=outcomes_of(key, now=now),
+        addresses=addresses_of(key),
         now=use_now([key], now=now).get(key.pk),
         condition=condition_of(key, overlap=overlap, waiting=waiting, now=now),
         next_date=next_date_of(key, overlap=overlap, waiting=waiting, now=now),

@@ -2,13 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import connection
 
 from keys.models import Secret, SeenAddress
+from keys.visits import Visit
 
 # What was let through says where a secret lives. What was only refused has fewer places of its own: whoever
 # tries a stolen secret from many addresses must not push the true ones out.
@@ -28,23 +28,6 @@ ON CONFLICT (secret_id, address) DO UPDATE SET
   n_allowed = seen.n_allowed + excluded.n_allowed,
   n_refused = seen.n_refused + excluded.n_refused
 """
-
-
-@dataclass(slots=True)
-class Visit:
-    """What came from one address in a batch."""
-
-    first: datetime
-    last: datetime
-    n_allowed: int = 0
-    n_refused: int = 0
-
-    def add(self, other: "Visit") -> None:
-        """Take another's calls along."""
-        self.first = min(self.first, other.first)
-        self.last = max(self.last, other.last)
-        self.n_allowed += other.n_allowed
-        self.n_refused += other.n_refused
 
 
 # By address as people write it; OTHERS are those that the hot store did not tell apart.

@@ -5,18 +5,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Final
 
 from django.db import connection
 
 from keys.models import Key
 from keys.terms import office_day
-
-# Upper bounds in ms of the classes that latencies are counted in; the last class has none.
-LATENCY_CLASSES: Final = (
-    1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 700, 1_000, 1_500, 2_000, 3_000, 5_000,
-    7_000, 10_000, 15_000, 20_000, 30_000, 60_000, 86_400_000,
-)  # fmt: skip
 
 # What stands there and what comes, added up name by name.
 _BOTH = """(

@@ -14,10 +14,11 @@ from audit.services import record
 from core.actors import SYSTEM
 from keys.models import Key, Secret, UseBatch
 from keys.selectors.after_end import DEAD_CODES
-from keys.services.addresses import Visit, note_addresses
+from keys.services.addresses import note_addresses
 from keys.services.after_end import tell_of_dead_use
 from keys.services.outcomes import Outcome, note_outcomes
 from keys.terms import office_day
+from keys.visits import Visit
 
 ALLOWED = "VALID"
 

@@ -24,7 +24,7 @@ from demo.credentials import Credentials, KnownKey
 from demo.loading import load_demo
 from demo.management.commands.demo_signins import Command as SignIns
 from demo.people import PASSWORD
-from demo.traffic import FASTEST, SLOWEST, question_for, usual_rate
+from demo.traffic import FASTEST, SLOWEST, question_for, report_for, usual_rate
 from intake.models import ReceivedMail
 from keys.models import ApiProduct, Key, KeyUseDay, Plan, Scope, Secret
 from keys.secret_format import contains_secret, parse
@@ -177,3 +177,9 @@ def test_traffic_asks_mostly_rightly_and_at_a_gentle_pace(secrets_file: Path) ->
     wrong = [q for q in questions if q["scope"] != "tickets:read" or q["key"] != key.secret]
     assert 0 < len(wrong) < 60
     assert len({q["ip"] for q in questions}) <= 7
+    assert report_for({"valid": False, "code": "EXPIRED"}, rng) is None
+    told = [report_for({"valid": True, "key": "KB-0001"}, rng) for _ in range(100)]
+    assert len({row["id"] for row in told if row}) == 100
+    held = report_for({"valid": True, "key": "KB-0001", "check": "x"}, rng)
+    assert held is not None
+    assert (held["check"], "id" in held) == ("x", False)

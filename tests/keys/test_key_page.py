@@ -1,6 +1,7 @@
 """One key's page and its danger zone, through HTTP: who may, what happens, what is refused and how."""
 
 import re
+import struct
 from datetime import timedelta
 from typing import Any
 
@@ -10,10 +11,15 @@ from django.utils import timezone
 
 from accounts.models import User
 from audit.models import Event
-from keys.models import Delivery, Key, Secret
+from keys import hotwire
+from keys.hotrecord import month_ends, record_key
+from keys.models import Delivery, Key, KeyOutcomeDay, Secret, SeenAddress
+from keys.selectors.addresses import addresses_of
 from keys.services.status import expire_keys
+from keys.terms import office_day
 from notifications.models import Message, OpsMetric
 from tests.cast import Cast, sign_in
+from tests.dataplane import add_secret
 from tests.key_stories import link_of, reveal, revoke, suspend
 
 FORMS: dict[str, dict[str, Any]] = {
@@ -272,6 +278,74 @@ def test_the_page_names_the_blast_radius_before_a_revoke(cast: Cast, key: Key) -
     assert "The very next call is refused" in html
 
 
+# --- use -------------------------------------------------------------------------------------------------
+
+
+def test_the_page_shows_from_where_it_is_used(cast: Cast, key: Key) -> None:
+    Key.objects.filter(pk=key.pk).update(ip_ranges=["203.0.113.0/24", "2001:db8::/32"])
+    now, secret = timezone.now(), Secret.objects.get(key=key)
+    for address, days, n_allowed, n_refused in (
+        ("203.0.113.9", 1, 1284, 0),
+        ("2001:db8::7", 3, 12, 1),
+        ("192.0.2.250", 2, 0, 33),
+        (None, 1, 5, 2),
+    ):
+        seen = now - timedelta(days=days)
+        SeenAddress.objects.create(
+            key=key, secret=secret, address=address, first_seen_at=seen, last_seen_at=seen,
+            n_allowed=n_allowed, n_refused=n_refused,
+        )  # fmt: skip
+    html = sign_in(cast.auditor).get(page(key)).content.decode()
+    rows = re.findall(r"<code>(203[^<]+|2001[^<]+|192[^<]+)</code>(.*?)</tr>", html, re.DOTALL)
+    assert [address for address, _ in rows] == ["203.0.113.9", "192.0.2.250", "2001:db8::7"]
+    assert ["outside its ranges" in row for _, row in rows] == [False, True, False]
+    assert "1,284" in rows[0][1]
+    assert "7 calls came from addresses beyond those that are kept." in html
+
+
+def test_two_secrets_from_one_address_are_one_row(cast: Cast, key: Key) -> None:
+    now, secret = timezone.now(), Secret.objects.get(key=key)
+    Secret.objects.filter(pk=secret.pk).update(status="overlap", ends_at=now + timedelta(days=1))
+    _, other = add_secret(key)
+    for one, days in ((secret, 9), (other, 1)):
+        seen = now - timedelta(days=days)
+        SeenAddress.objects.create(
+            key=key, secret=one, address="203.0.113.9", first_seen_at=seen, last_seen_at=seen, n_allowed=10
+        )
+    (found,) = addresses_of(key).shown
+    assert (found.n_allowed, found.last_seen_at - found.first_seen_at) == (20, timedelta(days=8))
+
+
+def test_the_page_shows_how_calls_ended(cast: Cast, key: Key) -> None:
+    Key.objects.filter(pk=key.pk).update(sla_latency_ms=100, sla_success_percent="99.9")
+    assert "How its calls ended" not in sign_in(cast.ops).get(page(key)).content.decode()
+    today = office_day(timezone.now())
+    for day, statuses, classes, total, longest in (
+        (today, {"200": 990, "502": 5}, {"50": 600, "200": 390}, 60_000, 180),
+        (today - timedelta(days=1), {"200": 1000, "404": 5}, {"50": 1010}, 40_000, 50),
+        (today - timedelta(days=31), {"500": 900}, {"60000": 900}, 10**7, 60_000),
+    ):
+        KeyOutcomeDay.objects.create(
+            key=key, day=day, by_status=statuses, by_latency=classes, latency_ms_sum=total,
+            latency_ms_max=longest,
+        )  # fmt: skip
+    text = re.sub(r"\s+", " ", sign_in(cast.ops).get(page(key)).content.decode())
+    assert "0.25 %" in text
+    assert "5 of 2,000 calls" in text
+    assert "median 42 ms · mean 50 ms" in text
+    assert "longest 180 ms" in text
+    assert "slower than agreed" in text
+
+
+def test_the_page_shows_the_month_s_cost_against_the_budget(cast: Cast, key: Key) -> None:
+    Key.objects.filter(pk=key.pk).update(monthly_budget_usd="100")
+    month = month_ends(timezone.now(), key.workspace.time_zone)[0]
+    counters = struct.pack("<IIIIdId", 0, 0, 0, 0, 0, month, 62_500_000)
+    hotwire.ask(hotwire.encode("HSET", record_key(key.family), "c", counters))
+    text = re.sub(r"\s+", " ", sign_in(cast.ops).get(page(key)).content.decode())
+    assert re.search(r"62\.50? of [^ ]*100[^ ]* this month", text), text
+
+
 # --- a new link ------------------------------------------------------------------------------------------
 
 
@@ -310,8 +384,14 @@ def test_a_secret_is_not_withdrawn_while_nobody_can_tell_whether_it_is_used(
     cast: Cast, key: Key, settings: Any
 ) -> None:
     """A use is in the hot store at once and in the database some seconds later (K3, V4)."""
-    settings.CACHES = {"default": settings.CACHES["default"] | {"LOCATION": "redis://127.0.0.1:1/0"}}
-    answer = sign_in(cast.pm).post(url(key, "redeliver"))
+    client = sign_in(cast.pm)
+    settings.HOT_STORE_URL = "redis://127.0.0.1:1/0"
+    hotwire.drop()
+    try:
+        answer = client.post(url(key, "redeliver"))
+    finally:
+        hotwire.drop()
+        hotwire.resume()
     assert answer.status_code == 409
     assert "tell now whether the key is in use" in answer.text
     key.refresh_from_db()

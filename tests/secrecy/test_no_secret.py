@@ -215,7 +215,11 @@ def walk(cast: Cast, product: Product) -> tuple[dict[str, str], dict[str, bytes]
     secrets["the key"], secrets["the key's random part"] = text, text.rsplit("_", 1)[-1][:43]
 
     gateway = secrets["a gateway's credential"]
-    assert product.verify(gateway, text, ip="203.0.113.9")["code"] == "VALID"
+    check = product.verify(gateway, text, ip="203.0.113.9", cost_usd="0.1")
+    assert check["code"] == "VALID"
+    assert product.report(gateway, check=check["check"], status=200, cost_usd="0.05")["taken"] == 1
+    # What belongs nowhere is put everywhere: into a report, too.
+    assert product.report(gateway, id=text, key=text, status=200)["wrong"] == 1
     assert product.verify(gateway, f"{text}x", ip="203.0.113.9")["code"] != "VALID"
     recipient.open(f"/keys/?q={text}")  # somebody puts the key where it never belongs
     for how in ("8bit", "base64", "quoted-printable"):  # or into a mail

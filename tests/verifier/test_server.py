@@ -332,6 +332,22 @@ def test_too_large_a_body_is_refused(port: int) -> None:
         wire.close()
 
 
+def test_a_full_batch_of_reports_is_taken(wire: Wire) -> None:
+    gateway, live = make_gateway(), make_live_key()
+    rows = [{"id": f"{n:0128}", "key": live.key.public_id, "status": 200} for n in range(500)]
+    body = json.dumps(rows).encode()
+    assert len(body) > 5 * 16 * 1024
+    head = f"POST /v1/usage HTTP/1.1\r\nHost: v\r\nAuthorization: Bearer {gateway}\r\n"
+    for outcome in ("taken", "repeated"):
+        wire.send(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        answer = wire.answer()
+        assert (answer.status, answer.json[outcome]) == (200, 500)
+    wire.send(request(gateway, asked(live.text)))
+    assert wire.answer().code == "VALID"
+    wire.send(f"{head}Content-Length: {300 * 1024}\r\n\r\n".encode() + b" " * 300 * 1024)
+    assert wire.answer().status == 413
+
+
 def test_field_with_an_underscore_does_not_pass_for_another(wire: Wire) -> None:
     gateway, live = make_gateway(), make_live_key(ip_ranges=["203.0.113.0/24"])
     for _ in ("cold", "warm"):
