@@ -33,7 +33,10 @@ def _label(candidate: Candidate) -> str:
     name = f"{user.name} ({user.department})" if user.department else user.name
     if not candidate.barred:
         return name
-    return gettext("%(name)s · not for %(roles)s") % {"name": name, "roles": ", ".join(candidate.barred)}
+    return gettext("%(name)s · not for %(roles)s") % {
+        "name": name,
+        "roles": gettext(", ").join(candidate.barred),
+    }
 
 
 class DelegationForm(forms.Form):
