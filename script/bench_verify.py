@@ -88,13 +88,13 @@ def _measure(folder: Path, peers: list[str], rounds: int, seconds: int) -> dict[
         for start in dict.fromkeys(bench_peers.STARTS[name] for name in peers if name != "django"):
             started = running.enter_context(start(variables, N_KEYS, THREADS))
             for name in started.keys() & set(peers):
-                script = _script(folder, name, _asks_of(started[name]))
+                script = wrk_script(folder, name, _asks_of(started[name]))
                 targets[name] = Target(started[name].url, script, started[name].process)
         for name, target in targets.items():
-            _wrk(target, 1 if name in {"floor", "malformed"} else max(8, seconds))  # every key proven
+            ask_by_wrk(target, 1 if name in {"floor", "malformed"} else max(8, seconds))  # every key proven
         for _ in range(rounds):
             for name, target in targets.items():
-                results.setdefault(name, []).append(_wrk(target, seconds))
+                results.setdefault(name, []).append(ask_by_wrk(target, seconds))
     return results
 
 
@@ -102,7 +102,7 @@ def _our_targets(
     folder: Path, variables: dict[str, str], running: ExitStack, *, with_django: bool
 ) -> dict[str, Target]:
     seeded = seed(variables, N_KEYS)
-    scripts = {name: _script(folder, name, made) for name, made in _our_asks(seeded).items()}
+    scripts = {name: wrk_script(folder, name, made) for name, made in _our_asks(seeded).items()}
     port, floor_port = free_port(), free_port()
     own = running.enter_context(server(["config.verifier", "--port", str(port)], port, variables))
     floor = running.enter_context(
@@ -156,7 +156,8 @@ def _granian(port: int, application: str) -> list[str]:
     ]  # fmt: skip
 
 
-def _wrk(target: Target, seconds: int) -> Round:
+def ask_by_wrk(target: Target, seconds: int) -> Round:
+    """Ask for so many seconds, by all connections."""
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(target.script)]
     before = processor_seconds(target.process)
     text = subprocess.run([*command, target.url], check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -199,7 +200,7 @@ def _asks_of(peer: Peer) -> list[str]:
     return [f'wrk.format("GET", nil, {{["{peer.field}"]="{text}"}})' for text in peer.keys]
 
 
-def _script(folder: Path, name: str, asks: list[str]) -> Path:
+def wrk_script(folder: Path, name: str, asks: list[str]) -> Path:
     """A Lua file for wrk; the requests are made beforehand, so that it has nothing to compute."""
     script = folder / f"{name}.lua"
     made = ",\n".join(asks)

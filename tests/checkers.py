@@ -27,7 +27,7 @@ class Verifier:
 
     def ask(self, text: str, **question: Any) -> dict[str, Any]:
         """The verdict."""
-        caller = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        caller = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         try:
             body = json.dumps({"key": text, **question})
             caller.request("POST", "/v1/keys/verify", body, {"Authorization": f"Bearer {self._gateway}"})

@@ -1,0 +1,73 @@
+"""The hot store behind sentinels: the primary that they name, and the next one after a failover (O1, V5)."""
+
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from keys import hotwire
+from tests.checkers import Checkers, revoke, running
+from tests.dataplane import make_gateway, make_live_key, verify
+from tests.valkeys import DATA, PASSWORD, Valkey, Valkeys, wait_until
+from verifier import degraded, gateways
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def fresh_process() -> Iterator[None]:
+    """Nothing of another test's store is left in this process, and nothing of ours afterwards."""
+    gateways.forget_all()
+    degraded.forget_all()
+    hotwire.resume()
+    yield
+    hotwire.drop()
+    hotwire.resume()
+
+
+def test_next_primary_is_found_when_the_first_is_killed(settings: Any) -> None:
+    gateway, first = make_gateway(), make_live_key()
+    keys = [first, *[make_live_key(first.key.partner, first.key.owner) for _ in range(5)]]
+    with Valkeys() as servers:
+        primary = servers.add(DATA)
+        replica = servers.add([*DATA, f"replicaof 127.0.0.1 {primary.port}"])
+        wait_until(lambda: replica.told("INFO", "replication")["master_link_status"] == "up", "no replica")
+        watch = [
+            f"sentinel monitor hot 127.0.0.1 {primary.port} 2",
+            f"sentinel auth-pass hot {PASSWORD}",
+            "sentinel down-after-milliseconds hot 2000",
+            "sentinel failover-timeout hot 10000",
+        ]
+        sentinels = [servers.add(watch, ["--sentinel"]) for _ in range(3)]
+        wait_until(lambda: all(_is_ready(one) for one in sentinels), "the sentinels do not know each other")
+        places = ",".join(f"127.0.0.1:{one.port}" for one in sentinels)
+        settings.HOT_STORE_URL = f"sentinel://:{PASSWORD}@{places}/hot"
+        with running(settings.HOT_STORE_URL, gateway) as verifier:
+            verifier.await_health(keys)
+            assert verify(gateway, first.text).code == "VALID"
+            with Checkers(verifier.ask, keys) as checkers:
+                assert revoke(keys[0])
+                checkers.ended.add(keys[0].key.public_id)
+                primary.signal(signal.SIGKILL)
+                revoke(keys[1])
+                checkers.ended.add(keys[1].key.public_id)
+                wait_until(lambda: _is_primary(replica), "no failover")
+                verifier.await_health(keys[2:])
+            assert checkers.wrong == []
+            assert checkers.codes["degraded VALID"] > 0
+            assert {verifier.ask(live.text)["code"] for live in keys[:2]} == {"REVOKED"}
+            assert "degraded" not in verify(gateway, keys[2].text).json
+
+
+def _is_primary(server: Valkey) -> bool:
+    try:
+        return server.told("INFO", "replication")["role"] == "master"
+    except OSError:  # the sentinels close every connection when they promote it
+        return False
+
+
+def _is_ready(sentinel: Valkey) -> bool:
+    told = sentinel.ask("SENTINEL", "PRIMARY", "hot")
+    fields = dict(zip(told[::2], told[1::2], strict=True))
+    return int(fields[b"num-other-sentinels"]) == 2 and int(fields[b"num-slaves"]) == 1
