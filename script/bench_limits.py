@@ -1,7 +1,8 @@
 """`script/bench limits`: limits and budgets are exact, from any number of processes.
 
-Four processes ask four workers of the verifier 100,000 times about six keys, each with one limit that does
-not open again meanwhile. As many must be let through as the limit says: none more, none fewer.
+Four processes ask four workers of the verifier 100,000 times about thirteen keys. Six have a limit of their
+own, the others share one of their workspace; none of these opens again meanwhile. As many must be let through
+as the limits say: none more, none fewer.
 """
 
 import argparse
@@ -16,13 +17,25 @@ from script.bench_stack import free_port, seed, server, servers
 
 N_PROCESSES = 4
 AHEAD = 20
-LIMITS: list[tuple[dict[str, object], int]] = [
-    ({"monthly_budget_usd": 50}, 5_000),
-    ({"monthly_budget_usd": 33}, 3_300),
-    ({"concurrency": 2_500}, 2_500),
-    ({"concurrency": 77}, 77),
-    ({"rph": 8_000}, 8_000),
-    ({"rph": 1}, 1),
+Fields = dict[str, object]
+
+
+def _sharing(place: int, shared: Fields, *own: Fields) -> list[Fields]:
+    return [{**fields, "workspace": place, "shared": shared} for fields in own]
+
+
+# Keys that are limited together, and how many of their calls may pass.
+GROUPS: list[tuple[list[Fields], int]] = [
+    ([{"monthly_budget_usd": 50}], 5_000),
+    ([{"monthly_budget_usd": 33}], 3_300),
+    ([{"concurrency": 2_500}], 2_500),
+    ([{"concurrency": 77}], 77),
+    ([{"rph": 7_000}], 7_000),
+    ([{"rph": 1}], 1),
+    (_sharing(40, {"monthly_budget_usd": 60}, {}, {}, {}), 6_000),
+    (_sharing(41, {"rph": 7_001}, {}, {"rph": 500}), 7_001),
+    # What a key's own limit refuses must take nothing from what the other one may use.
+    (_sharing(42, {"rph": 9_000, "monthly_budget_usd": 40}, {"monthly_budget_usd": 3}, {}), 4_000),
 ]
 QUESTION = {"cost_usd": "0.01", "lease_seconds": 3_600}
 # The hour's window must not open anew while we ask.
@@ -39,21 +52,32 @@ def main(arguments: list[str]) -> int:
         print(f"Waiting {left:.0f} s for the full hour.")
         time.sleep(left)
     with tempfile.TemporaryDirectory(prefix="kagiban-bench-") as name, servers(Path(name)) as variables:
-        seeded = seed(variables, len(LIMITS), *[fields for fields, _ in LIMITS])
+        limits = [fields for group, _ in GROUPS for fields in group]
+        seeded = seed(variables, len(limits), *limits)
         port = free_port()
         with server(["config.verifier", "--port", str(port), "--workers", "4"], port, variables):
             for text in seeded["keys"]:  # proven, before many ask at once; takes nothing from the limits
                 Asker(port, seeded["gateway"]).codes([text], scope="no:such")
             admitted, others = _ask_all(port, seeded["gateway"], seeded["keys"], n_checks)
     over = under = 0
-    n_each = n_checks // len(LIMITS)
-    for (fields, limit), text in zip(LIMITS, seeded["keys"], strict=True):
-        print(f"{fields!s:28} limit {limit:6} admitted {admitted[text]:6}")
-        over += max(0, admitted[text] - limit)
-        under += max(0, min(limit, n_each) - admitted[text])
+    n_each = n_checks // len(limits)
+    texts = iter(seeded["keys"])
+    for group, limit in GROUPS:
+        passed = sum(admitted[next(texts)] for _ in group)
+        print(f"{_words(group):64} limit {limit:6} admitted {passed:6}")
+        over += max(0, passed - limit)
+        under += max(0, min(limit, n_each * len(group)) - passed)
     print(dict(others))
     print(f"checks {admitted.total() + others.total()} over-admitted {over} under-admitted {under}")
     return 0 if over == under == others["UNAVAILABLE"] == 0 else 1
+
+
+def _words(group: list[Fields]) -> str:
+    shared = group[0].get("shared")
+    own = [
+        {name: value for name, value in key.items() if name not in {"workspace", "shared"}} for key in group
+    ]
+    return f"together {shared} each {own}" if shared else str(own[0])
 
 
 def _ask_all(port: int, gateway: str, keys: list[str], n_checks: int) -> tuple[Counter[str], Counter[str]]:

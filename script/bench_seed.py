@@ -25,7 +25,10 @@ EVERY_LIMIT: dict[str, Any] = {
 
 
 def main(n_keys: int, limits: list[dict[str, Any]]) -> None:
-    """Make everything that a check touches; the keys have these limits in turn, or every one."""
+    """Make everything that a check touches; the keys have these limits in turn, or every one.
+
+    `workspace` in the limits of a key is the place of its workspace, `shared` what limits that has.
+    """
     now = timezone.now()
     owner = User.objects.create_user("bench@kagiban.example", public_id=next_public_id("ST"), name="Bench")
     partner = Partner.objects.create(
@@ -44,14 +47,19 @@ def main(n_keys: int, limits: list[dict[str, Any]]) -> None:
     limits = limits or [EVERY_LIMIT]
     keys, secrets, texts = [], [], []
     for number in range(n_keys):
-        space = spaces[number % len(spaces)]
+        own = limits[number % len(limits)].copy()
+        space = spaces[own.pop("workspace", number % len(spaces))]
+        shared = own.pop("shared", {})
+        for name, value in shared.items():
+            setattr(space, name, value)
+        space.save(update_fields=shared)
         key = Key(
             public_id=f"KB-{number + 1:04}", family=secret_format.new_family(space.public_id), name="Bench",
             status="active", partner=partner, workspace=space, recipient=contact, owner=owner, plan=plan,
             environment="live", purpose_category="integration", purpose="Bench",
             scopes=["catalog:read", "catalog:write"], ip_ranges=["203.0.113.0/24", "198.51.100.0/24"],
             rotation_days=90, issued_at=now, activated_at=now, changed_at=now,
-            expires_at=now + timedelta(days=90), **(NO_LIMIT | limits[number % len(limits)]),
+            expires_at=now + timedelta(days=90), **(NO_LIMIT | own),
         )  # fmt: skip
         fresh = secret_format.generate("kb", "live", key.family)
         digest = hashing.digest(fresh.text)
