@@ -42,6 +42,7 @@ class Permission(TextChoices):
     REDELIVER_KEYS = "redeliver_keys", _("Send a delivery link again")
     ROLL_BACK_CHANGES = "roll_back_changes", _("Roll a change of a key back")
     LIMIT_WORKSPACES = "limit_workspaces", _("Limit what the keys of a workspace use together")
+    GRANT_WORKSPACES = "grant_workspaces", _("Let a key act in another workspace of its partner")
     SEE_AUDIT = "see_audit", _("See the audit log")
     SEE_STAFF = "see_staff", _("See staff and their roles")
     MANAGE_STAFF = "manage_staff", _("Invite staff and change roles")
@@ -83,6 +84,7 @@ MATRIX: dict[Role, frozenset[Permission]] = {
             P.EXPORT,
             P.ROLL_BACK_CHANGES,
             P.LIMIT_WORKSPACES,
+            P.GRANT_WORKSPACES,
             P.CLEAR_DOUBTS,
             P.MAKE_REQUESTS,
             P.BREAK_GLASS,

@@ -99,6 +99,8 @@ class Action(StrEnum):
     KEY_EXPIRED = "key.expired"
     KEY_CHANGED = "key.changed"
     KEY_ROLLED_BACK = "key.rolled_back"
+    KEY_GRANTED = "key.granted"
+    KEY_GRANT_ENDED = "key.grant_ended"
     KEY_FIRST_USED = "key.first_used"
     KEY_RETIREMENT_PLANNED = "key.retirement_planned"
     KEY_RETIREMENT_MOVED = "key.retirement_moved"
@@ -216,6 +218,8 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.KEY_SUSPENDED: frozenset({"reason_code"}),
     Action.KEY_CHANGED: frozenset({"fields", "request", "decisions"}),
     Action.KEY_ROLLED_BACK: frozenset({"fields", "request"}),
+    Action.KEY_GRANTED: frozenset({"workspace", "ends_on"}),
+    Action.KEY_GRANT_ENDED: frozenset({"workspace"}),
     Action.KEY_EXPIRED: frozenset({"expires_at"}),
     Action.KEY_FIRST_USED: frozenset({"key_id"}),
     Action.KEY_RETIREMENT_PLANNED: PLAN,

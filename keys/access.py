@@ -32,6 +32,12 @@ def require_may_limit(user: User) -> None:
         raise NotAllowed(_("Your roles do not allow limiting a workspace."))
 
 
+def require_may_grant(user: User) -> None:
+    """NotAllowed unless one of the person's roles lets keys act in other workspaces."""
+    if not user.may(Permission.GRANT_WORKSPACES):
+        raise NotAllowed(_("Your roles do not allow granting another workspace."))
+
+
 def require_may_revoke(user: User) -> None:
     """NotAllowed unless one of the person's roles revokes keys."""
     if not user.may(Permission.REVOKE_KEYS):

@@ -1,11 +1,11 @@
 """Forms of the danger zone: what they say again is checked by the services (K6)."""
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from core.fields import UsdField, WholeNumberField
+from core.fields import DateField, UsdField, WholeNumberField
 from keys.models import Key
 from keys.services.status import MAX_NOTE, NOT_FOR_PEOPLE
 from keys.services.workspace_limits import LIMITS
@@ -53,6 +53,31 @@ class RevokeForm(forms.Form):
         widget=REASON,
     )
     typed_number = forms.CharField(label=_("The key's number"), max_length=40)
+
+
+class GrantForm(forms.Form):
+    """Lets a key act in another workspace of its partner."""
+
+    workspace = forms.ChoiceField(label=_("Workspace"))
+    ends_on = DateField(label=_("Last day"), help_text=_("It ends by itself with this day in Japan."))
+    reason = forms.CharField(
+        label=_("Reason"), help_text=_("Stays in the audit log."), max_length=MAX_NOTE, widget=REASON
+    )
+
+    def __init__(self, *args: Any, key: Key, **options: Any) -> None:
+        super().__init__(*args, **options)
+        others = key.partner.workspaces.filter(is_active=True).exclude(pk=key.workspace_id)
+        choices = [(place.public_id, f"{place.name} ({place.code})") for place in others]
+        field = cast("forms.ChoiceField", self.fields["workspace"])
+        field.choices = [("", _("Choose a workspace")), *choices]
+
+
+class EndGrantForm(forms.Form):
+    """Takes such a grant back."""
+
+    reason = forms.CharField(
+        label=_("Reason"), help_text=_("Stays in the audit log."), max_length=MAX_NOTE, widget=REASON
+    )
 
 
 class WorkspaceLimitsForm(forms.Form):

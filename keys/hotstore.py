@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -26,7 +26,7 @@ from keys import hashing, hotrecord, hotwire, retirement
 from keys.hotdebts import Debts
 from keys.hotrecord import MICROS, Policy, SecretState, Shared
 from keys.limits import Limits, limits_of
-from keys.models import Key, Secret
+from keys.models import Key, Secret, WorkspaceGrant
 from keys.secret_format import BUCKET_LENGTH
 from partners.models import ENDED_KEY_STATES, Workspace
 
@@ -171,11 +171,18 @@ def publish_keys(public_ids: Iterable[str]) -> int:
 def publish_workspace(public_id: str) -> bool:
     """`publish_key` for every key of a workspace (`WS-0003`) that has not ended. Returns as it does."""
     try:
-        return any(_publish_workspace(public_id) for _ in range(_TRIES))
+        if any(_publish_workspace(public_id) for _ in range(_TRIES)):
+            return True
     except (hotwire.StoreUnavailableError, DatabaseError) as error:
         why = {"workspace": public_id, "why": type(error).__name__}
         logger.warning("hot store not told", extra={"data": why})
+    # One by one, each with its patience, and owed to the store while it is away.
+    keys = Key.objects.filter(workspace__public_id=public_id).exclude(status__in=ENDED_KEY_STATES)
+    try:
+        numbers = list(keys.values_list("public_id", flat=True))
+    except DatabaseError:
         return False
+    return publish_keys(numbers) == len(numbers)
 
 
 def _publish_workspace(public_id: str) -> bool:
@@ -189,6 +196,7 @@ def _publish_workspace(public_id: str) -> bool:
         Secret.objects.filter(key__workspace__public_id=public_id)
         .exclude(key__status__in=ENDED_KEY_STATES)
         .select_related("key__workspace", "key__partner")
+        .prefetch_related("key__grants__workspace")
         .order_by("key_id", "id")
     )
     now = timezone.now()
@@ -202,13 +210,15 @@ def _publish_workspace(public_id: str) -> bool:
 def read(family: str, *, now: datetime) -> Registered | None:
     """The key of a family with all its secrets; None where there is none, or no secret was made yet.
 
-    The policy is the one of this moment: that of a retiring key changes with time (K9).
+    The policy is the one of this moment: that of a retiring key changes with time (K9), and grants end.
 
-    One query. Raises django.db.DatabaseError.
+    Two queries, the key's grants last: what is read of them is never older than the key's revision. Raises
+    django.db.DatabaseError.
     """
     secrets = tuple(
         Secret.objects.filter(key__family=family)
         .select_related("key__workspace", "key__partner")
+        .prefetch_related("key__grants__workspace")
         .order_by("id")
     )
     if not secrets:
@@ -230,19 +240,24 @@ def policy_of(key: Key, secrets: Iterable[Secret], *, now: datetime) -> Policy:
     usable = key.status in {Key.Status.ACTIVE, Key.Status.RETIRING}
     barred = usable and not (key.workspace.is_active and key.partner.is_active)
     budget = key.monthly_budget_usd
-    limits = limits_of(key, now)
+    limits, grants = limits_of(key, now), _grants(key, now)
     return Policy(
         # Each of the two only grows, and both are read at once: so the sum grows with every change of either.
         revision=key.revision + key.workspace.revision,
         status=Key.Status.SUSPENDED.value if barred else key.status,
         environment=key.environment,
-        workspace=(key.workspace.public_id, key.workspace.code),
-        identity=_identity(key, limits, now),
+        # The key's own first, then those in which it was allowed to act.
+        workspace=tuple(
+            name
+            for place in (key.workspace, *(grant.workspace for grant in grants))
+            for name in (place.public_id, place.code)
+        ),
+        identity=_identity(key, limits, grants, now),
         time_zone=key.workspace.time_zone,
         complete=all(s.pepper_version == current for s in secrets if s.status not in dead),
         expires_at=key.ends_at,
         suspends_at=key.provisional_until,
-        changes_at=_next_change(key, now),
+        changes_at=_next_change(key, grants, now),
         rpm=limits.rpm,
         rph=limits.rph,
         burst=limits.burst,
@@ -275,13 +290,20 @@ def proven(policy: Policy, digest: bytes) -> Policy:
     return replace(policy, secrets=states)
 
 
-def _next_change(key: Key, now: datetime) -> datetime | None:
-    if key.retires_at is None or key.retiring_from is None:
-        return None
-    return retirement.next_change(key.retiring_from, key.retires_at, now)
+def _next_change(key: Key, grants: Sequence[WorkspaceGrant], now: datetime) -> datetime | None:
+    ends = [grant.ends_at for grant in grants]
+    if key.retires_at is not None and key.retiring_from is not None:
+        falls = retirement.next_change(key.retiring_from, key.retires_at, now)
+        if falls is not None:
+            ends.append(falls)
+    return min(ends, default=None)
 
 
-def _identity(key: Key, limits: Limits, now: datetime) -> bytes:
+def _grants(key: Key, now: datetime) -> list[WorkspaceGrant]:
+    return [grant for grant in key.grants.all() if grant.is_in_force(now) and grant.workspace.is_active]
+
+
+def _identity(key: Key, limits: Limits, grants: Sequence[WorkspaceGrant], now: datetime) -> bytes:
     """What a gateway is told about a key: never a secret, nor the names of people."""
     since = key.retiring_from if key.retiring_from is not None and key.retiring_from <= now else None
     facts: dict[str, object] = {
@@ -311,6 +333,15 @@ def _identity(key: Key, limits: Limits, now: datetime) -> bytes:
             "hour": key.workspace.rph or None,
             "budget_usd": _usd(key.workspace.monthly_budget_usd),
         }
+    if grants:
+        facts["granted_workspaces"] = [
+            {
+                "workspace": grant.workspace.public_id,
+                "code": grant.workspace.code,
+                "until": grant.ends_at.isoformat(),
+            }
+            for grant in grants
+        ]
     return json.dumps(facts, separators=(",", ":"), ensure_ascii=True).encode()
 
 

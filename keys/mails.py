@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from core import wording
 from core.links import token_of
-from keys.models import ApiProduct, Delivery, Environment, Key
+from keys.models import ApiProduct, Delivery, Environment, Key, WorkspaceGrant
 from keys.selectors.conditions import last_day
 from keys.services.delivery import PURPOSE
 from keys.terms import office_day
@@ -209,6 +209,33 @@ def rotation_due(message: Message) -> Mail | None:
     )
 
 
+def workspace_granted(message: Message) -> Mail | None:
+    """To PMs and owners: a key may act in another workspace. Not sent once that has ended."""
+    grant = _find_grant(message)
+    if not grant.is_in_force(timezone.now()):
+        return None
+    return _grant_mail(message, grant, (_("Granted by"), grant.granted_by.name), grant.reason, grant.ends_at)
+
+
+def workspace_grant_ended(message: Message) -> Mail | None:
+    """To PMs and owners: that was taken back."""
+    grant = _find_grant(message)
+    if grant.taken_back_by is None or grant.taken_back_at is None:
+        return None
+    by = (_("Taken back by"), grant.taken_back_by.name)
+    return _grant_mail(message, grant, by, grant.end_reason, grant.taken_back_at)
+
+
+def _find_grant(message: Message) -> WorkspaceGrant:
+    related = ("key__partner", "key__recipient", "workspace", "granted_by", "taken_back_by")
+    return WorkspaceGrant.objects.select_related(*related).get(uid=message.context["grant"])
+
+
+def _grant_mail(message: Message, grant: WorkspaceGrant, by: Fact, reason: str, at: datetime) -> Mail:
+    where = f"{grant.workspace.name} ({grant.workspace.code})"
+    return key_mail(message, grant.key, by, (_("Reason"), reason), workspace=where, ends=when_text(at))
+
+
 def _days_until(day: date, now: datetime) -> int:
     return (day - office_day(now)).days
 
@@ -223,6 +250,8 @@ BUILDERS: tuple[Callable[[Message], Mail | None], ...] = (
     key_expiring,
     key_expired,
     rotation_due,
+    workspace_granted,
+    workspace_grant_ended,
 )
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from keys.views import catalogue, collect, detail, registry, status, workspace
+from keys.views import catalogue, collect, detail, grants, registry, status, workspace
 
 app_name = "keys"
 urlpatterns = [
@@ -14,6 +14,9 @@ urlpatterns = [
     path("keys/<str:number>/reactivate", status.reactivate, name="key-reactivate"),
     path("keys/<str:number>/revoke", status.revoke, name="key-revoke"),
     path("keys/<str:number>/redeliver", detail.redeliver, name="key-redeliver"),
+    path("keys/<str:number>/workspaces", grants.grant_list, name="grant-list"),
+    path("keys/<str:number>/workspaces/add", grants.grant_add, name="grant-add"),
+    path("keys/<str:number>/workspaces/<uuid:uid>/end", grants.grant_end, name="grant-end"),
     path("workspaces/<str:number>/limits", workspace.workspace_limits, name="workspace-limits"),
     path("collect/<str:token>", collect.collect, name="delivery-collect"),
     path("collect/<str:token>/confirm", collect.confirm, name="delivery-confirm"),

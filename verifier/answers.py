@@ -76,6 +76,8 @@ class Facts:
     dates: bytes
     shift: int
     workspace: str
+    # Other workspaces in which the key may act: their numbers, by number and by code.
+    granted: dict[str, str]
     time_zone: str
     holds_leases: bool
 
@@ -125,9 +127,21 @@ def _prepare(identity: bytes) -> Facts:
         dates=wire(dates),
         shift=hour_shift(datetime.now(UTC), data["time_zone"]),
         workspace=data["workspace"],
+        granted=_granted(data.get("granted_workspaces", ())),
         time_zone=data["time_zone"],
         holds_leases=bool(limits["concurrency"]),
     )
+
+
+def _granted(rows: Iterable[dict[str, str]]) -> dict[str, str]:
+    return {name: row["workspace"] for row in rows for name in (row["workspace"], row["code"])}
+
+
+def _acting_in(verdict: Verdict, facts: Facts) -> str:
+    """The other workspace that the key was asked to act in and may; empty where it is its own."""
+    if not facts.granted or verdict.order is None:
+        return ""
+    return facts.granted.get(verdict.order[2].workspace, "")
 
 
 def limit_fields(verdict: Verdict, facts: Facts) -> bytes:
@@ -173,8 +187,10 @@ def verified(verdict: Verdict) -> Response:
         return MALFORMED
     if code is Code.VALID:
         facts = facts_of(verdict.identity)
-        body = b'{"valid":true,"code":"VALID",%b,"remaining":%b%b%b%b}' % (
+        acting = _acting_in(verdict, facts)
+        body = b'{"valid":true,"code":"VALID",%b%b,"remaining":%b%b%b%b}' % (
             facts.members,
+            b',"acting_in":"%b"' % acting.encode() if acting else b"",
             _left(verdict.minute, verdict.hour, verdict.budget),
             b"" if verdict.shared is None else b',"workspace_remaining":' + _left(*verdict.shared),
             _held(verdict, facts),
@@ -253,7 +269,10 @@ def authorized(verdict: Verdict, *, nginx: bool) -> Response:
         facts = facts_of(verdict.identity)
         lease = b"X-Kagiban-Lease: %b\r\n" % _check_id(verdict, facts) if facts.holds_leases else b""
         limits = limit_fields(verdict, facts)
-        return Response(200, b"".join((_NO_BODY, facts.identity, limits, facts.dates, lease, degraded)))
+        acting = _acting_in(verdict, facts)
+        place = b"X-Acting-Workspace: %b\r\n" % acting.encode() if acting else b""
+        parts = (_NO_BODY, facts.identity, place, limits, facts.dates, lease, degraded)
+        return Response(200, b"".join(parts))
     extra = b""
     if code.status == 429:
         extra = _limited(verdict)

@@ -254,8 +254,8 @@ def _authorize_responses() -> Part:
         "200": {
             "description": "Allowed; no body.",
             "headers": fields(
-                "Cache-Control", "X-Key-Id", "X-Partner", "X-Workspace", "X-Scopes", *limits, *dates,
-                "X-Kagiban-Lease", "X-Kagiban-Degraded",
+                "Cache-Control", "X-Key-Id", "X-Partner", "X-Workspace", "X-Acting-Workspace", "X-Scopes",
+                *limits, *dates, "X-Kagiban-Lease", "X-Kagiban-Degraded",
             ),
         },
         "400": problem(

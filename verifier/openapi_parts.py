@@ -78,6 +78,9 @@ FIELDS: Final[dict[str, Part]] = {
     "X-Key-Id": _field("The key's number, which stays the same over rotations.", "^KB-", "KB-0412"),
     "X-Partner": _field("The partner's number.", "^PT-", "PT-0007"),
     "X-Workspace": _field("The number of the key's workspace.", "^WS-", "WS-0003"),
+    "X-Acting-Workspace": _field(
+        "The workspace that was asked for, where it is not the key's own.", "^WS-", "WS-0004"
+    ),
     "X-Scopes": _field("The key's scopes, separated by spaces.", "", "catalog:read catalog:write"),
     "X-Kagiban-Lease": _field(
         "The held place, for a key with a limit of concurrent requests; freed by `/v1/usage`.",
@@ -172,6 +175,23 @@ ALLOWED: Final[Part] = {
         "key": {"type": "string", "description": "The key's number: the same over rotations."},
         "partner": {"type": "string"},
         "workspace": {"type": "string"},
+        "granted_workspaces": {
+            "type": "array",
+            "description": "Other workspaces of the partner in which the key may act, where there are any.",
+            "items": {
+                "type": "object",
+                "required": ["workspace", "code", "until"],
+                "properties": {
+                    "workspace": {"type": "string"},
+                    "code": {"type": "string"},
+                    "until": {"type": "string", "format": "date-time"},
+                },
+            },
+        },
+        "acting_in": {
+            "type": "string",
+            "description": "The other workspace that was asked for, where the key acts by such a grant.",
+        },
         "environment": {"enum": ["live", "test", "dev"]},
         "scopes": _WORDS,
         "models": _WORDS,

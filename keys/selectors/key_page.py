@@ -8,7 +8,7 @@ from accounts.models import User
 from accounts.roles import Permission
 from keys import lifecycle
 from keys.limits import Limits, limits_of
-from keys.models import ApiProduct, Delivery, Key, Retirement, Scope, Secret
+from keys.models import ApiProduct, Delivery, Key, Retirement, Scope, Secret, WorkspaceGrant
 from keys.retirement import Point, schedule_of, share_at
 from keys.selectors.addresses import Addresses, addresses_of
 from keys.selectors.after_end import DeadUse, dead_use_of
@@ -76,6 +76,7 @@ class KeyPage:
     limits: Limits
     retirement: RetirementView | None
     dead_use: DeadUse
+    grants: Sequence[WorkspaceGrant]
 
     @property
     def live(self) -> Secret | None:
@@ -110,6 +111,9 @@ def key_page(user: User, key: Key, *, now: datetime) -> KeyPage:
         limits=limits_of(key, now),
         retirement=retirement_view(key, now=now),
         dead_use=dead_use_of(key, now=now),
+        grants=list(
+            key.grants.filter(taken_back_at=None, ends_at__gt=now).select_related("workspace", "granted_by")
+        ),
     )
 
 

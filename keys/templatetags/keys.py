@@ -1,5 +1,7 @@
 """Words of the catalogue in the reader's language, and masked keys: `{% load keys %}`."""
 
+from datetime import date, datetime, timedelta
+
 from django import template
 from django.conf import settings
 from django.utils.html import format_html
@@ -7,6 +9,7 @@ from django.utils.safestring import SafeString
 
 from keys.models import Key
 from keys.selectors import catalogue
+from keys.terms import office_day
 
 register = template.Library()
 
@@ -20,6 +23,12 @@ def masked(key: Key, hint: str) -> SafeString | str:
     if not hint:
         return ""
     return format_html("<code>{}_{}_…{}</code>", settings.KEY_BRAND, key.environment, hint)
+
+
+@register.filter
+def last_day_of(end: datetime) -> date:
+    """The day, in Japan, with whose end something ends."""
+    return office_day(end - timedelta(seconds=1))
 
 
 @register.filter

@@ -81,6 +81,12 @@ def change_workspace(
             _("There are keys that still work in it. Revoke them before you close the workspace."),
             field="is_active",
         )
+    # keys.models stands above this app: names only.
+    if workspace.is_active and not is_active and _is_granted(workspace, now):
+        raise Invalid(
+            _("Keys of other workspaces may act in it. End that before you close the workspace."),
+            field="is_active",
+        )
     if time_zone != workspace.time_zone and running.exists():
         # Limits and budgets are counted in the zone's days; the keys' hot records hold it.
         raise Invalid(_("The zone can't be changed while keys work in it."), field="time_zone")
@@ -94,6 +100,10 @@ def change_workspace(
         now=now,
     )
     return workspace
+
+
+def _is_granted(workspace: Workspace, now: datetime) -> bool:
+    return workspace.grants.filter(taken_back_at=None, ends_at__gt=now).exists()
 
 
 def _check_zone(name: str) -> None:

@@ -32,6 +32,7 @@ from core.links import token_of
 from intake.models import ReceivedMail
 from intake.services.receiving import receive_mail
 from keys.models import Delivery, Key
+from keys.services.grants import grant_workspace
 from notifications.models import Message
 from partners.models import Contact
 from tests.cast import Cast, consent, decide, make_draft, make_staff, sign_in
@@ -115,6 +116,10 @@ def partner(w: World) -> dict[str, Any]:
 
 def key(w: World) -> dict[str, Any]:
     return {"number": w.key.public_id}
+
+
+def grant(w: World) -> dict[str, Any]:
+    return {**key(w), "uid": w.key.grants.get().uid}
 
 
 def staff(w: World) -> dict[str, Any]:
@@ -260,6 +265,9 @@ ROWS: dict[str, Row] = {
     "partners:partner-change": Row(P.EDIT_PARTNERS, "POST", partner),
     "partners:contact-add": Row(P.EDIT_PARTNERS, "POST", partner),
     "partners:contract-add": Row(P.EDIT_PARTNERS, "POST", partner),
+    "keys:grant-list": Row(P.SEE_KEYS, "GET", key),
+    "keys:grant-add": Row(P.GRANT_WORKSPACES, "GET", key),
+    "keys:grant-end": Row(P.GRANT_WORKSPACES, "GET", grant),
     "keys:workspace-limits": Row(P.LIMIT_WORKSPACES, "POST", lambda w: {"number": w.key.workspace.public_id}),
     "partners:workspace-add": Row(P.EDIT_PARTNERS, "POST", partner),
     "partners:contact-change": Row(P.EDIT_PARTNERS, "POST", lambda w: {"number": w.contact.public_id}),
@@ -346,9 +354,23 @@ def make_gateway(cast: Cast) -> Gateway:
     return made.gateway
 
 
+def let_act_elsewhere(cast: Cast, key: Key) -> None:
+    other = key.partner.workspaces.create(public_id="WS-9990", code="elsewhere", name="Elsewhere")
+    grant_workspace(
+        actor=staff_actor(cast.security),
+        by=cast.security,
+        key=key,
+        workspace=other.public_id,
+        ends_on=timezone.now().date() + timedelta(days=3),
+        reason="A drill.",
+        now=timezone.now(),
+    )
+
+
 def make_world() -> World:
     cast = Cast()
     made = cast.key()
+    let_act_elsewhere(cast, made)
     decided = cast.request(cast.star_contract)
     decide(decided, cast.pm)
     request = cast.request()
