@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,12 @@ def _keys() -> list[str]:
         {"rpm": 1},
         {"concurrency": 1, "monthly_budget_usd": "1"},
         {"ip_ranges": ["203.0.113.0/24"], "model_names": ["*"], "feature_names": ["*"]},
-        {"status": "retiring", "rph": 1_000_000},
+        {
+            "status": "retiring",
+            "rph": 1_000_000,
+            "retiring_from": now - timedelta(days=20),
+            "retires_at": now + timedelta(days=10),
+        },
         {"status": "suspended", "suspended_at": now},
         {"status": "revoked", "revoke_reason": "leaked", "ended_at": now},
     ]
