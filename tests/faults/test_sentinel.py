@@ -57,7 +57,8 @@ def test_next_primary_is_found_when_the_first_is_killed(settings: Any) -> None:
             assert checkers.wrong == []
             assert checkers.codes["degraded VALID"] > 0
             assert {verifier.ask(live.text)["code"] for live in keys[:2]} == {"REVOKED"}
-            assert "degraded" not in verify(gateway, keys[2].text).json
+            # This process finds the way by itself, too: its next call, or the one after its pause.
+            wait_until(lambda: "degraded" not in verify(gateway, keys[2].text).json, "degraded for ever")
 
 
 def _is_primary(server: Valkey) -> bool:
