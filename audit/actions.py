@@ -102,6 +102,8 @@ class Action(StrEnum):
     KEY_GRANTED = "key.granted"
     KEY_GRANT_ENDED = "key.grant_ended"
     KEY_FIRST_USED = "key.first_used"
+    KEY_QUARANTINED = "key.quarantined"
+    KEY_QUARANTINE_ENDED = "key.quarantine_ended"
     KEY_RETIREMENT_PLANNED = "key.retirement_planned"
     KEY_RETIREMENT_MOVED = "key.retirement_moved"
     KEY_RETIREMENT_CALLED_OFF = "key.retirement_called_off"
@@ -222,6 +224,8 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.KEY_GRANT_ENDED: frozenset({"workspace"}),
     Action.KEY_EXPIRED: frozenset({"expires_at"}),
     Action.KEY_FIRST_USED: frozenset({"key_id"}),
+    Action.KEY_QUARANTINED: frozenset({"addresses"}),
+    Action.KEY_QUARANTINE_ENDED: frozenset(),
     Action.KEY_RETIREMENT_PLANNED: PLAN,
     Action.KEY_RETIREMENT_MOVED: PLAN,
     Action.KEY_RETIREMENT_CALLED_OFF: PLAN,

@@ -102,6 +102,8 @@ SENTENCES: dict[A, Words] = {
     A.KEY_GRANT_ENDED: _("%(who)s ended that key %(what)s may act in another workspace."),
     A.KEY_ROLLED_BACK: _("%(who)s rolled key %(what)s back to its settings before the last change."),
     A.KEY_FIRST_USED: _("Key %(what)s was used for the first time."),
+    A.KEY_QUARANTINED: _("%(who)s put key %(what)s into quarantine."),
+    A.KEY_QUARANTINE_ENDED: _("The quarantine of key %(what)s ended."),
     A.KEY_RETIREMENT_PLANNED: _("The retirement of key %(what)s was planned."),
     A.KEY_RETIREMENT_MOVED: _("The planned retirement of key %(what)s was moved."),
     A.KEY_RETIREMENT_CALLED_OFF: _("The planned retirement of key %(what)s was called off."),
@@ -199,6 +201,8 @@ ACTOR_KINDS: dict[str, Words] = {
 
 FIELD_WORDS: dict[str, Words] = {
     "added": _("Added"),
+    "addresses": _("Known addresses"),
+    "quarantined_until": _("In quarantine until"),
     "basis": _("In whose place"),
     "delegation": _("Delegation"),
     "ends_at": _("Until"),
@@ -340,6 +344,8 @@ _LOOKS: dict[A, Look] = {
     A.KEY_ROLLED_BACK: Look("undo", "warn"),
     A.KEY_REVOKED: Look("ban", "bad"),
     A.KEY_EXPIRED: Look("clock", "mute"),
+    A.KEY_QUARANTINED: Look("shield", "warn"),
+    A.KEY_QUARANTINE_ENDED: Look("shield-ok", "ok"),
     A.KEY_RETIREMENT_PLANNED: Look("calendar", "info"),
     A.KEY_RETIREMENT_MOVED: Look("calendar", "warn"),
     A.KEY_RETIREMENT_CALLED_OFF: Look("undo", "warn"),

@@ -35,6 +35,7 @@ LOOKS: dict[str, dict[str, Look]] = {
         "unused": Look(_("Unused"), "hourglass", "warn"),
         "limit_near": Look(_("Near its limit"), "gauge", "warn"),
         "anomaly": Look(_("Anomaly"), "alert", "bad"),
+        "quarantined": Look(_("Quarantine"), "shield", "bad"),
     },
     "secret": {
         "sealed": Look(_("Not yet revealed"), "lock", "info"),

@@ -10,6 +10,6 @@ class KeysConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the builders of keys.mails."""
-        from keys import mails, retirement_mails
+        from keys import mails, quarantine_mails, retirement_mails
 
-        mails.register_mails((*mails.BUILDERS, *retirement_mails.BUILDERS))
+        mails.register_mails((*mails.BUILDERS, *quarantine_mails.BUILDERS, *retirement_mails.BUILDERS))

@@ -7,6 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core.fields import DateField, UsdField, WholeNumberField
 from keys.models import Key
+from keys.quarantine import MAX_HOURS
 from keys.services.status import MAX_NOTE, NOT_FOR_PEOPLE
 from keys.services.workspace_limits import LIMITS
 from partners.models import Workspace
@@ -22,6 +23,35 @@ class SuspendForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason"),
         help_text=_("Stays in the audit log and on the key's page."),
+        max_length=MAX_NOTE,
+        widget=REASON,
+    )
+
+
+class QuarantineForm(forms.Form):
+    """Narrowing for a while: a reason and an end."""
+
+    reason = forms.CharField(
+        label=_("Reason"),
+        help_text=_("Stays in the audit log and on the key's page."),
+        max_length=MAX_NOTE,
+        widget=REASON,
+    )
+    hours = forms.IntegerField(
+        label=_("For how many hours"),
+        help_text=_("Ends by itself. At most 168 (seven days)."),
+        min_value=1,
+        max_value=MAX_HOURS,
+        initial=24,
+    )
+
+
+class QuarantineEndForm(forms.Form):
+    """Giving back what the key may do: why that is safe."""
+
+    reason = forms.CharField(
+        label=_("Why it is safe to end the quarantine"),
+        help_text=_("Stays in the audit log."),
         max_length=MAX_NOTE,
         widget=REASON,
     )

@@ -27,8 +27,8 @@ STATUS_NUMBERS: Final = {"active": 1, "retiring": 2, "pending": 3, "suspended": 
 # A secret's state: upper case once Argon2 has proven it, lower case before; X and E are dead.
 LIVE, OVERLAP, REVOKED, RETIRED = b"L", b"O", b"X", b"E"
 
-# A policy's flags: every secret is named; limits of the workspace stand behind it.
-_COMPLETE, _SHARED = 1, 2
+# A policy's flags: every secret is named; limits of the workspace stand behind it; it is in quarantine.
+_COMPLETE, _SHARED, _QUARANTINED = 1, 2, 4
 
 _HEAD = struct.Struct("<d8sIBBIIIIIdddIIH4s")
 _IN_COMMON = struct.Struct("<IIdB")
@@ -126,7 +126,8 @@ class Policy:
     `complete`: the record names every secret of the key under the current pepper, so an unknown digest of
     this family is a false one. `identity` is what a gateway is told about the key (JSON). `suspends_at`: when
     it counts as suspended unless the registry says otherwise by then, whoever sweeps late or not at all.
-    `changes_at`: when the registry will say something else, for example lower limits.
+    `changes_at`: when the registry will say something else, for example lower limits. `quarantined`: what
+    it may do is narrowed, and a refusal for that says so.
     """
 
     revision: int
@@ -150,6 +151,7 @@ class Policy:
     models: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     shared: Shared | None = None
+    quarantined: bool = False
     secrets: tuple[SecretState, ...] = field(default=(), compare=False)
 
     def packed(self, run: bytes, *, now: datetime, ttl: int) -> bytes:
@@ -166,7 +168,7 @@ class Policy:
             run,
             self._fresh_until(now, ttl),
             STATUS_NUMBERS[self.status_at(now)],
-            _COMPLETE * self.complete + (_SHARED if self.shared else 0),
+            _COMPLETE * self.complete + (_SHARED if self.shared else 0) + _QUARANTINED * self.quarantined,
             _seconds(self.starts_at, 0),
             _seconds(min(ends, default=None), 0),
             self.rpm,

@@ -22,7 +22,7 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
 
-from keys import hashing, hotrecord, hotwire, retirement
+from keys import hashing, hotrecord, hotwire, quarantine, retirement
 from keys.hotdebts import Debts
 from keys.hotrecord import MICROS, Policy, SecretState, Shared
 from keys.limits import Limits, limits_of
@@ -232,7 +232,8 @@ def policy_of(key: Key, secrets: Iterable[Secret], *, now: datetime) -> Policy:
 
     A key whose partner or workspace is inactive counts as suspended; so does one that was issued in an
     emergency, from its approvals' deadline on, however late `approvals.suspend_late_emergencies` runs (A8).
-    The limits of a key that is to retire fall by its schedule, whether or not any sweep runs (K9).
+    The limits of a key that is to retire fall by its schedule, and a quarantine narrows and ends by its time,
+    whether or not any sweep runs (K9, K6).
     """
     states = tuple(SecretState(bytes(secret.digest), secret.status, secret.ends_at) for secret in secrets)
     current = hashing.current_version()
@@ -240,7 +241,9 @@ def policy_of(key: Key, secrets: Iterable[Secret], *, now: datetime) -> Policy:
     usable = key.status in {Key.Status.ACTIVE, Key.Status.RETIRING}
     barred = usable and not (key.workspace.is_active and key.partner.is_active)
     budget = key.monthly_budget_usd
-    limits, grants = limits_of(key, now), _grants(key, now)
+    held = quarantine.is_in_force(key, now)
+    limits, grants = limits_of(key, now), [] if held else _grants(key, now)
+    rights = quarantine.narrowed(key, limits) if held else _rights(key, limits)
     return Policy(
         # Each of the two only grows, and both are read at once: so the sum grows with every change of either.
         revision=key.revision + key.workspace.revision,
@@ -252,22 +255,23 @@ def policy_of(key: Key, secrets: Iterable[Secret], *, now: datetime) -> Policy:
             for place in (key.workspace, *(grant.workspace for grant in grants))
             for name in (place.public_id, place.code)
         ),
-        identity=_identity(key, limits, grants, now),
+        identity=_identity(key, rights, grants, now),
         time_zone=key.workspace.time_zone,
         complete=all(s.pepper_version == current for s in secrets if s.status not in dead),
         expires_at=key.ends_at,
         suspends_at=key.provisional_until,
         changes_at=_next_change(key, grants, now),
-        rpm=limits.rpm,
-        rph=limits.rph,
-        burst=limits.burst,
+        rpm=rights.limits.rpm,
+        rph=rights.limits.rph,
+        burst=rights.limits.burst,
         concurrency=key.concurrency,
         budget_micros=None if budget is None else int(budget * MICROS),
-        ip_ranges=tuple(key.ip_ranges),
-        scopes=tuple(key.scopes),
+        ip_ranges=rights.ip_ranges,
+        scopes=rights.scopes,
         models=tuple(key.model_names),
         features=tuple(key.feature_names),
         shared=_shared(key.workspace),
+        quarantined=held,
         secrets=states,
     )
 
@@ -290,20 +294,26 @@ def proven(policy: Policy, digest: bytes) -> Policy:
     return replace(policy, secrets=states)
 
 
+def _rights(key: Key, limits: Limits) -> quarantine.Narrowed:
+    return quarantine.Narrowed(tuple(key.scopes), tuple(key.ip_ranges), limits)
+
+
 def _next_change(key: Key, grants: Sequence[WorkspaceGrant], now: datetime) -> datetime | None:
-    ends = [grant.ends_at for grant in grants]
+    changes: list[datetime | None] = [grant.ends_at for grant in grants]
+    if quarantine.is_in_force(key, now):
+        changes.append(key.quarantined_until)
     if key.retires_at is not None and key.retiring_from is not None:
-        falls = retirement.next_change(key.retiring_from, key.retires_at, now)
-        if falls is not None:
-            ends.append(falls)
-    return min(ends, default=None)
+        changes.append(retirement.next_change(key.retiring_from, key.retires_at, now))
+    return min((change for change in changes if change is not None), default=None)
 
 
 def _grants(key: Key, now: datetime) -> list[WorkspaceGrant]:
     return [grant for grant in key.grants.all() if grant.is_in_force(now) and grant.workspace.is_active]
 
 
-def _identity(key: Key, limits: Limits, grants: Sequence[WorkspaceGrant], now: datetime) -> bytes:
+def _identity(
+    key: Key, rights: quarantine.Narrowed, grants: Sequence[WorkspaceGrant], now: datetime
+) -> bytes:
     """What a gateway is told about a key: never a secret, nor the names of people."""
     since = key.retiring_from if key.retiring_from is not None and key.retiring_from <= now else None
     facts: dict[str, object] = {
@@ -311,13 +321,13 @@ def _identity(key: Key, limits: Limits, grants: Sequence[WorkspaceGrant], now: d
         "partner": key.partner.public_id,
         "workspace": key.workspace.public_id,
         "environment": key.environment,
-        "scopes": key.scopes,
+        "scopes": list(rights.scopes),
         "models": key.model_names,
         "features": key.feature_names,
         "limits": {
-            "minute": limits.rpm or None,
-            "hour": limits.rph or None,
-            "burst": limits.burst or None,
+            "minute": rights.limits.rpm or None,
+            "hour": rights.limits.rph or None,
+            "burst": rights.limits.burst or None,
             "concurrency": key.concurrency or None,
             "budget_usd": _usd(key.monthly_budget_usd),
         },

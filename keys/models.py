@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce, Now
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from keys.quarantine_models import QuarantineFields
 from keys.retirement_models import Retirement
 from partners.models import LicenceLevel
 
@@ -137,7 +138,7 @@ class EndOfLife(models.TextChoices):
     REPLACE = "replace", _("Is replaced by a new key")
 
 
-class Key(models.Model):
+class Key(QuarantineFields):
     """APIキー: the registry entry. It outlives its secrets; its number never changes.
 
     `family` is the eight characters that every `key_id` of this key begins with: the verifier's records of
@@ -267,6 +268,7 @@ class Key(models.Model):
                 condition=~Q(status="retiring") | Q(retires_at__isnull=False),
                 name="keys_key_retiring_has_end",
             ),
+            QuarantineFields.quarantine_constraint(),
             # Whoever writes: what is held does not run (A7-A9).
             models.CheckConstraint(
                 condition=Q(held_for=[]) | Q(status__in=["suspended", "revoked", "expired"]),
@@ -282,6 +284,11 @@ class Key(models.Model):
             models.Index(fields=["partner", "-id"], name="keys_key_partner"),
             models.Index(fields=["owner", "-id"], name="keys_key_owner"),
             models.Index(fields=["expires_at", "id"], name="keys_key_expires"),
+            models.Index(
+                fields=["quarantined_until"],
+                name="keys_key_quarantined",
+                condition=Q(quarantined_until__isnull=False),
+            ),
             models.Index(
                 Coalesce("retires_at", "expires_at"),
                 name="keys_key_ends",

@@ -4,6 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from keys.services.delivery import expire_deliveries
+from keys.services.quarantine import end_due_quarantines
 from keys.services.reminders import remind_rotation, warn_expiry
 from keys.services.retiring import watch_retirements
 from keys.services.search_texts import refresh_search_texts
@@ -44,3 +45,9 @@ def warn_expiry_task() -> int:
 def refresh_search_texts_task() -> int:
     """Let the search find renamed partners, people and products (K4)."""
     return refresh_search_texts(now=timezone.now())
+
+
+@shared_task(name="keys.end_quarantines")
+def end_quarantines_task() -> int:
+    """Tell of quarantines whose time is up (K6)."""
+    return end_due_quarantines(now=timezone.now())

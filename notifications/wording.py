@@ -26,6 +26,8 @@ KINDS: dict[str, str | Promise] = {
     "key_expiring": _("Key ends soon"),
     "key_limits_fell": _("Limits lowered before the end"),
     "key_retired": _("Key ended as planned"),
+    "key_quarantined": _("Key in quarantine"),
+    "key_quarantine_ended": _("Quarantine of a key ended"),
     "key_retiring": _("Key is retiring"),
     "key_used_after_end": _("Key used after its end"),
     "key_reactivated": _("Key reactivated"),

@@ -20,6 +20,7 @@ _BY_STATUS: Final = {
 }
 _BY_SECRET: Final = {"revoked": Code.REVOKED, "retired": Code.EXPIRED}
 _ADDRESS: Final = 32
+_NARROWED: Final = frozenset({Code.IP_NOT_ALLOWED, Code.INSUFFICIENT_SCOPE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +82,14 @@ class Taken:
 
 def refusal(policy: Policy, secret: SecretState, context: Context, now: datetime) -> Code | None:
     """The first check before the limits that fails, in V2's order; None where all pass."""
-    return (
+    code = (
         _BY_SECRET.get(secret.status)
         or _BY_STATUS.get(policy.status_at(now))
         or _by_date(policy, secret, now)
         or _by_place(policy, context)
         or _by_right(policy, context)
     )
+    return Code.QUARANTINED if policy.quarantined and code in _NARROWED else code
 
 
 def _by_date(policy: Policy, secret: SecretState, now: datetime) -> Code | None:

@@ -28,8 +28,10 @@ missing, a revocation among them, so every older policy is read again from the d
 -- tolerance in µs, budget in millionths of a USD (-1: none), end of this budget month and of the next,
 -- shift of the hour window in s, environment, workspace, IP ranges, scopes, models, features, identity
 local POLICY = '<dc8I4BBI4I4I4I4I4dddI4I4I2c4Bc0Hc0Hc0Hc0Hc0Hc0'
--- The flags: every secret of the key is named (1), limits shared in the workspace stand behind the rest (2).
-local SHARED = 2
+-- The flags: every secret of the key is named (1), limits shared in the workspace stand behind the rest (2),
+-- what the key may do is narrowed by a quarantine (4).
+local SHARED, QUARANTINED = 2, 4
+local NARROWED = { IP_NOT_ALLOWED = true, INSUFFICIENT_SCOPE = true }
 -- The workspace's rpm, rph, budget and name.
 local IN_COMMON = '<I4I4dBc0'
 -- minute window, count, hour window, count, theoretical arrival time in µs, budget window, spent
@@ -208,7 +210,9 @@ local function verify(keys, args)
   local window = now < month and month or next_month
   local cost = tonumber(args[11])
   local in_minute, in_hour, arrival, spent, all = 0, 0, 0, 0, nil
-  if flags >= SHARED and not code then
+  if code and flags >= QUARANTINED and NARROWED[code] then
+    code = 'QUARANTINED'
+  elseif flags % QUARANTINED >= SHARED and not code then
     all = in_common(record, policy, rest, minute, hour, window)
   end
   minute, in_minute, hour, in_hour, arrival, window, spent = used(packed, minute, hour, window)

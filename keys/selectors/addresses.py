@@ -6,6 +6,7 @@ from datetime import datetime
 from ipaddress import ip_address, ip_network
 
 from keys.models import Key, SeenAddress
+from keys.quarantine import KNOWN_FOR
 from keys.visits import Visit
 
 # More than these are not read on a page; the others are there as a count.
@@ -58,3 +59,11 @@ def addresses_of(key: Key) -> Addresses:
         n_more=max(0, len(newest) - SHOWN),
         n_other_calls=n_other_calls,
     )  # fmt: skip
+
+
+def known_addresses(key: Key, now: datetime) -> list[str]:
+    """The addresses from which the key was used, seen first a day ago or earlier; the newest use first."""
+    seen = SeenAddress.objects.filter(
+        key=key, address__isnull=False, n_allowed__gt=0, first_seen_at__lte=now - KNOWN_FOR
+    ).order_by("-last_seen_at")
+    return list(dict.fromkeys(str(address) for address in seen.values_list("address", flat=True)))

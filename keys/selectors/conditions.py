@@ -13,6 +13,7 @@ from core.badges import look_of
 from core.wording import days_left_text, short_text
 from keys.limits import limits_of
 from keys.models import Delivery, Key, Secret
+from keys.quarantine import is_in_force
 from keys.retirement import WHOLE
 from keys.terms import end_of_day, office_day
 
@@ -65,6 +66,7 @@ def condition_of(key: Key, *, overlap: Secret | None, waiting: Delivery | None, 
     today = office_day(now)
     until_rotation = (key.rotation_due_on - today).days if key.rotation_due_on else ROTATION_WARNING_DAYS + 1
     worst_first = (
+        (is_in_force(key, now), Condition("quarantined")),
         (until_rotation < 0, Condition("rotation_late")),
         (key.status == Key.Status.RETIRING, Condition("retiring", _retiring_words(key, now))),
         ((last_day(key) - today).days <= EXPIRY_WARNING_DAYS, Condition("expiring")),
@@ -92,6 +94,7 @@ def needs_attention(now: datetime) -> Q:
     open_links = Delivery.objects.filter(key=OuterRef("pk"), state=Delivery.State.WAITING, expires_at__gt=now)
     return (
         Q(status=Key.Status.RETIRING)
+        | Q(status=Key.Status.ACTIVE, quarantined_until__gt=now)
         | Q(status=Key.Status.PENDING) & ~Exists(open_links)
         | Q(status=Key.Status.ACTIVE)
         & (

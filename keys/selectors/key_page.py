@@ -10,7 +10,7 @@ from keys import lifecycle
 from keys.limits import Limits, limits_of
 from keys.models import ApiProduct, Delivery, Key, Retirement, Scope, Secret, WorkspaceGrant
 from keys.retirement import Point, schedule_of, share_at
-from keys.selectors.addresses import Addresses, addresses_of
+from keys.selectors.addresses import Addresses, addresses_of, known_addresses
 from keys.selectors.after_end import DeadUse, dead_use_of
 from keys.selectors.conditions import Condition, NextDate, condition_of, next_date_of
 from keys.selectors.limits import Now, use_now
@@ -23,6 +23,8 @@ class May:
     """What this person can do with this key now; the services ask again."""
 
     suspend: bool
+    quarantine: bool
+    end_quarantine: bool
     reactivate: bool
     revoke: bool
     redeliver: bool
@@ -30,7 +32,7 @@ class May:
     @property
     def anything_dangerous(self) -> bool:
         """Whether the danger zone has a button."""
-        return self.suspend or self.reactivate or self.revoke
+        return self.suspend or self.reactivate or self.revoke or self.end_quarantine
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class KeyPage:
     retirement: RetirementView | None
     dead_use: DeadUse
     grants: Sequence[WorkspaceGrant]
+    known_addresses: Sequence[str]
 
     @property
     def live(self) -> Secret | None:
@@ -114,6 +117,7 @@ def key_page(user: User, key: Key, *, now: datetime) -> KeyPage:
         grants=list(
             key.grants.filter(taken_back_at=None, ends_at__gt=now).select_related("workspace", "granted_by")
         ),
+        known_addresses=known_addresses(key, now),
     )
 
 
@@ -121,7 +125,10 @@ def what_may(user: User, key: Key, delivery: Delivery | None) -> May:
     """The buttons for this person and this state."""
     stopped = key.status == Key.Status.SUSPENDED
     suspend = user.may(Permission.SUSPEND_KEYS)
+    held = key.quarantined_until is not None and not key.has_ended
     return May(
+        quarantine=suspend and not held and lifecycle.can(key, Key.Status.SUSPENDED),
+        end_quarantine=suspend and held,
         suspend=suspend and lifecycle.can(key, Key.Status.SUSPENDED),
         reactivate=suspend and stopped and not key.held_for,
         revoke=user.may(Permission.REVOKE_KEYS) and lifecycle.can(key, Key.Status.REVOKED),

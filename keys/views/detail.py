@@ -17,7 +17,7 @@ from audit.selectors import timeline_of
 from core.actors import actor_of
 from core.errors import Conflict
 from keys.access import find_key
-from keys.forms import ReactivateForm, RevokeForm, SuspendForm
+from keys.forms import QuarantineEndForm, QuarantineForm, ReactivateForm, RevokeForm, SuspendForm
 from keys.models import Key
 from keys.selectors.conditions import last_day
 from keys.selectors.key_page import key_page
@@ -68,6 +68,8 @@ def render_key(
         "partner_url": _url("partners:partner-detail", key.partner.public_id),
         "new_request_url": _new_request_url(user, key),
         "replace_url": _replace_url(user, key),
+        "quarantine_form": QuarantineForm(auto_id="quarantine_%s"),
+        "quarantine_end_form": QuarantineEndForm(auto_id="quarantine_end_%s"),
         "suspend_form": SuspendForm(auto_id="suspend_%s"),
         "reactivate_form": ReactivateForm(auto_id="reactivate_%s"),
         "revoke_form": RevokeForm(auto_id="revoke_%s"),

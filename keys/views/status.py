@@ -17,9 +17,10 @@ from accounts.roles import Permission
 from core.actors import actor_of
 from core.errors import Conflict, Invalid
 from keys.access import find_key
-from keys.forms import ReactivateForm, RevokeForm, SuspendForm
+from keys.forms import QuarantineEndForm, QuarantineForm, ReactivateForm, RevokeForm, SuspendForm
 from keys.models import Key
 from keys.selectors.key_page import key_page
+from keys.services.quarantine import end_quarantine, quarantine_key
 from keys.services.status import reactivate_key, revoke_key, suspend_key
 from keys.views.detail import render_key
 
@@ -51,6 +52,31 @@ def reactivate(request: HttpRequest, number: str) -> HttpResponse:
 
     said = _("%(number)s runs again.")
     return _act(request, number, ReactivateForm(request.POST or None), run, "keys/key_reactivate.html", said)
+
+
+@require_http_methods(GET_OR_POST)
+@require(Permission.SUSPEND_KEYS)
+def quarantine(request: HttpRequest, number: str) -> HttpResponse:
+    """Narrow a key for some hours: a reason, an end, and what will be left."""
+
+    def run(user: User, key: Key, data: dict[str, Any]) -> Key:
+        return quarantine_key(actor=actor_of(request), by=user, key=key, now=timezone.now(), **data)
+
+    said = _("%(number)s is in quarantine: it may only read, a tenth as often, from known addresses.")
+    return _act(request, number, QuarantineForm(request.POST or None), run, "keys/key_quarantine.html", said)
+
+
+@require_http_methods(GET_OR_POST)
+@require(Permission.SUSPEND_KEYS)
+def quarantine_end(request: HttpRequest, number: str) -> HttpResponse:
+    """End a quarantine before its time."""
+
+    def run(user: User, key: Key, data: dict[str, Any]) -> Key:
+        return end_quarantine(actor=actor_of(request), by=user, key=key, now=timezone.now(), **data)
+
+    said = _("The quarantine of %(number)s has ended.")
+    form = QuarantineEndForm(request.POST or None)
+    return _act(request, number, form, run, "keys/key_quarantine_end.html", said)
 
 
 @require_http_methods(GET_OR_POST)

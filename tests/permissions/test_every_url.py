@@ -175,6 +175,8 @@ ROWS: dict[str, Row] = {
     "keys:product-list": Row(P.SEE_KEYS),
     "keys:key-detail": Row(P.SEE_KEYS, "GET", key),
     "keys:key-suspend": Row(P.SUSPEND_KEYS, "POST", key),
+    "keys:key-quarantine": Row(P.SUSPEND_KEYS, "POST", key),
+    "keys:key-quarantine-end": Row(P.SUSPEND_KEYS, "POST", key),
     "keys:key-reactivate": Row(P.SUSPEND_KEYS, "POST", key),
     "keys:key-revoke": Row(P.REVOKE_KEYS, "POST", key),
     "keys:key-redeliver": Row(P.REDELIVER_KEYS, "POST", key),
