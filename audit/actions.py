@@ -123,6 +123,8 @@ class Action(StrEnum):
     PRODUCT_CHANGED = "product.changed"
     PLAN_CHANGED = "plan.changed"
     # gateways
+    ADDRESS_BLOCKED = "address.blocked"
+    ADDRESS_UNBLOCKED = "address.unblocked"
     GATEWAY_ADDED = "gateway.added"
     GATEWAY_CHANGED = "gateway.changed"
     GATEWAY_CREDENTIAL_ISSUED = "gateway.credential_issued"
@@ -240,6 +242,8 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.DELIVERY_RENEWED: frozenset({"recipient", "attempt"}),
     Action.DELIVERY_CONFIRMED: frozenset({"recipient"}),
     Action.DELIVERY_TESTED: frozenset({"recipient", "key_id"}),
+    Action.ADDRESS_BLOCKED: frozenset({"address", "ends_at"}),
+    Action.ADDRESS_UNBLOCKED: frozenset({"address"}),
     Action.GATEWAY_ADDED: frozenset({"mode"}),
     Action.GATEWAY_CREDENTIAL_ISSUED: frozenset({"credential"}),
     Action.GATEWAY_CREDENTIAL_REVOKED: frozenset({"credential"}),

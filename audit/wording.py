@@ -121,6 +121,8 @@ SENTENCES: dict[A, Words] = {
     A.PRODUCT_ADDED: _("%(who)s added API product %(what)s."),
     A.PRODUCT_CHANGED: _("%(who)s changed API product %(what)s."),
     A.PLAN_CHANGED: _("%(who)s changed plan %(what)s."),
+    A.ADDRESS_BLOCKED: _("%(who)s blocked an address."),
+    A.ADDRESS_UNBLOCKED: _("%(who)s lifted the block of an address."),
     A.GATEWAY_ADDED: _("%(who)s added gateway %(what)s."),
     A.GATEWAY_CHANGED: _("%(who)s changed gateway %(what)s."),
     A.GATEWAY_CREDENTIAL_ISSUED: _("%(who)s issued a credential for gateway %(what)s."),
@@ -201,6 +203,7 @@ ACTOR_KINDS: dict[str, Words] = {
 
 FIELD_WORDS: dict[str, Words] = {
     "added": _("Added"),
+    "address": _("Address"),
     "addresses": _("Known addresses"),
     "quarantined_until": _("In quarantine until"),
     "basis": _("In whose place"),

@@ -189,6 +189,15 @@ class CidrListField(_ListField):
         return parse_network(text)
 
 
+class NetworkField(forms.CharField):
+    """One IPv4 or IPv6 address or network, cleaned to its canonical form."""
+
+    def clean(self, value: Any) -> str:
+        """The canonical network; empty where none is needed and none was given."""
+        text: str = super().clean(value)
+        return parse_network(text) if text else ""
+
+
 class TextListField(_ListField):
     """Short texts, one a line or separated by commas; `allowed` names the only ones that are taken."""
 

@@ -164,6 +164,8 @@ def decide(asked: Question, caller: Caller) -> Verdict:
     key_id = key_id_of(asked.secret)
     if key_id is None:
         return Verdict(Code.MALFORMED)
+    if gateways.is_blocked(asked.context.ip):
+        return Verdict(Code.ADDRESS_BLOCKED)
     verdict = _decide(asked, key_id, caller)
     verdict.order = (caller.public_id, key_id, asked.context)
     return verdict

@@ -23,6 +23,7 @@ class Code(StrEnum):
     NO_KEY = "NO_KEY", 401, "No key was sent"
     MALFORMED = "MALFORMED", 401, "This is not a key: its form or its checksum is wrong"
     TOO_MANY_ATTEMPTS = "TOO_MANY_ATTEMPTS", 429, "Too many unknown keys came from here"
+    ADDRESS_BLOCKED = "ADDRESS_BLOCKED", 403, "No key is answered from this address at present"
     NOT_FOUND = "NOT_FOUND", 401, "There is no such key"
     PENDING = "PENDING", 401, "The key was not delivered yet"
     SUSPENDED = "SUSPENDED", 401, "The key is suspended"

@@ -17,10 +17,12 @@ from django.db import Error as DatabaseFailure
 from django.utils import timezone
 
 from keys import hashing, hotstore, hotwire
+from keys.hotrecord import readable_address
 from keys.models import Secret
 from keys.secret_format import FAMILY_LENGTH
 from keys.services.renewal import renew_secret
 from verifier import warm
+from verifier.blocking import block_by_itself
 from verifier.codes import Code
 from verifier.question import Question
 from verifier.registry import WAIT_SECONDS, UnavailableError, for_keys
@@ -173,8 +175,10 @@ def _strike_keys(question: Question, key_id: str) -> list[bytes]:
 
 
 def _strike(question: Question, key_id: str) -> None:
-    for key in _strike_keys(question, key_id):
-        hotwire.call("strike", [key], STRIKE_SECONDS)
+    strikes = [hotwire.call("strike", [key], STRIKE_SECONDS) for key in _strike_keys(question, key_id)]
+    if question.context.ip and strikes[-1] == STRIKES:
+        address = readable_address(question.context.ip.decode())
+        block_by_itself(address=address, now=timezone.now())
 
 
 def _struck(question: Question, key_id: bytes) -> bool:

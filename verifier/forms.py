@@ -1,9 +1,9 @@
-"""The form of a gateway."""
+"""The forms of gateways and of blocked addresses."""
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from core.fields import CidrListField, LineField
+from core.fields import CidrListField, LineField, NetworkField
 from verifier.models import Gateway
 
 
@@ -29,4 +29,22 @@ class GatewayForm(forms.Form):
         required=False,
         max_items=50,
         help_text=_("Addresses or networks, one a line. Empty: from everywhere, with the credential."),
+    )
+
+
+class BlockForm(forms.Form):
+    """From where no key is answered, why, and until when."""
+
+    network = NetworkField(
+        label=_("Address or network"),
+        help_text=_("For example 203.0.113.9 or 203.0.113.0/24."),
+        max_length=50,
+    )
+    reason = LineField(label=_("Reason"), max_length=200, help_text=_("Stays in the audit log."))
+    hours = forms.IntegerField(
+        label=_("For how many hours"),
+        help_text=_("Ends by itself. At most 720 (thirty days)."),
+        min_value=1,
+        max_value=720,
+        initial=24,
     )

@@ -15,13 +15,16 @@ from django.db import Error as DatabaseFailure
 from django.db.models import Q
 
 from keys import hashing, secret_format
-from verifier.models import Gateway, GatewayCredential
+from keys.hotrecord import ADDRESS_LENGTH, ranges
+from verifier.models import BlockedAddress, Gateway, GatewayCredential
 from verifier.registry import WAIT_SECONDS, UnavailableError, for_gateways
 
 # A credential that was revoked, or a gateway that was disabled, is refused at most this much later.
 FRESH_SECONDS: Final = 2.0
 # A credential that is not known may have been issued since: so often in a second it is worth a look.
 NEWS_PER_SECOND: Final = 10
+# So many blocks are looked through at each check; the newest count.
+MAX_BLOCKED: Final = 200
 _AFTER_FAILURE_SECONDS: Final = 1.0
 
 
@@ -42,19 +45,20 @@ class UnknownGatewayError(Exception):
 
 @dataclass(slots=True)
 class _Register:
-    """What was read last. `texts` holds only what was found.
+    """What was read last. `texts` holds only what was found; `blocked` are first and last of addresses.
 
     `began_at`: when that reading began, `fresh_until`: when to read again; both in monotonic seconds.
     """
 
     callers: dict[bytes, Caller]
+    blocked: tuple[tuple[bytes, bytes], ...]
     texts: dict[str, Caller]
     began_at: float
     fresh_until: float
     was_read: bool
 
 
-_register = _Register({}, {}, -1.0, 0.0, was_read=False)
+_register = _Register({}, (), {}, -1.0, 0.0, was_read=False)
 _reading = Lock()
 
 
@@ -94,6 +98,12 @@ def caller_at_hand(credential: str, address: str) -> Caller | None:
     return None if caller is None else _admitted(caller, address)
 
 
+def is_blocked(address: bytes) -> bool:
+    """Whether no key is answered from this address (32 hex digits; empty where none was told)."""
+    blocked = _register.blocked
+    return bool(blocked and address and any(first <= address <= last for first, last in blocked))
+
+
 def _admitted(caller: Caller | None, address: str) -> Caller:
     if caller is None or (caller.ends_at is not None and time.time() >= caller.ends_at):
         raise UnknownGatewayError
@@ -111,7 +121,7 @@ def keep_fresh() -> None:
 def forget_all() -> None:
     """Read every credential again at the next use."""
     global _register  # noqa: PLW0603 - replaced whole, so that nobody ever sees half of it
-    _register = _Register({}, {}, -1.0, 0.0, was_read=False)
+    _register = _Register({}, (), {}, -1.0, 0.0, was_read=False)
     _News.n_looks = 0
 
 
@@ -148,12 +158,12 @@ def _read_again(after: float, *, wait: float) -> None:
         began_at = time.monotonic()
         try:
             with for_gateways.reading():
-                callers = _read()
+                callers, blocked = _read(), _read_blocked()
         except (DatabaseFailure, UnavailableError):
             _register.fresh_until = time.monotonic() + _AFTER_FAILURE_SECONDS
             _register.was_read = False
             return
-        _register = _Register(callers, {}, began_at, time.monotonic() + FRESH_SECONDS, was_read=True)
+        _register = _Register(callers, blocked, {}, began_at, time.monotonic() + FRESH_SECONDS, was_read=True)
     finally:
         _reading.release()
 
@@ -164,6 +174,13 @@ def _read() -> dict[bytes, Caller]:
         Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None, gateway__is_active=True
     ).select_related("gateway")
     return {bytes(one.digest): _caller(one) for one in found}
+
+
+def _read_blocked() -> tuple[tuple[bytes, bytes], ...]:
+    found = BlockedAddress.objects.filter(lifted_at=None, until__gt=datetime.now(UTC))
+    packed = ranges(found.order_by("-id").values_list("network", flat=True)[:MAX_BLOCKED])
+    pairs = (packed[i : i + 2 * ADDRESS_LENGTH] for i in range(0, len(packed), 2 * ADDRESS_LENGTH))
+    return tuple((pair[:ADDRESS_LENGTH], pair[ADDRESS_LENGTH:]) for pair in pairs)
 
 
 def _caller(credential: GatewayCredential) -> Caller:

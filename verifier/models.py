@@ -2,6 +2,7 @@
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 
@@ -51,3 +52,31 @@ class GatewayCredential(models.Model):
 
     def __str__(self) -> str:
         return self.credential_id
+
+
+class BlockedAddress(models.Model):
+    """Addresses from which no key is answered for a time: false keys came from there (V3).
+
+    `network` is a single address or a block of them, in canonical form.
+    """
+
+    network = models.CharField(_("address or network"), max_length=50)
+    reason = models.CharField(_("reason"), max_length=200)
+    is_automatic = models.BooleanField(default=False)
+    blocked_at = models.DateTimeField()
+    until = models.DateTimeField()
+    lifted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(until__gt=F("blocked_at")), name="verifier_blocked_for_a_time"
+            ),
+            models.UniqueConstraint(
+                fields=["network"], condition=Q(lifted_at=None), name="verifier_blocked_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.network

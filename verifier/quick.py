@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 _MALFORMED: Final = Verdict(Code.MALFORMED)
+_BLOCKED: Final = Verdict(Code.ADDRESS_BLOCKED)
 
 
 @dataclass(slots=True)
@@ -96,6 +97,8 @@ def _check(
     key_id = key_id_of(asked.secret)
     if key_id is None:
         return tell(_MALFORMED)
+    if gateways.is_blocked(asked.context.ip):
+        return tell(_BLOCKED)
     pipe = way.pipe(key_id)
     if pipe is None:
         return None

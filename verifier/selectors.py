@@ -7,7 +7,7 @@ from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from core.errors import NotFound
-from verifier.models import Gateway, GatewayCredential
+from verifier.models import BlockedAddress, Gateway, GatewayCredential
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +51,13 @@ def _state(gateway: Gateway, credential: GatewayCredential, now: datetime) -> st
     if credential.revoked_at is not None or over or not gateway.is_active:
         return "ended"
     return "active" if credential.expires_at is None else "ending"
+
+
+def blocks(now: datetime) -> "QuerySet[BlockedAddress]":
+    """The blocks that stand, the newest first."""
+    return BlockedAddress.objects.filter(lifted_at=None, until__gt=now)
+
+
+def past_blocks(now: datetime, *, limit: int = 50) -> "QuerySet[BlockedAddress]":
+    """The newest blocks that are over."""
+    return BlockedAddress.objects.exclude(lifted_at=None, until__gt=now)[:limit]

@@ -2,12 +2,14 @@
 
 from django.urls import path
 
-from verifier import views
+from verifier import block_views, views
 
 app_name = "verifier"
 urlpatterns = [
     path("", views.gateway_list, name="gateway-list"),
     path("add/", views.gateway_add, name="gateway-add"),
+    path("blocked/", block_views.block_list, name="block-list"),
+    path("blocked/<int:number>/lift/", block_views.block_lift, name="block-lift"),
     path("<str:number>/", views.gateway_detail, name="gateway-detail"),
     path("<str:number>/change/", views.gateway_change, name="gateway-change"),
     path("<str:number>/credentials/rotate/", views.credential_rotate, name="credential-rotate"),

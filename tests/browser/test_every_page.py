@@ -63,6 +63,7 @@ NO_PAGE = {
     "approvals:withdraw-sign",
     "approvals:withdraw-answer",
     "verifier:gateway-disable",
+    "verifier:block-lift",
     "verifier:credential-rotate",
     "verifier:credential-revoke",
     "accounts:language-set",

@@ -37,7 +37,8 @@ from notifications.models import Message
 from partners.models import Contact
 from tests.cast import Cast, consent, decide, make_draft, make_staff, sign_in
 from tests.changes import ask_change
-from verifier.models import Gateway
+from verifier.blocking import block_address
+from verifier.models import BlockedAddress, Gateway
 from verifier.services import add_gateway
 
 P = Permission
@@ -75,6 +76,7 @@ class World:
     doubted: Request
     withdrawal: str
     gateway: Gateway
+    block: BlockedAddress
     event: Event
     message: Message
     letter: ReceivedMail
@@ -144,6 +146,10 @@ def policy(w: World) -> dict[str, Any]:
 
 def draft_policy(w: World) -> dict[str, Any]:
     return {"number": str(w.policy)}
+
+
+def block(w: World) -> dict[str, Any]:
+    return {"number": w.block.pk}
 
 
 def gateway(w: World) -> dict[str, Any]:
@@ -249,6 +255,8 @@ ROWS: dict[str, Row] = {
     "approvals:withdraw-sign": Row(PUBLIC, "POST", lambda w: {"token": w.withdrawal}),
     "approvals:withdraw-answer": Row(CODE_HOLDER, "POST", lambda w: {"token": w.withdrawal}),
     # gateways
+    "verifier:block-list": Row(P.SEE_GATEWAYS),
+    "verifier:block-lift": Row(P.REVOKE_KEYS, "POST", block),
     "verifier:gateway-list": Row(P.SEE_GATEWAYS),
     "verifier:gateway-detail": Row(P.SEE_GATEWAYS, "GET", gateway),
     "verifier:gateway-add": Row(P.MANAGE_GATEWAYS, "POST"),
@@ -411,6 +419,14 @@ def make_world() -> World:
         not_me=not_me,
         withdrawal=withdraw_url(consented).rsplit("/", 1)[-1],
         gateway=make_gateway(cast),
+        block=block_address(
+            actor=staff_actor(cast.security),
+            by=cast.security,
+            network="198.51.100.9",
+            reason="x",
+            hours=1,
+            now=timezone.now(),
+        ),
         event=Event.objects.latest("id"),
         message=Message.objects.latest("id"),
         nobody=make_staff("Nobody Yet"),
