@@ -48,6 +48,7 @@ CONCERNS: dict[str, frozenset[StepRole]] = {
     "suspend_at_budget": frozenset({PM, TECH}),
     "billing_contact": frozenset({PM}),
     "ip_ranges": frozenset({TECH}),
+    "countries": frozenset({TECH}),
     "rotation_days": frozenset({TECH}),
     "expires_on": frozenset({PM, RIGHTS_HOLDER, LEGAL, TECH}),
     "auto_renew": frozenset({PM, RIGHTS_HOLDER, LEGAL}),

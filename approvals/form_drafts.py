@@ -36,6 +36,7 @@ def draft_of(terms: KeyTerms) -> dict[str, Any]:
         else:
             draft[name] = "" if value is None else str(value)
     draft["ip_ranges"] = "\n".join(draft["ip_ranges"])
+    draft["countries"] = ", ".join(terms.countries)
     draft["plan_before"] = terms.plan  # its limits are the ones that were asked for, whatever the plan gives
     draft["retires_at"] = terms.retires_at[:16]  # as browsers write a time: without its zone
     return draft

@@ -25,12 +25,14 @@ from approvals.form_choices import (
 from approvals.form_drafts import limits_of, storable
 from approvals.selectors.options import Options, name_of
 from approvals.wording import LICENCE_POINTS
+from core import countries as geography
 from core.fields import (
     CidrListField,
     DateField,
     LineField,
     ParagraphField,
     PercentField,
+    TextListField,
     UsdField,
     WholeNumberField,
 )
@@ -130,6 +132,13 @@ class RequestForm(forms.Form):
             "One a line, like 203.0.113.7 or 203.0.113.0/24. Left empty, the key works from anywhere."
         ),
     )
+    countries = TextListField(
+        label=_("Countries that call"),
+        required=False,
+        max_items=50,
+        max_length=2,
+        help_text=_("Codes of two letters, like JP, US. Left empty, the key works from every country."),
+    )
     rotation_days = forms.TypedChoiceField(label=_("Rotation class"), widget=forms.RadioSelect, coerce=int)
     expires_on = DateField(label=_("Last day"))
     end_of_life = forms.ChoiceField(label=_("At its end"), widget=forms.RadioSelect)
@@ -150,6 +159,8 @@ class RequestForm(forms.Form):
         self._offer_choices()
         self.today = today
         self._hint_at_the_end()
+        if not geography.can_be_told() and not self.initial.get("countries"):
+            del self.fields["countries"]
         if self._typed("purpose_category") == PurposeCategory.REVENUE:
             self.fields["sla_latency_ms"].required = self.fields["sla_success_percent"].required = True
 
@@ -286,6 +297,7 @@ class RequestForm(forms.Form):
             burst=get("burst") or 0,
             concurrency=get("concurrency") or 0,
             ip_ranges=tuple(get("ip_ranges") or ()),
+            countries=tuple(sorted({code.upper() for code in get("countries") or ()})),
             rotation_days=get("rotation_days") or 0,
             expires_on=last_day.isoformat() if last_day else "",
             auto_renew=get("end_of_life") == EndOfLife.RENEW,

@@ -189,6 +189,11 @@ def _addresses(old: tuple[str, ...], new: tuple[str, ...]) -> Direction:
     return Direction.TIGHTENS if _lies_within(after, before) else Direction.LOOSENS
 
 
+def _countries(old: tuple[str, ...], new: tuple[str, ...]) -> Direction:
+    """An empty list is every country."""
+    return Direction.TIGHTENS if new and (not old or set(new) < set(old)) else Direction.LOOSENS
+
+
 Network = IPv4Network | IPv6Network
 
 
@@ -244,6 +249,7 @@ DIRECTION_OF: dict[str, Callable[[Any, Any], Direction]] = {
     "suspend_at_budget": _by_size(lambda suspends: not suspends),
     "billing_contact": _other,
     "ip_ranges": _addresses,
+    "countries": _countries,
     "rotation_days": _by_size(int),
     "expires_on": _by_size(_no_day_is_never),
     "auto_renew": _by_size(bool),

@@ -40,6 +40,8 @@ FIELD_SECRETS = parse_versions("FIELD_SECRET", env.str("FIELD_SECRET"))
 KEY_BRAND = env.str("KEY_BRAND", default="kb")
 API_KEY_AUTH_CACHE_TTL_SECONDS = env.int("API_KEY_AUTH_CACHE_TTL_SECONDS", default=300)
 USAGE_REPORT_SECONDS = env.int("USAGE_REPORT_SECONDS", default=86_400)
+# A database of countries by address (MaxMind's format); without one no key is bound to countries.
+GEOIP_FILE = env.str("GEOIP_FILE", default="")
 # An address that sent too many false keys is not answered for so long; 0 switches that off.
 FALSE_KEYS_BLOCK_MINUTES = env.int("FALSE_KEYS_BLOCK_MINUTES", default=60)
 API_KEY_LAST_USED_TOUCH_INTERVAL_SECONDS = env.int("API_KEY_LAST_USED_TOUCH_INTERVAL_SECONDS", default=60)

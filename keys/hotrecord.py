@@ -147,6 +147,7 @@ class Policy:
     concurrency: int = 0
     budget_micros: int | None = None
     ip_ranges: tuple[str, ...] = ()
+    countries: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
@@ -185,7 +186,7 @@ class Policy:
         workspace = words(self.workspace)
         parts = [head, struct.pack("<B", len(workspace)), workspace]
         lists = (words(self.scopes), words(self.models), words(self.features))
-        for value in (ranges(self.ip_ranges), *lists, self.identity):
+        for value in (ranges(self.ip_ranges), words(self.countries), *lists, self.identity):
             parts += [struct.pack("<H", len(value)), value]
         if self.shared:
             parts.append(self.shared.packed())

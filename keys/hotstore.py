@@ -267,6 +267,7 @@ def policy_of(key: Key, secrets: Iterable[Secret], *, now: datetime) -> Policy:
         concurrency=key.concurrency,
         budget_micros=None if budget is None else int(budget * MICROS),
         ip_ranges=rights.ip_ranges,
+        countries=tuple(key.countries),
         scopes=rights.scopes,
         models=tuple(key.model_names),
         features=tuple(key.feature_names),

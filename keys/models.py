@@ -202,6 +202,7 @@ class Key(QuarantineFields):
     model_names = ArrayField(models.CharField(max_length=60), default=list, blank=True)
     feature_names = ArrayField(models.CharField(max_length=60), default=list, blank=True)
     ip_ranges = ArrayField(models.CharField(max_length=50), default=list, blank=True)
+    countries = ArrayField(models.CharField(max_length=2), default=list, blank=True)
     rpm = models.PositiveIntegerField(_("requests a minute"))
     rph = models.PositiveIntegerField(_("requests an hour"))
     burst = models.PositiveIntegerField(_("burst"), default=0)

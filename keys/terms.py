@@ -11,7 +11,7 @@ OFFICE_ZONE = ZoneInfo("Asia/Tokyo")
 LICENCE_CHECKLIST = ("policy_read", "level_fits", "no_personal_data", "no_resale")
 
 # Fields of KeyTerms that came later: revisions from before do not have them.
-ADDED = frozenset({"retires_at", "replacement"})
+ADDED = frozenset({"countries", "retires_at", "replacement"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,7 @@ class KeyTerms:
     expires_on: str
     auto_renew: bool
     end_of_life: str
+    countries: tuple[str, ...] = ()
     retires_at: str = ""
     replacement: str = ""
 

@@ -8,6 +8,7 @@ from django.utils.functional import Promise
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
+from core import countries
 from keys.models import ApiProduct, Environment, Key, Plan, PurposeCategory, RotationClass, Scope
 from keys.terms import LICENCE_CHECKLIST, KeyTerms, end_of_day, office_day
 from partners.models import Contact, Contract, LicenceLevel, Partner, Workspace
@@ -76,6 +77,7 @@ def find_problems(terms: KeyTerms, registry: Registry, *, now: datetime) -> list
         *_purpose(terms),
         *_limits(terms, registry),
         *_life(terms, registry, office_day(now)),
+        *_countries(terms),
         *_retirement(terms, registry, now),
     ]
 
@@ -227,6 +229,15 @@ def _life(terms: KeyTerms, registry: Registry, today: date) -> Iterator[Problem]
         )
     elif (last - today).days > LONGEST_LIFE_DAYS:
         yield "expires_on", _("A key lives for a year at most; it can be renewed.")
+
+
+def _countries(terms: KeyTerms) -> Iterator[Problem]:
+    unknown = sorted(set(terms.countries) - countries.codes())
+    if unknown:
+        text = _("There is no country {codes}. Write codes of two letters, like JP.")
+        yield "countries", format_lazy(text, codes=", ".join(unknown))
+    elif terms.countries and not countries.can_be_told():
+        yield "countries", _("This installation can't tell countries by address (GEOIP_FILE).")
 
 
 def _retirement(terms: KeyTerms, registry: Registry, now: datetime) -> Iterator[Problem]:

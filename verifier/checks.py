@@ -87,6 +87,7 @@ def refusal(policy: Policy, secret: SecretState, context: Context, now: datetime
         or _BY_STATUS.get(policy.status_at(now))
         or _by_date(policy, secret, now)
         or _by_place(policy, context)
+        or _by_country(policy, context)
         or _by_right(policy, context)
     )
     return Code.QUARANTINED if policy.quarantined and code in _NARROWED else code
@@ -110,6 +111,12 @@ def _by_place(policy: Policy, context: Context) -> Code | None:
         for i in range(0, len(packed), 2 * _ADDRESS)
     ):
         return Code.IP_NOT_ALLOWED
+    return None
+
+
+def _by_country(policy: Policy, context: Context) -> Code | None:
+    if policy.countries and context.country.decode() not in policy.countries:
+        return Code.COUNTRY_NOT_ALLOWED
     return None
 
 

@@ -33,6 +33,7 @@ class Code(StrEnum):
     WRONG_ENVIRONMENT = "WRONG_ENVIRONMENT", 403, "The key belongs to another environment"
     WRONG_WORKSPACE = "WRONG_WORKSPACE", 403, "The key belongs to another workspace"
     IP_NOT_ALLOWED = "IP_NOT_ALLOWED", 403, "The key may not be used from this address"
+    COUNTRY_NOT_ALLOWED = "COUNTRY_NOT_ALLOWED", 403, "The key may not be used from this country"
     INSUFFICIENT_SCOPE = "INSUFFICIENT_SCOPE", 403, "The key lacks a scope that this needs"
     QUARANTINED = "QUARANTINED", 403, "The key is in quarantine: it may only read, from known addresses"
     MODEL_NOT_ALLOWED = "MODEL_NOT_ALLOWED", 403, "The key may not use this model"

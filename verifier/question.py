@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, quote
 
+from core.countries import country_of
 from keys.hotrecord import MICROS, address_hex, environment_word
 from keys.hotwire import encode
 from keys.secret_format import contains_secret
@@ -43,7 +44,8 @@ class Context:
 
     `ip` is 32 hex digits; `scopes` and `features` are joined by spaces: every one of them is needed. `packed`
     is the same as arguments of the hot store's function: gateways repeat themselves, so it is made once.
-    `names_cost`: the gateway told a cost, be it 0, and will tell the real one.
+    `country` is that of the address, two letters or empty. `names_cost`: the gateway told a cost, be it 0,
+    and will tell the real one.
     """
 
     ip: bytes = b""
@@ -56,6 +58,8 @@ class Context:
     names_cost: bool = False
     lease_seconds: int = DEFAULT_LEASE_SECONDS
     packed: bytes = field(init=False, repr=False, compare=False)
+    country: bytes = field(init=False, repr=False, compare=False)
+    packed_country: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Pack the arguments in the order in which the function takes them."""
@@ -63,6 +67,9 @@ class Context:
         texts = (environment, self.workspace, self.scopes, self.model, self.features)
         command = encode(self.ip, *texts, self.cost_micros, self.lease_seconds * 1000)
         object.__setattr__(self, "packed", command.partition(b"\r\n")[2])
+        country = country_of(self.ip)
+        object.__setattr__(self, "country", country)
+        object.__setattr__(self, "packed_country", b"$%d\r\n%b\r\n" % (len(country), country))
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from verifier.codes import BY_BYTES, Code
 from verifier.question import Context, Question
 
 _FUNCTION: Final = f"kagiban_verify_{hotwire.VERSION}"
-_N_PARTS: Final = 3 + 4 + 13
+_N_PARTS: Final = 3 + 4 + 14
 _MAX_PREFIXES: Final = 50_000
 
 FRESH: Final = b"n"
@@ -108,13 +108,14 @@ def command(
     question: Question, key_id: bytes, digest: bytes, *, run: bytes, lease: bytes, mode: bytes = FRESH
 ) -> bytes:
     """The one call of a check, for the server process marked `run`."""
-    return b"%b$8\r\n%b\r\n$1\r\n%b\r\n$17\r\ns%b\r\n%b$20\r\n%b\r\n" % (
+    return b"%b$8\r\n%b\r\n$1\r\n%b\r\n$17\r\ns%b\r\n%b$20\r\n%b\r\n%b" % (
         _prefixes.get(key_id) or _prefix(key_id),
         run,
         mode,
         digest[:16],
         question.context.packed,
         lease,
+        question.context.packed_country,
     )
 
 

@@ -175,8 +175,10 @@ def _life(terms: KeyTerms, replacement: Key | None) -> list[Fact]:
         if terms.ip_ranges
         else Fact("ip_ranges", _("Works from"), gettext("Any address"))
     )
+    countries = [Fact("countries", _("Works in"), items=terms.countries)] if terms.countries else []
     return [
         addresses,
+        *countries,
         Fact("rotation_days", _("Rotation"), label_of(RotationClass, terms.rotation_days)),
         Fact("expires_on", _("Last day"), _day(terms.expires_on)),
         # `auto_renew` follows from it: two lines on one thing would only look like two answers.

@@ -26,8 +26,8 @@ missing, a revocation among them, so every older policy is read again from the d
 
 -- revision, run, fresh_until, status, flags, starts, ends, rpm, rph, leases, burst increment and
 -- tolerance in µs, budget in millionths of a USD (-1: none), end of this budget month and of the next,
--- shift of the hour window in s, environment, workspace, IP ranges, scopes, models, features, identity
-local POLICY = '<dc8I4BBI4I4I4I4I4dddI4I4I2c4Bc0Hc0Hc0Hc0Hc0Hc0'
+-- shift of the hour window in s, environment, workspace, IP ranges, countries, scopes, models, features, identity
+local POLICY = '<dc8I4BBI4I4I4I4I4dddI4I4I2c4Bc0Hc0Hc0Hc0Hc0Hc0Hc0'
 -- The flags: every secret of the key is named (1), limits shared in the workspace stand behind the rest (2),
 -- what the key may do is narrowed by a quarantine (4).
 local SHARED, QUARANTINED = 2, 4
@@ -148,7 +148,8 @@ end
 
 -- keys: record, use, epoch, leases
 -- args: key id, run, 's' to serve a policy past its time, secret field, address, environment, workspace,
---       scopes, model, features, cost in millionths of a USD, lease length in ms, a nonce (the lease's name)
+--       scopes, model, features, cost in millionths of a USD, lease length in ms, a nonce (the lease's name),
+--       the caller's country (empty where it is not known)
 -- returns code, identity, left in minute, hour and budget (-1: no limit), now, seconds until worth a retry;
 -- and where the workspace has limits and was asked, what is left of them in minute, hour and budget
 local function verify(keys, args)
@@ -166,7 +167,7 @@ local function verify(keys, args)
     return miss(keys, args, now, 'STALE')
   end
   local _, _, fresh_until, status, flags, starts, ends, rpm, rph, leases, increment, tolerance, budget,
-    month, next_month, shift, environment, workspace, ranges, scopes, models, features, identity, rest =
+    month, next_month, shift, environment, workspace, ranges, countries, scopes, models, features, identity, rest =
     struct.unpack(POLICY, policy)
   local state = secret and string.sub(secret, 1, 1)
   local code, retry = secret and DEAD_SECRET[state] or STATUS[status], 0
@@ -196,6 +197,8 @@ local function verify(keys, args)
       code = 'WRONG_WORKSPACE'
     elseif ranges ~= '' and not within(ranges, args[5]) then
       code = 'IP_NOT_ALLOWED'
+    elseif countries ~= '' and not string.find(countries, ' ' .. args[14] .. ' ', 1, true) then
+      code = 'COUNTRY_NOT_ALLOWED'
     elseif args[8] ~= '' and not lists(scopes, args[8]) then
       code = 'INSUFFICIENT_SCOPE'
     elseif args[9] ~= '' and not lists(models, args[9]) and not string.find(models, ' * ', 1, true) then

@@ -114,6 +114,7 @@ def plain_fields(terms: KeyTerms) -> dict[str, object]:
         "model_names": list(terms.model_names),
         "feature_names": list(terms.feature_names),
         "ip_ranges": list(terms.ip_ranges),
+        "countries": list(terms.countries),
         "rpm": terms.rpm,
         "rph": terms.rph,
         "burst": terms.burst,

@@ -38,6 +38,7 @@ SPECIAL: dict[str, st.SearchStrategy[Any]] = {
     "sla_latency_ms": st.one_of(st.none(), st.integers(1, 1_000)),
     "rotation_days": st.sampled_from([60, 90, 180]),
     "end_of_life": st.sampled_from(EndOfLife.values),
+    "countries": st.sampled_from([(), ("JP",), ("JP", "US"), ("FR",)]),
     "retires_at": st.sampled_from(["", "2026-12-18T10:00+09:00", "2027-01-08T10:00+09:00"]),
 }
 BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
@@ -66,6 +67,7 @@ def test_every_field_has_a_direction_and_a_place_on_the_terms_page(cast: Cast) -
         sla_latency_ms=500,
         sla_success_percent="99",
         monthly_budget_usd="10.00",
+        countries=("JP",),
         retires_at="2026-12-18T10:00+09:00",
         replacement="KB-0002",
     )
@@ -150,6 +152,10 @@ def test_the_number_of_queries_does_not_grow_with_the_differences(
         ("expires_on", "2026-12-01", "2026-12-02", LOOSENS),
         ("auto_renew", False, True, LOOSENS),
         ("end_of_life", "renew", "expire", TIGHTENS),
+        ("countries", (), ("JP",), TIGHTENS),
+        ("countries", ("JP", "US"), ("US",), TIGHTENS),
+        ("countries", ("JP",), ("US",), LOOSENS),
+        ("countries", ("JP",), (), LOOSENS),
         ("retires_at", "", "2026-12-18T10:00+09:00", TIGHTENS),
         ("retires_at", "2026-12-18T10:00+09:00", "", LOOSENS),
         ("retires_at", "2026-12-18T10:00+09:00", "2026-12-18T11:00+09:00", LOOSENS),

@@ -118,7 +118,7 @@ def test_products_and_search_follow(cast: Cast) -> None:
     [
         ({"environment": "test"}, "a new key is needed"),
         ({"expires_on": "2040-01-01"}, "a key never outlives its contract"),
-        ({"rpm": 5_000, "rph": 60_000}, "at most 2000 a minute"),
+        ({"rpm": 5_000, "rph": 60_000}, "at most 2,000 a minute"),
         ({"scopes": ("orders:read",)}, "Not a scope of the chosen API products"),
     ],
 )

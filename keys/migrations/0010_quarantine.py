@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('keys', '0008_planned_retirement'),
+        ('keys', '0009_workspace_grants'),
         ('partners', '0002_workspace_limits'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
