@@ -63,6 +63,9 @@ class Server(Protocol):
     tick: int
     is_stopping: bool
 
+    def post(self, transport: asyncio.Transport, data: bytes, *, closes: bool) -> None:
+        """Write to a connection at the end of this turn, and close it where that was its last word."""
+
 
 class Client(asyncio.Protocol):
     """One connection. `since` is the tick at which it began to wait for the gateway; `is_busy` is for us."""
@@ -140,7 +143,7 @@ class Client(asyncio.Protocol):
     def close_if_idle(self) -> None:
         """Close the connection between two requests; one that is being answered is closed after it."""
         if not self.is_busy:
-            self._transport.close()
+            self.server.post(self._transport, b"", closes=True)
 
     # --- the parser's calls ---
 
@@ -172,7 +175,7 @@ class Client(asyncio.Protocol):
         """Ask for the body where the gateway waits for that."""
         self._in_head = False
         if self._environ.get("HTTP_EXPECT", "").lower() == "100-continue":
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.server.post(self._transport, b"HTTP/1.1 100 Continue\r\n\r\n", closes=False)
 
     def on_body(self, piece: bytes) -> None:
         """Keep a piece of the body, as far as the verifier would read it."""
@@ -291,9 +294,9 @@ class Client(asyncio.Protocol):
         keeps = self._keeps and not server.is_stopping
         line = _STATUS_LINES.get(response.status) or b"HTTP/1.1 %d \r\n" % response.status
         close = b"" if keeps else b"Connection: close\r\n"
-        transport.write(b"".join((line, server.date, response.fields, close, b"\r\n", response.body)))
+        whole = b"".join((line, server.date, response.fields, close, b"\r\n", response.body))
+        server.post(transport, whole, closes=not keeps)
         if not keeps:
-            transport.close()
             return
         self.is_busy = False
         self.since = server.tick
@@ -317,8 +320,7 @@ class Client(asyncio.Protocol):
             self._keeps = False
         elif not self._transport.is_closing():
             line = f"HTTP/1.1 {_REFUSALS[status]}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            self._transport.write(line.encode())
-            self._transport.close()
+            self.server.post(self._transport, line.encode(), closes=True)
 
 
 def _field(name: bytes) -> str:

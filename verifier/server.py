@@ -43,8 +43,29 @@ class Loop:
         self.wsgi = wsgi
         self.environ: dict[str, Any] = _environ(listener)
         self.date = b""
+        self._outgoing: list[tuple[asyncio.Transport, bytes, bool]] = []
+        self._call_soon = asyncio.get_running_loop().call_soon
         self.tick = 0
         self.is_stopping = False
+
+    def post(self, transport: asyncio.Transport, data: bytes, *, closes: bool) -> None:
+        """Write to a connection, and close it where that was its last word; with the others of this turn.
+
+        A write wakes whoever waits for it. Written one after the other, the answers of a turn find their
+        reader awake but for the first; with our work between them each would have to wake it again.
+        """
+        if not self._outgoing:
+            self._call_soon(self._write)
+        self._outgoing.append((transport, data, closes))
+
+    def _write(self) -> None:
+        outgoing, self._outgoing = self._outgoing, []
+        for transport, data, closes in outgoing:
+            if not transport.is_closing():
+                if data:
+                    transport.write(data)
+                if closes:
+                    transport.close()
 
     async def run(self, listener: socket.socket) -> None:
         """Serve until SIGTERM or SIGINT; then finish what is under way."""
