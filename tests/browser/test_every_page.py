@@ -53,6 +53,7 @@ NO_PAGE = {
     "approvals:delegation-end",
     "approvals:role-deputy-add",
     "approvals:role-deputy-remove",
+    "approvals:standing-deputy",
     "approvals:link-renew",
     "approvals:consent-code",
     "approvals:consent-terms",
