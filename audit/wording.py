@@ -172,7 +172,7 @@ GROUPS: dict[str, tuple[Words, tuple[str, ...]]] = {
     "partners": (_("Partners"), ("partner", "contact", "contract", "workspace")),
     "policies": (_("Approval policy"), ("policy",)),
     "staff": (_("Staff and sign-in"), ("staff",)),
-    "gateways": (_("Gateways and API products"), ("gateway", "product", "plan")),
+    "gateways": (_("Gateways and API products"), ("gateway", "address", "product", "plan")),
     "messages": (_("Notifications and exports"), ("message", "export")),
 }
 
@@ -186,6 +186,7 @@ OBJECT_WORDS: dict[str, Words] = {
     "staff": _("Staff"),
     "delegation": _("Delegation"),
     "gateway": _("Gateway"),
+    "block": _("Blocked address"),
     "mail": _("Mail request"),
     "message": _("Notification"),
     "product": _("API product"),
@@ -266,6 +267,7 @@ FIELD_WORDS: dict[str, Words] = {
     "not_before": _("Not before"),
     "via": _("By way of"),
     "warnings": _("Warnings"),
+    "workspace": _("Workspace"),
 }
 
 
@@ -278,6 +280,7 @@ class Look:
 
 
 _ICONS = {
+    "address": "ban",
     "consent": "shield",
     "contact": "user",
     "contract": "terms",

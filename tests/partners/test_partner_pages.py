@@ -252,7 +252,7 @@ def test_the_queries_of_the_list_do_not_grow_with_its_rows(
     client, url = sign_in(cast.pm), reverse("partners:partner-list")
     for number in range(20):
         make_partner(f"Partner {number:02}")
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         client.get(url)
 
 
@@ -262,6 +262,6 @@ def test_the_queries_of_a_page_do_not_grow_with_its_rows(
     for number in range(4):
         cast.key(name=f"Key {number}")
     client = sign_in(cast.pm)
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         page = client.get(page_of(cast.company))
     assert page.context["page"].n_keys == 4
