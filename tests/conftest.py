@@ -23,14 +23,18 @@ MARKED_FOLDERS = {"browser": "browser", "faults": "fault", "races": "race"}
 # Pages that are walked case by case, or role by role: five to thirty-five seconds each of two quiet cores.
 LONG = {
     "approvals/test_change_pages.py",
+    "approvals/test_changes_in_doubt.py",
     "approvals/test_changing.py",
     "approvals/test_consent_pages.py",
     "approvals/test_decide_pages.py",
     "approvals/test_deputies.py",
     "approvals/test_links_scanner.py",
+    "approvals/test_outlook.py",
     "approvals/test_queue.py",
     "approvals/test_request_form.py",
     "approvals/test_request_pages.py",
+    "approvals/test_retirement_pages.py",
+    "approvals/test_revision_pages.py",
     "clients/test_client.py",
     "clients/test_middleware.py",
     "clients/test_reporting.py",

@@ -53,6 +53,7 @@ def actions(key: Key) -> list[str]:
     ]
 
 
+@pytest.mark.long
 def test_forty_days_from_the_plan_to_the_end(cast: Cast) -> None:
     key, _text = live_key(cast)
     start, end = timezone.now(), in_days(40)
