@@ -7,6 +7,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -32,7 +33,7 @@ from keys import hotstore, secret_format
 from keys.models import Key
 from keys.services.status import revoke_key
 from tests.cast import make_staff
-from tests.dataplane import LiveKey, change, make_gateway, make_live_key
+from tests.dataplane import LiveKey, change, make_gateway, make_live_key, retire
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -112,7 +113,7 @@ def test_limit_says_when_to_come_back(client: Client) -> None:
 
 def test_retiring_key_says_until_when(client: Client) -> None:
     live = make_live_key()
-    change(live.key, status="retiring")
+    retire(live.key, timedelta(days=20))
     verdict = client.verify(live.text)
     assert verdict.retiring_since
     assert verdict.fields["Sunset"].endswith("GMT")

@@ -1,7 +1,7 @@
 """The client's middlewares in real applications: Django (threads and event loop), Starlette, plain WSGI."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from keys import secret_format
 from tests.clients.sites import Site, of_async_django, of_django, of_starlette, of_wsgi
-from tests.dataplane import LiveKey, change, make_gateway, make_live_key
+from tests.dataplane import LiveKey, make_gateway, make_live_key, retire
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = datetime.now(UTC)
@@ -45,7 +45,7 @@ def bearer(live: LiveKey) -> dict[str, str]:
 
 def test_good_key_passes_and_the_api_knows_whose(site: Site, client: Client) -> None:
     live = make_live_key(rpm=10, ip_ranges=["203.0.113.0/24"])
-    change(live.key, status="retiring")
+    retire(live.key, timedelta(days=20))
     told = site(Guard(client, needs=Needs(scopes=["catalog:read"])), "/posts", bearer(live))
     assert (told.status, told.json) == (200, {"key": live.key.public_id, "code": "VALID"})
     fields = {name.lower(): value for name, value in told.headers.items()}
