@@ -17,8 +17,7 @@ from keys.access import require_may_suspend
 from keys.models import Key, Scope
 from keys.quarantine import MAX_HOURS
 from keys.selectors.addresses import known_addresses
-from keys.services.status import MAX_NOTE
-from notifications.services import enqueue
+from keys.services.status import MAX_NOTE, tell_holders
 
 _FIELDS = ["quarantined_until", "quarantine_reason", "quarantine_scopes", "quarantine_addresses"]
 
@@ -119,15 +118,8 @@ def _tell(
     """The event, and where `kind` says so a mail to whoever holds the key and to its owner."""
     objects = [f"key:{key.public_id}"]
     record(action, actor=actor, objects=objects, payload=payload, now=now)
-    for ref in (key.recipient.public_id, key.owner.public_id) if kind else ():
-        enqueue(
-            kind,
-            recipient_ref=ref,
-            context={"key": key.public_id},
-            dedupe_key=f"{kind}:{key.public_id}:{key.revision}:{ref}",
-            objects=objects,
-            now=now,
-        )
+    if kind:
+        tell_holders(kind, key, now)
 
 
 def _text(moment: datetime | None) -> str | None:

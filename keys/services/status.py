@@ -198,6 +198,11 @@ def _tell(
         payload={**payload, "before": {"status": before}, "after": {"status": key.status}},
         now=now,
     )
+    tell_holders(kind, key, now)
+
+
+def tell_holders(kind: str, key: Key, now: datetime) -> None:
+    """A mail of this kind to whoever holds the key and to its owner, once for the key's revision."""
     for ref in (key.recipient.public_id, key.owner.public_id):
         enqueue(
             kind,

@@ -1,7 +1,6 @@
-"""The danger zone: suspend, reactivate, revoke (K6). Each is a dialog on the key's page, and a page."""
+"""The danger zone: quarantine, suspend, reactivate, revoke (K6). Each is a dialog and a page of its own."""
 
 from collections.abc import Callable
-from typing import Any
 
 from django import forms
 from django.contrib import messages
@@ -12,7 +11,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from accounts.access import require, signed_in
-from accounts.models import User
 from accounts.roles import Permission
 from core.actors import actor_of
 from core.errors import Conflict, Invalid
@@ -25,81 +23,66 @@ from keys.services.status import reactivate_key, revoke_key, suspend_key
 from keys.views.detail import render_key
 
 GET_OR_POST = ["GET", "HEAD", "POST"]
-Run = Callable[[User, Key, dict[str, Any]], Key]
+Service = Callable[..., Key]
 
 
 @require_http_methods(GET_OR_POST)
 @require(Permission.SUSPEND_KEYS)
 def suspend(request: HttpRequest, number: str) -> HttpResponse:
     """Stop a key for a while: a reason and one click."""
-
-    def run(user: User, key: Key, data: dict[str, Any]) -> Key:
-        return suspend_key(actor=actor_of(request), by=user, key=key, now=timezone.now(), **data)
-
     said = _(
         "%(number)s is suspended. Its calls are refused from now on; you can start it again at any time."
     )
-    return _act(request, number, SuspendForm(request.POST or None), run, "keys/key_suspend.html", said)
+    return _act(request, number, SuspendForm, suspend_key, "keys/key_suspend.html", said)
 
 
 @require_http_methods(GET_OR_POST)
 @require(Permission.SUSPEND_KEYS)
 def reactivate(request: HttpRequest, number: str) -> HttpResponse:
     """End a suspension."""
-
-    def run(user: User, key: Key, data: dict[str, Any]) -> Key:
-        return reactivate_key(actor=actor_of(request), by=user, key=key, now=timezone.now(), **data)
-
     said = _("%(number)s runs again.")
-    return _act(request, number, ReactivateForm(request.POST or None), run, "keys/key_reactivate.html", said)
+    return _act(request, number, ReactivateForm, reactivate_key, "keys/key_reactivate.html", said)
 
 
 @require_http_methods(GET_OR_POST)
 @require(Permission.SUSPEND_KEYS)
 def quarantine(request: HttpRequest, number: str) -> HttpResponse:
     """Narrow a key for some hours: a reason, an end, and what will be left."""
-
-    def run(user: User, key: Key, data: dict[str, Any]) -> Key:
-        return quarantine_key(actor=actor_of(request), by=user, key=key, now=timezone.now(), **data)
-
     said = _("%(number)s is in quarantine: it may only read, a tenth as often, from known addresses.")
-    return _act(request, number, QuarantineForm(request.POST or None), run, "keys/key_quarantine.html", said)
+    return _act(request, number, QuarantineForm, quarantine_key, "keys/key_quarantine.html", said)
 
 
 @require_http_methods(GET_OR_POST)
 @require(Permission.SUSPEND_KEYS)
 def quarantine_end(request: HttpRequest, number: str) -> HttpResponse:
     """End a quarantine before its time."""
-
-    def run(user: User, key: Key, data: dict[str, Any]) -> Key:
-        return end_quarantine(actor=actor_of(request), by=user, key=key, now=timezone.now(), **data)
-
     said = _("The quarantine of %(number)s has ended.")
-    form = QuarantineEndForm(request.POST or None)
-    return _act(request, number, form, run, "keys/key_quarantine_end.html", said)
+    return _act(request, number, QuarantineEndForm, end_quarantine, "keys/key_quarantine_end.html", said)
 
 
 @require_http_methods(GET_OR_POST)
 @require(Permission.REVOKE_KEYS)
 def revoke(request: HttpRequest, number: str) -> HttpResponse:
     """End a key for ever: reason, note, and its number typed by hand."""
-
-    def run(user: User, key: Key, data: dict[str, Any]) -> Key:
-        return revoke_key(actor=actor_of(request), by=user, key=key, now=timezone.now(), **data)
-
     said = _("%(number)s is revoked. Its calls are refused from now on, for ever.")
-    return _act(request, number, RevokeForm(request.POST or None), run, "keys/key_revoke.html", said)
+    return _act(request, number, RevokeForm, revoke_key, "keys/key_revoke.html", said)
 
 
 def _act(
-    request: HttpRequest, number: str, form: forms.Form, run: Run, template: str, said: str
+    request: HttpRequest,
+    number: str,
+    form_class: type[forms.Form],
+    service: Service,
+    template: str,
+    said: str,
 ) -> HttpResponse:
     """Show the form, or do it: 422 with the form's errors, 409 with the key as it stands now."""
     user = signed_in(request)
     key = find_key(user, number)
+    form = form_class(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            run(user, key, form.cleaned_data)
+            service(actor=actor_of(request), by=user, key=key, now=timezone.now(), **form.cleaned_data)
         except Invalid as invalid:
             form.add_error(invalid.field, str(invalid.message))
         except Conflict as conflict:
