@@ -97,7 +97,10 @@ def test_unknown_families_of_one_address_are_put_off(
     gateway, keys = warm
     costs = Costs(monkeypatch)
     codes = flood(gateway, keys, lambda: (secret_format.generate("kb", "live").text, "198.51.100.7"))
-    assert codes["TOO_MANY_ATTEMPTS"] >= N_THREADS * N_EACH - STRIKES - N_THREADS
+    # The address is put off at once; on a slow machine its block by itself is in force before the flood ends.
+    put_off = codes["TOO_MANY_ATTEMPTS"] + codes["ADDRESS_BLOCKED"]
+    assert set(codes) <= {"TOO_MANY_ATTEMPTS", "ADDRESS_BLOCKED", "NOT_FOUND"}
+    assert put_off >= N_THREADS * N_EACH - STRIKES - N_THREADS
     assert costs.n_reads <= STRIKES + N_THREADS
     assert costs.n_proofs == 0
 
