@@ -3,6 +3,7 @@
 from django.urls import include, path
 
 from approvals.views.home import home
+from config.ready import readyz
 from core import views
 
 handler500 = "core.views.server_error"
@@ -10,7 +11,7 @@ handler500 = "core.views.server_error"
 urlpatterns = [
     path("", home, name="home"),
     path("healthz", views.healthz, name="healthz"),
-    path("readyz", views.readyz, name="readyz"),
+    path("readyz", readyz, name="readyz"),
     path("sign-in/", include("accounts.sign_in_urls")),
     path("accounts/", include("accounts.urls")),
     path("partners/", include("partners.urls")),

@@ -2,13 +2,12 @@
 
 import sys
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
-from django_redis import get_redis_connection
 from django_redis.exceptions import ConnectionInterrupted
 from redis.exceptions import RedisError
 
@@ -18,31 +17,6 @@ from redis.exceptions import RedisError
 def healthz(_request: HttpRequest) -> HttpResponse:
     """The process answers (O2). Says nothing of the servers behind it."""
     return JsonResponse({"status": "ok"})
-
-
-@csrf_exempt
-@require_safe
-def readyz(_request: HttpRequest) -> HttpResponse:
-    """The process and the servers that it needs answer (O2): 200, or 503 with what is missing."""
-    checks = {"postgresql": _postgresql_answers(), "valkey": _valkey_answers()}
-    ready = all(checks.values())
-    return JsonResponse({"status": "ok" if ready else "unavailable", **checks}, status=200 if ready else 503)
-
-
-def _postgresql_answers() -> bool:
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError:
-        return False
-    return True
-
-
-def _valkey_answers() -> bool:
-    try:
-        return bool(get_redis_connection().ping())
-    except RedisError:
-        return False
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 - Django's signature

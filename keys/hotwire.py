@@ -9,7 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Self
 
 import hiredis
@@ -18,8 +18,8 @@ from keys.hotmap import HotMap, Node, hot_map
 from keys.hotsocket import LIBRARY, VERSION, Argument, Connection, StoreUnavailableError, encode
 
 __all__ = [
-    "VERSION", "Argument", "Patient", "StoreUnavailableError", "ask", "ask_all", "ask_run", "call", "drop",
-    "encode", "insisting", "resume", "run_of",
+    "VERSION", "Argument", "Patient", "StoreUnavailableError", "all_answer", "ask", "ask_all", "ask_run",
+    "call", "drop", "encode", "insisting", "resume", "run_of",
 ]  # fmt: skip
 
 PATIENCE_SECONDS: Final = 10.0
@@ -232,6 +232,34 @@ def _ask_all(places: HotMap, node: Node, commands: list[bytes]) -> list[Any]:
                 raise StoreUnavailableError(type(error).__name__) from error
             raise failure from error
     raise AssertionError
+
+
+_PING: Final = encode("PING")
+
+
+def all_answer() -> bool:
+    """Whether every slot has a server, and each of them answers now, as a primary."""
+    places = hot_map()
+    with insisting():
+        # Once more by the map of after the failure: another server may have taken over.
+        return any(_all_answer(places) for _ in range(2))
+
+
+def _all_answer(places: HotMap) -> bool:
+    try:
+        if all(_answers(places, node) for node in places.nodes()) and None not in places.slots:
+            return True
+    except StoreUnavailableError:
+        pass
+    places.doubt()
+    return False
+
+
+def _answers(places: HotMap, node: Node) -> bool:
+    for _ in range(2):  # a connection that was closed while it was idle is replaced once
+        with suppress(ConnectionError):
+            return bool(_ask(places, node, lambda _run: _PING, asking=False))
+    return False
 
 
 def call(name: str, keys: Sequence[bytes], *arguments: Argument) -> Any:

@@ -318,6 +318,7 @@ def _readyz() -> Part:
         "status": {"enum": ["ok", "unavailable"]},
         "postgresql": {"type": "boolean"},
         "valkey": {"type": "boolean"},
+        "hot_store": {"type": "boolean"},
     }
     return {
         "operationId": "isReady",

@@ -60,6 +60,16 @@ class Stack:
                 return
             assert time.monotonic() < end, (status, body)
 
+    def missing(self) -> set[str]:
+        """What `/readyz` says is away."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=20) as response:
+                told = json.loads(response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                told = json.loads(error.read())
+        return {name for name, answers in told.items() if answers is False}
+
     def kill_valkey(self) -> None:
         client = redis.Redis.from_url(self.environment["REDIS_URL"])
         pid = int(client.info("server")["process_id"])
@@ -142,6 +152,7 @@ def test_servers_go_and_come_back(stack: Stack) -> None:
     for text in (warm, other):
         status, body, _ = stack.ask(text)
         assert healthy(status, body)
+    assert stack.missing() == set()
 
     # Valkey killed: the registry answers, and says that it is degraded.
     stack.kill_valkey()
@@ -149,6 +160,7 @@ def test_servers_go_and_come_back(stack: Stack) -> None:
         status, body, seconds = stack.ask(warm)
         assert (status, body["code"], body["degraded"]) == (200, "VALID", True)
         assert seconds < 3
+    assert stack.missing() == {"valkey", "hot_store"}
     # A change made meanwhile counts at once; the store can't be told of it.
     stack.sql(
         "UPDATE keys_key SET status = 'revoked', revoke_reason = 'leaked', ended_at = now(), "
@@ -177,6 +189,7 @@ def test_servers_go_and_come_back(stack: Stack) -> None:
         assert seconds < 3
     status, body, _ = stack.ask(cold)
     assert (status, body["code"]) == (503, "UNAVAILABLE")
+    assert stack.missing() == {"postgresql"}
 
     # Both away: a clear 503, and no thread is stuck.
     stack.kill_valkey()
@@ -190,3 +203,4 @@ def test_servers_go_and_come_back(stack: Stack) -> None:
     stack.start_valkey()
     stack.await_answer(warm, healthy)
     stack.await_answer(cold, healthy)
+    assert stack.missing() == set()
