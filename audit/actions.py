@@ -223,7 +223,7 @@ FIELDS: dict[Action, frozenset[str]] = {
     Action.KEY_CHANGED: frozenset({"fields", "request", "decisions"}),
     Action.KEY_ROLLED_BACK: frozenset({"fields", "request"}),
     Action.KEY_GRANTED: frozenset({"workspace", "ends_on"}),
-    Action.KEY_GRANT_ENDED: frozenset({"workspace"}),
+    Action.KEY_GRANT_ENDED: frozenset({"workspace", "ends_at"}),
     Action.KEY_EXPIRED: frozenset({"expires_at"}),
     Action.KEY_FIRST_USED: frozenset({"key_id"}),
     Action.KEY_QUARANTINED: frozenset({"addresses"}),

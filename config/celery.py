@@ -15,6 +15,7 @@ app.autodiscover_tasks()
 app.conf.beat_schedule = {
     "expire-keys": {"task": "keys.expire_keys", "schedule": schedule(60)},
     "end-quarantines": {"task": "keys.end_quarantines", "schedule": schedule(60)},
+    "end-grants": {"task": "keys.end_grants", "schedule": schedule(60)},
     "watch-retirements": {"task": "keys.watch_retirements", "schedule": schedule(60)},
     "revoke-unclaimed-deliveries": {"task": "keys.revoke_unclaimed", "schedule": schedule(60)},
     "remind-rotation": {"task": "keys.remind_rotation", "schedule": schedule(3600)},

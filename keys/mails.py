@@ -218,12 +218,14 @@ def workspace_granted(message: Message) -> Mail | None:
 
 
 def workspace_grant_ended(message: Message) -> Mail | None:
-    """To PMs and owners: that was taken back."""
+    """To PMs and owners: that was taken back, or its last day is over."""
     grant = _find_grant(message)
-    if grant.taken_back_by is None or grant.taken_back_at is None:
+    if grant.taken_back_by is not None and grant.taken_back_at is not None:
+        by = (_("Taken back by"), grant.taken_back_by.name)
+        return _grant_mail(message, grant, by, grant.end_reason, grant.taken_back_at)
+    if grant.end_told_at is None:
         return None
-    by = (_("Taken back by"), grant.taken_back_by.name)
-    return _grant_mail(message, grant, by, grant.end_reason, grant.taken_back_at)
+    return _grant_mail(message, grant, (_("Granted by"), grant.granted_by.name), grant.reason, grant.ends_at)
 
 
 def _find_grant(message: Message) -> WorkspaceGrant:
@@ -233,7 +235,15 @@ def _find_grant(message: Message) -> WorkspaceGrant:
 
 def _grant_mail(message: Message, grant: WorkspaceGrant, by: Fact, reason: str, at: datetime) -> Mail:
     where = f"{grant.workspace.name} ({grant.workspace.code})"
-    return key_mail(message, grant.key, by, (_("Reason"), reason), workspace=where, ends=when_text(at))
+    return key_mail(
+        message,
+        grant.key,
+        by,
+        (_("Reason"), reason),
+        workspace=where,
+        ends=when_text(at),
+        taken_back=grant.taken_back_at is not None,
+    )
 
 
 def _days_until(day: date, now: datetime) -> int:

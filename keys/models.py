@@ -379,9 +379,18 @@ class WorkspaceGrant(models.Model):
     )
     taken_back_at = models.DateTimeField(null=True, blank=True)
     end_reason = models.CharField(_("reason"), max_length=500, blank=True)
+    # Of one that ended by its date: when people were told (keys.end_grants).
+    end_told_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-id"]
+        indexes = [
+            models.Index(
+                fields=["ends_at"],
+                name="keys_grant_running",
+                condition=Q(taken_back_at=None, end_told_at=None),
+            ),
+        ]
         constraints = [
             models.CheckConstraint(condition=Q(ends_at__gt=F("granted_at")), name="keys_grant_ends_later"),
             models.CheckConstraint(

@@ -4,6 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from keys.services.delivery import expire_deliveries
+from keys.services.grants import end_due_grants
 from keys.services.quarantine import end_due_quarantines
 from keys.services.reminders import remind_rotation, warn_expiry
 from keys.services.retiring import watch_retirements
@@ -51,3 +52,9 @@ def refresh_search_texts_task() -> int:
 def end_quarantines_task() -> int:
     """Tell of quarantines whose time is up (K6)."""
     return end_due_quarantines(now=timezone.now())
+
+
+@shared_task(name="keys.end_grants")
+def end_grants_task() -> int:
+    """Tell of grants of another workspace whose last day is over (V2)."""
+    return end_due_grants(now=timezone.now())

@@ -45,7 +45,7 @@ KINDS: dict[str, str | Promise] = {
     "request_withdrawn": _("Request withdrawn"),
     "rotation_due": _("Rotation due"),
     "workspace_granted": _("Key may act in another workspace"),
-    "workspace_grant_ended": _("Another workspace taken back"),
+    "workspace_grant_ended": _("Key no longer acts in another workspace"),
     "staff_invited": _("Invitation to the portal"),
     "step_escalated": _("Step not answered in time"),
     "step_reminder": _("Reminder about an approval"),

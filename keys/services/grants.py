@@ -17,7 +17,7 @@ from accounts.models import User
 from accounts.roles import Role
 from audit.actions import Action
 from audit.services import record
-from core.actors import Actor
+from core.actors import SYSTEM, Actor
 from core.errors import Conflict, Invalid
 from keys import hotstore
 from keys.access import require_may_grant
@@ -97,6 +97,33 @@ def take_back_grant(
     return grant
 
 
+def end_due_grants(*, now: datetime, limit: int = 500) -> int:
+    """Tell of grants whose last day is over; returns how many. Safe to run twice at once.
+
+    The verifier goes by the time itself, so a late sweep lets nobody in. Where the key has ended, too, that
+    was told: the event alone is left to write.
+    """
+    with transaction.atomic():
+        due = list(
+            WorkspaceGrant.objects.select_for_update(skip_locked=True, of=("self",))
+            .select_related("key", "workspace")
+            .filter(taken_back_at=None, end_told_at=None, ends_at__lte=now)
+            .order_by("ends_at")[:limit]
+        )
+        WorkspaceGrant.objects.filter(pk__in=[grant.pk for grant in due]).update(end_told_at=now)
+        for grant in due:
+            record(
+                Action.KEY_GRANT_ENDED,
+                actor=SYSTEM("keys.end_grants"),
+                objects=_objects(grant),
+                payload={"workspace": grant.workspace.public_id, "ends_at": grant.ends_at},
+                now=now,
+            )
+            if not grant.key.has_ended and now < grant.key.ends_at:
+                _mail(grant, "workspace_grant_ended", now)
+    return len(due)
+
+
 def _tell(
     grant: WorkspaceGrant,
     action: Action,
@@ -110,18 +137,25 @@ def _tell(
     key = grant.key
     key.revision += 1
     key.save(update_fields=["revision"])
-    objects = [f"key:{key.public_id}", f"workspace:{grant.workspace.public_id}"]
-    record(action, actor=actor, objects=objects, payload=payload, now=now)
+    record(action, actor=actor, objects=_objects(grant), payload=payload, now=now)
+    _mail(grant, kind, now)
+    transaction.on_commit(partial(hotstore.publish_key, key.public_id))
+
+
+def _objects(grant: WorkspaceGrant) -> list[str]:
+    return [f"key:{grant.key.public_id}", f"workspace:{grant.workspace.public_id}"]
+
+
+def _mail(grant: WorkspaceGrant, kind: str, now: datetime) -> None:
     for person in _concerned(grant):
         enqueue(
             kind,
             recipient_ref=person.public_id,
             context={"grant": str(grant.uid)},
             dedupe_key=f"{kind}:{grant.uid}:{person.public_id}",
-            objects=objects,
+            objects=_objects(grant),
             now=now,
         )
-    transaction.on_commit(partial(hotstore.publish_key, key.public_id))
 
 
 def _concerned(grant: WorkspaceGrant) -> list[User]:

@@ -1,9 +1,11 @@
 """Letting a key act in another workspace of its partner (V2)."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from django.core import mail
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -13,13 +15,14 @@ from core.actors import staff_actor
 from core.errors import Invalid
 from keys import hotstore
 from keys.models import WorkspaceGrant
-from keys.services.grants import grant_workspace
+from keys.services.grants import end_due_grants, grant_workspace
 from keys.terms import office_day
 from notifications.models import Message
+from notifications.services.delivery import sweep_outbox
 from partners.models import Workspace
 from partners.services import change_workspace
 from tests.cast import Cast, sign_in
-from tests.dataplane import LiveKey, authorize, make_gateway, make_live_key, verify
+from tests.dataplane import LiveKey, authorize, change, make_gateway, make_live_key, verify
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -141,3 +144,59 @@ def test_only_security_grants(cast: Cast, live: LiveKey, other: Workspace) -> No
         assert ask(sign_in(user), live) == 403
     assert not WorkspaceGrant.objects.exists()
     assert len(mail.outbox) == 0
+
+
+def test_of_an_end_by_date_the_same_people_hear_once(cast: Cast, live: LiveKey, other: Workspace) -> None:
+    ask(sign_in(cast.security), live)
+    grant = WorkspaceGrant.objects.get()
+    assert end_due_grants(now=grant.ends_at - timedelta(seconds=1)) == 0
+    assert end_due_grants(now=grant.ends_at) == 1
+    assert end_due_grants(now=grant.ends_at) == 0
+    event = Event.objects.get(action="key.grant_ended")
+    assert (event.actor_kind, event.actor_ref) == ("system", "keys.end_grants")
+    assert event.payload == {"workspace": "WS-9001", "ends_at": grant.ends_at.isoformat()}
+    first, last = (
+        set(Message.objects.filter(kind=kind).values_list("recipient_ref", flat=True))
+        for kind in ("workspace_granted", "workspace_grant_ended")
+    )
+    assert first == last
+    assert {cast.pm.public_id, cast.requester.public_id} <= last
+    sweep_outbox(now=grant.ends_at)
+    [letter] = [
+        one.body for one in mail.outbox if cast.requester.email in one.to[0] and "no longer" in one.body
+    ]
+    assert "Elsewhere (elsewhere)" in letter
+    assert "ended by itself" in letter
+    assert "One migration." in letter
+    assert "taken back" not in letter
+
+
+def test_what_was_taken_back_or_went_with_its_key_has_no_second_end(
+    cast: Cast, live: LiveKey, other: Workspace
+) -> None:
+    client = sign_in(cast.security)
+    ask(client, live)
+    taken = WorkspaceGrant.objects.get()
+    client.post(reverse("keys:grant-end", args=[live.key.public_id, taken.uid]), {"reason": "Done."})
+    ask(client, live)
+    running = WorkspaceGrant.objects.get(taken_back_at=None)
+    change(live.key, status="revoked", revoke_reason="leaked", ended_at=timezone.now())
+    n_mails = Message.objects.filter(kind="workspace_grant_ended").count()
+    assert end_due_grants(now=running.ends_at) == 1
+    assert Event.objects.filter(action="key.grant_ended").count() == 2
+    assert Message.objects.filter(kind="workspace_grant_ended").count() == n_mails
+
+
+def test_two_sweeps_at_once_tell_once(cast: Cast, live: LiveKey, other: Workspace) -> None:
+    ask(sign_in(cast.security), live)
+    now = WorkspaceGrant.objects.get().ends_at
+
+    def sweep(_number: int) -> int:
+        try:
+            return end_due_grants(now=now)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(sweep, range(4))) == 1
+    assert Event.objects.filter(action="key.grant_ended").count() == 1
