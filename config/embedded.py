@@ -23,6 +23,7 @@ from urllib.parse import quote
 import psutil
 import psycopg
 import redis
+from psycopg import sql
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -76,8 +77,18 @@ def start_postgres(root: Path, *, durable: bool = True) -> str:
         _run_postgres(
             "pg_ctl", "-w", "-t", "60", "-D", str(data), "-l", str(log), "-o", options, "start", log=log
         )
-    _make_database(sockets)
+    make_database(root, DATABASE)
     return url
+
+
+def make_database(root: Path, name: str) -> None:
+    """Make a database in the running cluster of `root`, unless it is there."""
+    sockets = _socket_folder(root.resolve() / "pg")
+    with psycopg.connect(
+        host=str(sockets), user="postgres", dbname="postgres", autocommit=True
+    ) as connection:
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
 
 def stop_postgres(root: Path) -> None:
@@ -109,14 +120,6 @@ def _make_cluster(data: Path) -> None:
     locale = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
     _run_postgres("initdb", "-D", str(new), "-U", "postgres", "-A", "trust", "-E", "UTF8", *locale)
     new.rename(data)
-
-
-def _make_database(sockets: Path) -> None:
-    with psycopg.connect(
-        host=str(sockets), user="postgres", dbname="postgres", autocommit=True
-    ) as connection:
-        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
-            connection.execute(f"CREATE DATABASE {DATABASE}")
 
 
 def _postgres_runs(data: Path) -> bool:

@@ -127,6 +127,15 @@ def _is_near(host: object) -> bool:
 
 
 @pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Copy the database that `script/test` migrated for all workers, where there is one."""
+    from django.db import connection
+
+    if servers.TEMPLATE in os.environ:
+        connection.settings_dict["TEST"]["TEMPLATE"] = os.environ[servers.TEMPLATE]
+
+
+@pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: object) -> None:
     """The worker's database, made by the real migrations; remembers what they put in, for `flush`."""
     from tests import flush

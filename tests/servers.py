@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,6 +15,8 @@ from config import embedded
 # Names the run's folder to its worker processes, if the Valkey in it is ours.
 FOLDER = "KAGIBAN_TEST_SERVERS"
 PREFIX = f"kagiban-test-{os.getuid()}-"
+# Names a database that every migration was run in, for the tests' own to be copied from.
+TEMPLATE, TEMPLATE_NAME = "KAGIBAN_TEST_TEMPLATE", "kagiban_template"
 
 
 def start() -> Path:
@@ -29,6 +33,19 @@ def start() -> Path:
         os.environ["REDIS_URL"] = embedded.start_valkey(folder, durable=False)
         os.environ[FOLDER] = str(folder)
     return folder
+
+
+def begin_template(folder: Path) -> "subprocess.Popen[bytes] | None":
+    """Begin to migrate a database that each worker of each suite copies: the process that does it.
+
+    None where `DATABASE_URL` was given: nothing is left lying on somebody's server.
+    """
+    if not (folder / "pg").exists():
+        return None
+    embedded.make_database(folder, TEMPLATE_NAME)
+    url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{TEMPLATE_NAME}").geturl()
+    command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    return subprocess.Popen(command, env={**os.environ, "DATABASE_URL": url})
 
 
 def valkey_of(worker: str) -> str:
