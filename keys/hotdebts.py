@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from django.db import DatabaseError, connection
@@ -20,21 +21,28 @@ logger = logging.getLogger(__name__)
 _EVERY_SECONDS: Final = 0.25
 
 
-class Debts:
-    """What this process owes the store. `pay` tells it of one key, and raises while it can't be told."""
+@dataclass(frozen=True, slots=True)
+class _Debt:
+    """`pay` tells the store, and raises while it can't be told; `until` (monotonic seconds) it matters."""
 
-    def __init__(self, pay: Callable[[str], object]) -> None:
-        self._pay = pay
+    pay: Callable[[str], object]
+    until: float
+
+
+class Debts:
+    """What this process owes the store: the keys and workspaces that it was not told of, by number."""
+
+    def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._owed: dict[str, float] = {}
+        self._owed: dict[str, _Debt] = {}
         self._thread: threading.Thread | None = None
         # The parent's thread is not there, and its debts are not ours.
         os.register_at_fork(after_in_child=self._forget)
 
-    def add(self, public_id: str, *, seconds: float) -> None:
-        """Tell of this key, for so long; after that no record is left that could tell otherwise."""
+    def add(self, public_id: str, pay: Callable[[str], object], *, seconds: float) -> None:
+        """Tell of it, for so long; after that no record is left that could tell otherwise."""
         with self._lock:
-            self._owed[public_id] = time.monotonic() + seconds
+            self._owed[public_id] = _Debt(pay, time.monotonic() + seconds)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._keep_paying, name="hot-debts", daemon=True)
                 self._thread.start()
@@ -47,28 +55,28 @@ class Debts:
             time.sleep(_EVERY_SECONDS)
             with self._lock:
                 now = time.monotonic()
-                self._owed = {name: until for name, until in self._owed.items() if until > now}
+                self._owed = {name: debt for name, debt in self._owed.items() if debt.until > now}
                 if not self._owed:
                     self._thread = None
                     return
-                names = list(self._owed)
+                owed = dict(self._owed)
             try:
-                self._pay_all(names)
+                self._pay_all(owed)
             finally:
                 connection.close()
 
-    def _pay_all(self, names: list[str]) -> None:
-        for name in names:
+    def _pay_all(self, owed: dict[str, _Debt]) -> None:
+        for name in owed:
             with self._lock:
-                until = self._owed.get(name)
+                debt = self._owed[name]
             try:
-                self._pay(name)
+                debt.pay(name)
             except (StoreUnavailableError, DatabaseError):
                 return  # as it would be for the others
             except Exception:
                 # Whatever it is, the others must be told all the same.
-                logger.exception("hot store not told", extra={"data": {"key": name}})
+                logger.exception("hot store not told", extra={"data": {"what": name}})
             with self._lock:
                 # Changed and owed again meanwhile: once more.
-                if self._owed.get(name) == until:
-                    self._owed.pop(name, None)
+                if self._owed[name] is debt:
+                    del self._owed[name]

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -115,19 +115,30 @@ def publish_key(public_id: str) -> bool:
     the change is committed, the store is told when it answers again, and the record that tells otherwise
     dies soon. Returns whether the store was told.
     """
+    return _insist(_publish, public_id)
+
+
+def publish_workspace(public_id: str) -> bool:
+    """`publish_key` for every key of a workspace (`WS-0003`) that has not ended; tried as that is."""
+    return _insist(_publish_workspace, public_id)
+
+
+def _insist(publish: Callable[[str], bool], public_id: str) -> bool:
     with hotwire.insisting():
         while True:
             try:
-                return _publish(public_id)
+                return publish(public_id)
             except (hotwire.StoreUnavailableError, DatabaseError) as error:
                 if _Patience.is_left():
                     time.sleep(_BETWEEN_TRIES_SECONDS)
                     continue
-                logger.warning(
-                    "hot store not told", extra={"data": {"key": public_id, "why": type(error).__name__}}
-                )
-                _debts.add(public_id, seconds=settings.API_KEY_AUTH_CACHE_TTL_SECONDS)
+                why = {"what": public_id, "why": type(error).__name__}
+                logger.warning("hot store not told", extra={"data": why})
+                _debts.add(public_id, publish, seconds=settings.API_KEY_AUTH_CACHE_TTL_SECONDS)
                 return False
+
+
+_debts = Debts()
 
 
 class _Patience:
@@ -160,40 +171,20 @@ def _publish(public_id: str) -> bool:
     raise hotwire.StoreUnavailableError("The hot store is emptied again and again.")
 
 
-_debts = Debts(_publish)
-
-
-def publish_keys(public_ids: Iterable[str]) -> int:
-    """`publish_key` for many; returns how many the store was told of."""
-    return sum(publish_key(public_id) for public_id in public_ids)
-
-
-def publish_workspace(public_id: str) -> bool:
-    """`publish_key` for every key of a workspace (`WS-0003`) that has not ended. Returns as it does."""
-    try:
-        if any(_publish_workspace(public_id) for _ in range(_TRIES)):
-            return True
-    except (hotwire.StoreUnavailableError, DatabaseError) as error:
-        why = {"workspace": public_id, "why": type(error).__name__}
-        logger.warning("hot store not told", extra={"data": why})
-    # One by one, each with its patience, and owed to the store while it is away.
-    keys = Key.objects.filter(workspace__public_id=public_id).exclude(status__in=ENDED_KEY_STATES)
-    try:
-        numbers = list(keys.values_list("public_id", flat=True))
-    except DatabaseError:
-        return False
-    return publish_keys(numbers) == len(numbers)
-
-
 def _publish_workspace(public_id: str) -> bool:
+    """Whether it was told of all keys, none included. Raises StoreUnavailableError, DatabaseError."""
     keys = Key.objects.filter(workspace__public_id=public_id).exclude(status__in=ENDED_KEY_STATES)
-    family = keys.values_list("family", flat=True).first()
-    if family is None:
-        return True
-    # All of them lie under one hash tag, so one look at the store's epoch is enough.
-    token = begin(family)
+    for _ in range(_TRIES):
+        family = keys.values_list("family", flat=True).first()
+        # All of them lie under one hash tag, so one look at the store's epoch is enough.
+        if family is None or _write_all(public_id, begin(family)):
+            return True
+    raise hotwire.StoreUnavailableError("The hot store is emptied again and again.")
+
+
+def _write_all(workspace: str, token: Token) -> bool:
     secrets = (
-        Secret.objects.filter(key__workspace__public_id=public_id)
+        Secret.objects.filter(key__workspace__public_id=workspace)
         .exclude(key__status__in=ENDED_KEY_STATES)
         .select_related("key__workspace", "key__partner")
         .prefetch_related("key__grants__workspace")

@@ -11,9 +11,13 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
+from core.actors import SYSTEM
 from keys import hotwire
 from keys.hotmap import hot_map
+from keys.services.workspace_limits import limit_workspace
+from tests.cast import make_staff
 from tests.checkers import Checkers, Verifier, revoke, running
 from tests.dataplane import LiveKey, make_gateway, make_live_key, verify
 from tests.proxies import verifier as verifier_process
@@ -107,9 +111,35 @@ def test_store_that_could_not_be_told_is_told_when_it_answers(relay: Relay, sett
         wait_until(
             lambda: {verifier.ask(live.text)["code"] for live in keys} == {"REVOKED"}, "nobody told the store"
         )
+        wait_until(lambda: not _is_in_debt(), "it never ends")
+
+
+def test_limits_of_a_workspace_are_owed_to_a_store_that_could_not_be_told(
+    relay: Relay, settings: Any
+) -> None:
+    """As one: with many keys, each of which would wait for the store, the page would wait for minutes."""
+    gateway, keys = make_gateway(), make_keys(N_KEYS)
+    with running(os.environ["REDIS_URL"], gateway) as verifier:
+        verifier.await_health(keys)
+        settings.HOT_STORE_URL = relay.instead_of(os.environ["REDIS_URL"])
+        relay.hold()
+        started, person = time.monotonic(), make_staff("Mori", "security")
+        limit_workspace(
+            actor=SYSTEM("test"), by=person, workspace=keys[0].key.workspace, rpm=0, rph=1,
+            monthly_budget_usd=None, reason="Too much of it.", now=timezone.now(),
+        )  # fmt: skip
+        assert time.monotonic() - started < LONGEST_S
+        assert "workspace_limits" not in verifier.ask(keys[0].text)
+        relay.release()
+        over = {"WORKSPACE_RATE_LIMITED_HOUR"}
         wait_until(
-            lambda: all(thread.name != "hot-debts" for thread in threading.enumerate()), "it never ends"
+            lambda: {verifier.ask(live.text)["code"] for live in keys} == over, "nobody told the store"
         )
+        wait_until(lambda: not _is_in_debt(), "it never ends")
+
+
+def _is_in_debt() -> bool:
+    return any(thread.name == "hot-debts" for thread in threading.enumerate())
 
 
 def test_change_reaches_a_store_that_failed_a_moment_ago() -> None:

@@ -13,7 +13,6 @@ from django.utils import timezone
 
 from keys import hotrecord, hotstore, hotwire
 from keys.hotaddress import Address, Tls, parse_url
-from keys.models import Key
 from tests.dataplane import change, make_gateway, make_live_key, verify
 from verifier import gateways
 
@@ -226,7 +225,7 @@ def test_no_secret_and_no_digest_text_in_the_store(gateway: str, valkey: "redis.
 
 def test_publishing_the_unknown_is_nothing(db: None) -> None:
     assert not hotstore.publish_key("KB-9999")
-    assert hotstore.publish_keys(Key.objects.values_list("public_id", flat=True)) == 0
+    assert hotstore.publish_workspace("WS-9999"), "no key of it is left to tell of"
 
 
 def test_an_emergency_key_is_refused_from_its_deadline_on_without_any_sweep(gateway: str) -> None:
