@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from approvals.deputy_models import Delegation
+from approvals.models.deputies import Delegation
 from approvals.models.requests import Request, Revision
 from approvals.models.steps import Step, StepLink
 

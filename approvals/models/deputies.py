@@ -1,7 +1,4 @@
-"""Who decides in another's place, and what was said about time: delegations, deputies, reminders (A5).
-
-A part of `approvals.models`, which names these, too.
-"""
+"""Who decides in another's place, and what was said about time: delegations, deputies, reminders (A5)."""
 
 from datetime import datetime, timedelta
 

@@ -1,7 +1,4 @@
-"""What stands beside a request when something is wrong: receipts, doubts, withdrawn consents (A7, A9).
-
-Kept out of `approvals.models`, which imports them, for size only.
-"""
+"""What stands beside a request when something is wrong: receipts, doubts, withdrawn consents (A7, A9)."""
 
 import uuid
 
