@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from django.utils import timezone
 
+TLS_HANDSHAKE = b"\x16"
 Pair = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -24,15 +25,20 @@ class Relay:
     """Listens on a port of the loopback (or on a Unix socket) and passes on to `target`, a port or a socket.
 
     `delay` (seconds) is how much later each piece of a reply comes; `hold` keeps replies back until
-    `release`.
+    `release`. With `tls_target`, who begins with a TLS handshake is sent there, unread.
     """
 
     def __init__(
-        self, target: int | Path, *, tls: ssl.SSLContext | None = None, path: Path | None = None
+        self,
+        target: int | Path,
+        *,
+        tls: ssl.SSLContext | None = None,
+        path: Path | None = None,
+        tls_target: int = 0,
     ) -> None:
         self.delay = 0.0
         self.n_connections = 0
-        self._target, self._tls, self._path = target, tls, path
+        self._target, self._tls, self._path, self._tls_target = target, tls, path, tls_target
         self._loop = asyncio.new_event_loop()
         self._flows = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -104,8 +110,11 @@ class Relay:
         task.add_done_callback(self._tasks.discard)
         ends = [writer]
         try:
-            there, back = await self._reach()
+            first = await reader.read(65_536) if self._tls_target else b""
+            is_tls = first.startswith(TLS_HANDSHAKE)
+            there, back = await self._reach(self._tls_target if is_tls else self._target)
             ends.append(back)
+            back.write(first)
             self._writers.update(ends)
             await asyncio.gather(self._pump(reader, back), self._pump(there, writer, is_reply=True))
         except OSError:
@@ -115,10 +124,11 @@ class Relay:
             for end in ends:
                 end.transport.abort()
 
-    async def _reach(self) -> Pair:
-        if isinstance(self._target, Path):
-            return await asyncio.open_unix_connection(self._target)
-        return await asyncio.open_connection("127.0.0.1", self._target)
+    @staticmethod
+    async def _reach(target: int | Path) -> Pair:
+        if isinstance(target, Path):
+            return await asyncio.open_unix_connection(target)
+        return await asyncio.open_connection("127.0.0.1", target)
 
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_reply: bool = False

@@ -1,9 +1,13 @@
-"""Several Valkey servers at once for a test: a cluster with its replicas, or a primary behind sentinels."""
+"""Several Valkey servers at once for a test: a cluster with its replicas, or a primary behind sentinels.
+
+The wheel's Valkey speaks no TLS: a relay before each server does, at the port that clients are told.
+"""
 
 import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -17,6 +21,7 @@ from config import embedded
 from keys.hotaddress import Address
 from keys.hotmap import N_SLOTS
 from keys.hotsocket import Argument, Connection, StoreUnavailableError, encode
+from tests.relay import Relay
 
 PASSWORD = "of-the-tests"
 STARTS_WITHIN_S = 30
@@ -46,6 +51,10 @@ class Valkey:
     settings: list[str]
     arguments: list[str] = field(default_factory=list)
     process: "subprocess.Popen[bytes] | None" = None
+    client_port: int = 0
+
+    def __post_init__(self) -> None:
+        self.client_port = self.client_port or self.port
 
     def ask(self, *words: Argument) -> Any:
         """One command; an error reply is raised."""
@@ -118,19 +127,29 @@ DATA = [f"requirepass {PASSWORD}", f"primaryauth {PASSWORD}", 'save ""', "repl-d
 
 
 class Cluster(Valkeys):
-    """Three primaries with a replica each; a failed one is replaced after a second."""
+    """Three primaries with a replica each; a failed one is replaced after a second.
+
+    With `tls`, clients are sent to relays that speak it.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__()
+        self._tls = tls
+        self._relays = ExitStack()
 
     def __enter__(self) -> Self:
         ports = free_ports(12)
         for port, bus in zip(ports[:6], ports[6:], strict=True):
-            self.add(
+            way = self._relays.enter_context(Relay(port, tls=self._tls)).port if self._tls else port
+            server = self.add(
                 [
                     *DATA, "cluster-enabled yes", f"cluster-port {bus}", "cluster-node-timeout 1000",
                     "cluster-require-full-coverage no", "cluster-replica-validity-factor 0",
-                    "cluster-allow-replica-migration no",
+                    "cluster-allow-replica-migration no", f"cluster-announce-client-port {way}",
                 ],
                 port=port,
             )  # fmt: skip
+            server.client_port = way
         try:
             self._form(ports[6:])
         except BaseException:
@@ -138,12 +157,16 @@ class Cluster(Valkeys):
             raise
         return self
 
+    def __exit__(self, *_error: object) -> None:
+        self._relays.close()
+        super().__exit__()
+
     @property
     def url(self) -> str:
         """Names two of the six."""
-        return (
-            f"redis+cluster://:{PASSWORD}@127.0.0.1:{self.servers[0].port},127.0.0.1:{self.servers[4].port}"
-        )
+        kind = "rediss" if self._tls else "redis"
+        places = ",".join(f"127.0.0.1:{server.client_port}" for server in self.servers[::4])
+        return f"{kind}+cluster://:{PASSWORD}@{places}"
 
     def holder(self, slot: int) -> Valkey:
         """The primary that serves a slot now, by what one of the living says."""
@@ -156,7 +179,7 @@ class Cluster(Valkeys):
     def replica_of(self, primary: Valkey) -> Valkey:
         """The one that follows it."""
         for _first, _last, (_host, port, *_), *replicas in primary.ask("CLUSTER", "SLOTS"):
-            if port == primary.port and replicas:
+            if port == primary.client_port and replicas:
                 return self._at(replicas[0][1])
         raise AssertionError("nobody follows it")
 
@@ -177,7 +200,7 @@ class Cluster(Valkeys):
             server.ask("CLUSTER", "SETSLOT", slot, "NODE", names[target])
 
     def _at(self, port: int) -> Valkey:
-        return next(server for server in self.servers if server.port == port)
+        return next(server for server in self.servers if server.client_port == port)
 
     def _form(self, buses: list[int]) -> None:
         primaries, replicas = self.servers[:3], self.servers[3:]

@@ -1,19 +1,25 @@
 """The hot store as a Valkey Cluster: checks on every node, failovers, keys that move (O1, V4, V5)."""
 
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from keys import hotrecord, hotwire
 from keys.hotmap import slot_of, slot_of_bucket
 from keys.models import KeyUseDay
 from tests.cast import make_partner, make_staff
-from tests.checkers import Checkers, revoke, running
+from tests.checkers import Checkers, Verifier, revoke, running
 from tests.dataplane import LiveKey, make_gateway, make_live_key, verify
+from tests.relay import make_certificate
 from tests.valkeys import Cluster, Valkey, wait_until
 from verifier import degraded, gateways
 from verifier.drain import drain_use
@@ -29,6 +35,18 @@ def cluster(settings: Any) -> Iterator[Cluster]:
     degraded.forget_all()
     with Cluster() as servers:
         settings.HOT_STORE_URL = servers.url
+        yield servers
+        hotwire.drop()
+
+
+@pytest.fixture
+def cluster_over_tls(settings: Any, tmp_path: Path) -> Iterator[Cluster]:
+    """The same, reached over TLS only; this process trusts its authority."""
+    gateways.forget_all()
+    degraded.forget_all()
+    authority, context = make_certificate(tmp_path)
+    with Cluster(context) as servers:
+        settings.HOT_STORE_URL = f"{servers.url}?ssl_ca_certs={authority}"
         yield servers
         hotwire.drop()
 
@@ -162,3 +180,69 @@ def test_slot_that_moves_to_another_node_keeps_its_counts(cluster: Cluster) -> N
         assert target.ask("EXISTS", hotrecord.record_key(moving.key.family).decode()) == 1
         assert revoke(moving)
         assert verifier.ask(moving.text)["code"] == "REVOKED"
+
+
+class Spenders:
+    """Two processes that spend the budget that three keys of a workspace share, a cent with each check."""
+
+    def __init__(self, verifier: Verifier, gateway: str, keys: list[LiveKey]) -> None:
+        self._verifier, self._gateway, self._keys = verifier, gateway, keys
+        self._numbers = count()
+        self._lock = threading.Lock()
+        self.n_spent = self.n_over = 0
+
+    def spend(self, _number: int = 0) -> None:
+        """Ask once, by the other process or by this one."""
+        number = next(self._numbers)
+        text = self._keys[number % 3].text
+        try:
+            if number % 2:
+                told = self._verifier.ask(text, cost_usd="0.01")
+            else:
+                told = verify(self._gateway, text, cost_usd="0.01").json
+        finally:
+            connection.close()
+        assert told["code"] in {"VALID", "WORKSPACE_BUDGET_EXCEEDED", "UNAVAILABLE"}, told
+        # What was answered without the store was not counted there.
+        with self._lock:
+            self.n_spent += told["code"] == "VALID" and "degraded" not in told
+            self.n_over += told["code"] == "WORKSPACE_BUDGET_EXCEEDED" and "degraded" not in told
+
+
+def test_budget_of_a_workspace_is_exact_over_failovers_and_over_tls(
+    cluster_over_tls: Cluster, settings: Any
+) -> None:
+    cluster, gateway, first = cluster_over_tls, make_gateway(), make_live_key()
+    keys = [first, *[make_live_key(first.key.partner, first.key.owner) for _ in range(2)]]
+    first.key.partner.workspaces.update(monthly_budget_usd="1.50", revision=2)
+    slot = slot_of_key(first)
+    old = cluster.holder(slot)
+    new = cluster.replica_of(old)
+    with running(settings.HOT_STORE_URL, gateway) as verifier:
+        verifier.await_health(keys)
+        both = Spenders(verifier, gateway, keys)
+        with ThreadPoolExecutor(4) as pool:
+            under_way = [pool.submit(both.spend) for _ in range(60)]
+            # Handed over while they ask.
+            new.ask("CLUSTER", "FAILOVER")
+            for one in under_way:
+                one.result()
+            wait_until(failed_over(cluster, slot, old), "no failover")
+            cluster.await_health()
+            assert 0 < both.n_spent <= 60
+            assert both.n_over == 0
+            # Killed, when its replica had heard of everything.
+            written = int(new.told("INFO", "replication")["master_repl_offset"])
+            wait_until(
+                lambda: int(old.told("INFO", "replication")["slave_repl_offset"]) >= written, "not replicated"
+            )
+            assert hotwire.all_answer()
+            new.signal(signal.SIGKILL)
+            assert not hotwire.all_answer()
+            wait_until(failed_over(cluster, slot, new), "no failover back")
+            verifier.await_health(keys)
+            for _ in range(20):
+                list(pool.map(both.spend, range(20)))
+            wait_until(hotwire.all_answer, "it is not ready")
+        assert both.n_spent == 150
+        assert both.n_over > 0

@@ -2,6 +2,8 @@
 
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from keys import hotwire
 from tests.checkers import Checkers, revoke, running
 from tests.dataplane import make_gateway, make_live_key, verify
+from tests.relay import Relay, make_certificate
 from tests.valkeys import DATA, PASSWORD, Valkey, Valkeys, wait_until
 from verifier import degraded, gateways
 
@@ -59,6 +62,32 @@ def test_next_primary_is_found_when_the_first_is_killed(settings: Any) -> None:
             assert {verifier.ask(live.text)["code"] for live in keys[:2]} == {"REVOKED"}
             # This process finds the way by itself, too: its next call, or the one after its pause.
             wait_until(lambda: "degraded" not in verify(gateway, keys[2].text).json, "degraded for ever")
+
+
+def test_sentinel_and_the_primary_that_it_names_are_asked_over_tls(settings: Any, tmp_path: Path) -> None:
+    gateway, live = make_gateway(), make_live_key(rph=3)
+    authority, context = make_certificate(tmp_path)
+    with Valkeys() as servers, ExitStack() as relays:
+        primary = servers.add(DATA)
+        encrypted = relays.enter_context(Relay(primary.port, tls=context))
+        # The sentinel, which speaks no TLS here, and we are at the same address of the primary.
+        place = relays.enter_context(Relay(primary.port, tls_target=encrypted.port))
+        watch = [f"sentinel monitor hot 127.0.0.1 {place.port} 1", f"sentinel auth-pass hot {PASSWORD}"]
+        sentinel = relays.enter_context(Relay(servers.add(watch, ["--sentinel"]).port, tls=context))
+        url = f"rediss+sentinel://:{PASSWORD}@127.0.0.1:{sentinel.port}/hot/0"
+        settings.HOT_STORE_URL = f"{url}?ssl_ca_certs={authority}"
+        assert hotwire.all_answer()
+        with running(settings.HOT_STORE_URL, gateway) as verifier:
+            told = [verifier.ask(live.text), verify(gateway, live.text).json]
+            told += [verifier.ask(live.text), verify(gateway, live.text).json]
+        assert [one["code"] for one in told] == ["VALID"] * 3 + ["RATE_LIMITED_HOUR"]
+        assert not any("degraded" in one for one in told)
+        assert encrypted.n_connections > 1
+        hotwire.drop()
+        # An authority that did not sign the sentinel's certificate is of no help.
+        settings.HOT_STORE_URL = url
+        assert not hotwire.all_answer()
+        assert verify(gateway, live.text).json["degraded"]
 
 
 def _is_primary(server: Valkey) -> bool:
