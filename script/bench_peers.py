@@ -6,6 +6,7 @@ is what runs, with connections that stay open.
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ PYTHON_PACKAGES: Final = (
     "Django==5.2.*", "djangorestframework==3.18.3", "djangorestframework-api-key==3.1.0",
     "django-rest-knox==5.1.0", "granian==2.8.7", "psycopg[binary]==3.3.9",
 )  # fmt: skip
+LITELLM: Final = ("litellm[proxy]==1.106.2",)
 BETTER_AUTH: Final = ("better-auth@1.7.25", "@better-auth/api-key@1.7.5", "pg@8.23.1")
 EXPRESS_GATEWAY: Final = ("express-gateway@1.16.11",)
 
@@ -45,7 +47,7 @@ class Peer:
 @contextmanager
 def drf(variables: dict[str, str], n_keys: int, threads: int) -> Iterator[dict[str, Peer]]:
     """djangorestframework-api-key and django-rest-knox under granian, with as many threads as ours."""
-    python = _python()
+    python = _python("python", PYTHON_PACKAGES)
     database = _database(variables["DATABASE_URL"], "peers_drf")
     settings = {"NAME": "peers_drf", "USER": "postgres", "HOST": database}
     environment = {**_bare(), "PEER_DATABASE": json.dumps(settings), "PYTHONPATH": str(HERE)}
@@ -92,11 +94,46 @@ def express_gateway(variables: dict[str, str], n_keys: int, _threads: int) -> It
         yield {"express-gateway": Peer(f"http://127.0.0.1:{port}/", "Authorization", keys, process)}
 
 
+@contextmanager
+def litellm(_variables: dict[str, str], _n_keys: int, _threads: int) -> Iterator[dict[str, Peer]]:
+    """LiteLLM's proxy with its master key alone, no database and no limits: the least that it can check.
+
+    Keys of its own would need an engine that its database layer downloads.
+    """
+    folder, port = PLACE / "litellm", free_port()
+    python = Path(_python("litellm", LITELLM))
+    setting = folder / "proxy.json"
+    model = {"model": "openai/fixed", "api_key": "none"}
+    key = f"sk-{secrets.token_hex(24)}"
+    setting.write_text(
+        json.dumps(
+            {
+                "model_list": [{"model_name": "fixed", "litellm_params": model}],
+                "general_settings": {"master_key": key},
+            }
+        )
+    )
+    command = [str(python.with_name("litellm")), "--config", str(setting), "--host", "127.0.0.1"]
+    quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
+    with on_core(0):
+        process = subprocess.Popen(
+            [*command, "--port", str(port), "--num_workers", "1", "--telemetry", "False"],
+            env={**_bare(), **quiet},
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+        )
+    with stopped_at_the_end(process):
+        wait_for(port, 180)
+        url = f"http://127.0.0.1:{port}/v1/models"
+        yield {"litellm": Peer(url, "Authorization", [f"Bearer {key}"], psutil.Process(process.pid))}
+
+
 STARTS: Final = {
     "drf-api-key": drf,
     "knox": drf,
     "better-auth": better_auth,
     "express-gateway": express_gateway,
+    "litellm": litellm,
 }
 
 
@@ -124,16 +161,16 @@ def _told(
         yield json.loads(line), psutil.Process(process.pid)
 
 
-def _python() -> str:
-    """The Python of the peers' environment, made once."""
-    folder = PLACE / "python"
-    stamp, wanted = folder / "packages", "\n".join(PYTHON_PACKAGES)
+def _python(name: str, packages: tuple[str, ...]) -> str:
+    """The Python of an environment with these packages, made once."""
+    folder = PLACE / name
+    stamp, wanted = folder / "packages", "\n".join(packages)
     python = folder / "bin" / "python"
     if not stamp.exists() or stamp.read_text() != wanted:
         shutil.rmtree(folder, ignore_errors=True)
         venv.create(folder, with_pip=True)
         command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*command, *PYTHON_PACKAGES], check=True)
+        subprocess.run([*command, *packages], check=True)
         stamp.write_text(wanted)
     return str(python)
 

@@ -112,9 +112,10 @@ def seed(variables: dict[str, str], n_keys: int, *limits: dict[str, object]) -> 
     return seeded
 
 
-def wait_for(port: int) -> None:
+def wait_for(port: int, seconds: int = 30) -> None:
     """Return when something answers HTTP on this port."""
-    for _ in range(300):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/nowhere", timeout=1).close()
         except urllib.error.HTTPError:
