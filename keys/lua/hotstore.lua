@@ -15,6 +15,8 @@ stand in the policy of each of its keys, so that they are believed, and go out o
 Lines of `u`, each with a number (read by verifier/drain.py):
   minute|key id|code|address   checks; the address is empty where none was told
   minute|key id|$              cost of the checks that were let through, in millionths of a USD
+  minute|key id|most|of|burst        the most of it used at once, where that grew in this hour
+  minute|key id|most|of|concurrency  the most places held at once, as well
   key id                       how many addresses it has in this batch
   minute|family|$              what calls cost more, or less, than was reserved for them
   minute|family|s200           outcomes by HTTP status
@@ -36,6 +38,8 @@ local NARROWED = { IP_NOT_ALLOWED = true, INSUFFICIENT_SCOPE = true }
 local IN_COMMON = '<I4I4dBc0'
 -- minute window, count, hour window, count, theoretical arrival time in µs, budget window, spent
 local COUNTERS = '<I4I4I4I4dI4d'
+-- Behind them, of a key with a limit of burst or of concurrency: the most of each used at once in that hour.
+local MOST, MOST_AT, COUNTERS_AND_MOST = '<I4I4', 37, COUNTERS .. 'I4I4'
 -- So long a workspace's counters are kept: longer than a month.
 local KEEP_SECONDS = 40 * 86400
 
@@ -146,6 +150,31 @@ local function bound_addresses(use, line, key_id)
   end
 end
 
+-- Keep the greatest number under this line.
+local function raise(use, line, number)
+  if tonumber(number) > tonumber(redis.call('HGET', use, line) or -1) then
+    redis.call('HSET', use, line, number)
+  end
+end
+
+-- The most of burst and of concurrency that calls of this hour used at once; what grew is noted for the drain.
+-- `packed`: the counters, if they are of this hour.
+local function most_at_once(use, minute, key_id, packed, burst, held)
+  local most_burst, most_held = 0, 0
+  if packed and #packed >= MOST_AT then
+    most_burst, most_held = struct.unpack(MOST, packed, MOST_AT)
+  end
+  if burst > most_burst then
+    most_burst = burst
+    raise(use, minute .. '|' .. key_id .. '|most|of|burst', burst)
+  end
+  if held > most_held then
+    most_held = held
+    raise(use, minute .. '|' .. key_id .. '|most|of|concurrency', held)
+  end
+  return most_burst, most_held
+end
+
 -- keys: record, use, epoch, leases
 -- args: key id, run, 's' to serve a policy past its time, secret field, address, environment, workspace,
 --       scopes, model, features, cost in millionths of a USD, lease length in ms, a nonce (the lease's name),
@@ -212,7 +241,7 @@ local function verify(keys, args)
   local minute, hour = floor(now / 60), floor((now + shift) / 3600)
   local window = now < month and month or next_month
   local cost = tonumber(args[11])
-  local in_minute, in_hour, arrival, spent, all = 0, 0, 0, 0, nil
+  local in_minute, in_hour, arrival, spent, n_held, all = 0, 0, 0, 0, 0, nil
   if code and flags >= QUARANTINED and NARROWED[code] then
     code = 'QUARANTINED'
   elseif flags % QUARANTINED >= SHARED and not code then
@@ -233,7 +262,8 @@ local function verify(keys, args)
       local held = keys[4]
       local millis = floor(micros / 1000)
       redis.call('ZREMRANGEBYSCORE', held, '-inf', millis)
-      if redis.call('ZCARD', held) >= leases then
+      n_held = redis.call('ZCARD', held)
+      if n_held >= leases then
         local first = redis.call('ZRANGE', held, 0, 0, 'WITHSCORES')
         code, retry = 'CONCURRENCY_EXCEEDED', max(1, ceil((tonumber(first[2]) - millis) / 1000))
       end
@@ -257,11 +287,19 @@ local function verify(keys, args)
   if not code then
     code = 'VALID'
     in_minute, in_hour, spent = in_minute + 1, in_hour + 1, spent + cost
-    if tolerance > 0 then
-      arrival = arrival + increment
+    if tolerance > 0 or leases > 0 then
+      local in_use = 0
+      if tolerance > 0 then
+        arrival = arrival + increment
+        in_use = ceil((arrival - micros) / increment)
+      end
+      redis.call('HSET', record, 'c',
+        struct.pack(COUNTERS_AND_MOST, minute, in_minute, hour, in_hour, arrival, window, spent,
+          most_at_once(keys[2], minute, args[1], in_hour > 1 and packed, in_use, leases > 0 and n_held + 1 or 0)))
+    else
+      redis.call('HSET', record, 'c',
+        struct.pack(COUNTERS, minute, in_minute, hour, in_hour, arrival, window, spent))
     end
-    redis.call('HSET', record, 'c',
-      struct.pack(COUNTERS, minute, in_minute, hour, in_hour, arrival, window, spent))
     if leases > 0 then
       redis.call('ZADD', keys[4], floor(micros / 1000) + tonumber(args[12]), args[13])
       redis.call('PEXPIRE', keys[4], 3600000)
@@ -300,7 +338,8 @@ local function settle(place, month, difference)
     window, spent = month, 0
   end
   redis.call('HSET', place, 'c', struct.pack(COUNTERS,
-    minute, in_minute, hour, in_hour, arrival, window, math.max(0, spent + difference)))
+    minute, in_minute, hour, in_hour, arrival, window, math.max(0, spent + difference))
+    .. string.sub(packed or '', MOST_AT))
   redis.call('EXPIRE', place, KEEP_SECONDS, 'NX')
 end
 
@@ -312,9 +351,7 @@ local function count_outcome(use, line, status, latency, class)
   if latency ~= '' then
     redis.call('HINCRBY', use, line .. 'l' .. class, 1)
     redis.call('HINCRBY', use, line .. 'ms', latency)
-    if tonumber(latency) > tonumber(redis.call('HGET', use, line .. 'max') or -1) then
-      redis.call('HSET', use, line .. 'max', latency)
-    end
+    raise(use, line .. 'max', latency)
   end
 end
 

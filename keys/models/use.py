@@ -11,7 +11,8 @@ class KeyUseDay(models.Model):
     """Use of one key on one day (Asia/Tokyo), added up from the verifier's counters: the sparkline's data.
 
     Peaks are of calls let through in a minute and in an hour. `minute` and `hour` (since 1970) are the latest
-    counted, with what they came to so far: a batch may end in the middle of one.
+    counted, with what they came to so far: a batch may end in the middle of one. `peak_burst` and
+    `peak_concurrency` are the most of those limits used at once; 0 where nothing was measured.
     """
 
     key = models.ForeignKey(Key, on_delete=models.CASCADE, related_name="use_days")
@@ -26,6 +27,8 @@ class KeyUseDay(models.Model):
     hour = models.PositiveIntegerField(default=0, db_default=0)
     n_in_hour = models.PositiveIntegerField(default=0, db_default=0)
     cost_micros = models.BigIntegerField(default=0, db_default=0)
+    peak_burst = models.PositiveIntegerField(default=0, db_default=0)
+    peak_concurrency = models.PositiveIntegerField(default=0, db_default=0)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["key", "day"], name="keys_use_day_once")]

@@ -13,7 +13,7 @@ from keys.secret_format import bucket_of
 from partners.models import Workspace
 
 # COUNTERS of lua/hotstore.lua: minute window, count, hour window, count, what is not needed here, the end of
-# the budget month, what it has cost so far in millionths of a dollar.
+# the budget month, what it has cost so far in millionths of a dollar. What may stand behind is not needed.
 _COUNTERS = struct.Struct("<IIIIdId")
 
 
@@ -53,7 +53,7 @@ def used_together(workspace: Workspace, *, now: datetime) -> Now | None:
 def _read(packed: bytes | None, time_zone: str, now: datetime) -> Now:
     if packed is None:
         return Now()
-    minute, in_minute, hour, in_hour, _arrival, month, spent = _COUNTERS.unpack(packed)
+    minute, in_minute, hour, in_hour, _arrival, month, spent = _COUNTERS.unpack_from(packed)
     seconds = int(now.timestamp())
     this_hour = (seconds + hour_shift(now, time_zone)) // 3600
     return Now(

@@ -23,9 +23,13 @@ from keys.visits import Visit
 ALLOWED = "VALID"
 
 _ADD = """
-INSERT INTO keys_keyuseday AS seen (key_id, day, n_allowed, n_refused, cost_micros, by_code)
-SELECT * FROM unnest(%s::bigint[], %s::date[], %s::bigint[], %s::bigint[], %s::bigint[], %s::jsonb[])
+INSERT INTO keys_keyuseday AS seen
+  (key_id, day, n_allowed, n_refused, cost_micros, peak_burst, peak_concurrency, by_code)
+SELECT * FROM unnest(
+  %s::bigint[], %s::date[], %s::bigint[], %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::jsonb[])
 ON CONFLICT (key_id, day) DO UPDATE SET
+  peak_burst = greatest(seen.peak_burst, excluded.peak_burst),
+  peak_concurrency = greatest(seen.peak_concurrency, excluded.peak_concurrency),
   cost_micros = seen.cost_micros + excluded.cost_micros,
   n_allowed = seen.n_allowed + excluded.n_allowed,
   n_refused = seen.n_refused + excluded.n_refused,
@@ -85,12 +89,23 @@ class Cost:
     micros: int
 
 
+@dataclass(frozen=True, slots=True)
+class AtOnce:
+    """The most that calls of one secret used at once of `limit`: `burst` or `concurrency` (places held)."""
+
+    minute: int
+    key_id: str
+    limit: str
+    n: int
+
+
 @transaction.atomic
 def record_use(
     *,
     batch: str,
     uses: Iterable[Use],
     costs: Iterable[Cost] = (),
+    peaks: Iterable[AtOnce] = (),
     outcomes: Iterable[Outcome] = (),
     now: datetime,
 ) -> bool:
@@ -109,7 +124,7 @@ def record_use(
         for secret in Secret.objects.filter(public_id__in={use.key_id for use in uses}).select_related("key")
     }
     known = [use for use in uses if use.key_id in secrets]
-    _add_days(known, secrets, costs)
+    _add_days(known, secrets, costs, peaks)
     note_outcomes(outcomes)
     dead = {secrets[use.key_id].key_id for use in known if use.code in DEAD_CODES}
     tell_of_dead_use(keys=dead, now=now)
@@ -135,14 +150,22 @@ def forget_batches(*, now: datetime) -> int:
     return UseBatch.objects.filter(drained_at__lt=now - timedelta(hours=1)).delete()[0]
 
 
-def _add_days(uses: list[Use], secrets: dict[str, Secret], costs: Iterable[Cost]) -> None:
+def _add_days(
+    uses: list[Use], secrets: dict[str, Secret], costs: Iterable[Cost], peaks: Iterable[AtOnce]
+) -> None:
     days: dict[tuple[int, date], Counter[str]] = defaultdict(Counter)
     micros: Counter[tuple[int, date]] = Counter()
+    at_once: dict[str, Counter[tuple[int, date]]] = {"burst": Counter(), "concurrency": Counter()}
     for use in uses:
         days[secrets[use.key_id].key_id, office_day(_begin(use.minute))][use.code] += use.n
     for where, spent in _by_key(costs):
         micros[where] += spent
         days[where].update()  # a day of its own, where a call is settled the day after
+    for peak in peaks:
+        # Whatever used that much was let through in the same minute, and so is among `uses`.
+        if peak.key_id in secrets:
+            where = secrets[peak.key_id].key_id, office_day(_begin(peak.minute))
+            at_once[peak.limit][where] = max(at_once[peak.limit][where], peak.n)
     if not days:
         return
     # In one order everywhere, so that two workers never wait for each other's rows in a circle.
@@ -156,6 +179,8 @@ def _add_days(uses: list[Use], secrets: dict[str, Secret], costs: Iterable[Cost]
                 [codes[ALLOWED] for _where, codes in rows],
                 [codes.total() - codes[ALLOWED] for _where, codes in rows],
                 [micros[where] for where, _codes in rows],
+                [at_once["burst"][where] for where, _codes in rows],
+                [at_once["concurrency"][where] for where, _codes in rows],
                 [json.dumps(codes, sort_keys=True) for _where, codes in rows],
             ],
         )

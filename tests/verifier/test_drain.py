@@ -11,9 +11,9 @@ from keys import hotwire
 from keys.hotrecord import batch_key, tag_of, use_key
 from keys.models import KeyUseDay, SeenAddress, UseBatch
 from keys.services.addresses import MOST_REFUSED, MOST_USED
-from keys.services.use import Cost, Use, record_use
+from keys.services.use import AtOnce, Cost, Use, record_use
 from keys.terms import office_day
-from tests.dataplane import add_secret, make_live_key, verify
+from tests.dataplane import add_secret, make_live_key, report, verify
 from verifier.drain import drain_use
 
 pytestmark = pytest.mark.django_db
@@ -141,6 +141,75 @@ def test_the_busiest_minute_and_hour_are_kept_however_the_batches_are_cut() -> N
     day = KeyUseDay.objects.get()
     assert (day.peak_minute, day.peak_hour) == (13, 25)
     assert day.n_allowed == sum(n for batch in batches for _minute, n in batch)
+
+
+def peaks() -> tuple[int, int]:
+    """The most of the burst and of the places that was used at once on the only day."""
+    day = KeyUseDay.objects.get()
+    return day.peak_burst, day.peak_concurrency
+
+
+def test_the_most_of_burst_and_places_used_at_once_is_kept(gateway: str) -> None:
+    live = make_live_key(rpm=6, burst=3, concurrency=4, monthly_budget_usd="1.00")
+    asked = {"lease_seconds": 600, "cost_usd": "0.1"}
+    checks = [verify(gateway, live.text, **asked).json["check"] for _ in range(2)]
+    drain_use(now=timezone.now())
+    assert peaks() == (2, 2)
+    # A place given back and a cost settled: the next call holds two again, which is no more than before.
+    report(gateway, {"check": checks[0], "cost_usd": "0.05"})
+    assert verify(gateway, live.text, **asked).code == "VALID"
+    assert verify(gateway, live.text, **asked).code == "BURST_EXCEEDED"
+    drain_use(now=timezone.now())
+    assert peaks() == (3, 2)
+    day = KeyUseDay.objects.get()
+    assert day.by_code == {"VALID": 3, "BURST_EXCEEDED": 1}
+
+
+def test_a_key_without_such_limits_is_not_measured(gateway: str, valkey: "redis.Redis") -> None:
+    live = make_live_key(rpm=10, rph=100)
+    verify(gateway, live.text, lease_seconds=600)
+    lines = valkey.hkeys(use_key(tag_of(live.key.family[:2])))
+    assert len(lines) == 1
+    drain_use(now=timezone.now())
+    assert peaks() == (0, 0)
+
+
+def test_secrets_of_one_key_hold_its_places_together(gateway: str) -> None:
+    live = make_live_key(concurrency=5)
+    type(live.secret).objects.update(status="overlap", ends_at=timezone.now() + timedelta(days=1))
+    other, _second = add_secret(live.key)
+    for text in (live.text, other, live.text):
+        verify(gateway, text, lease_seconds=600)
+    drain_use(now=timezone.now())
+    assert peaks() == (0, 3)
+
+
+def test_a_peak_that_comes_twice_or_from_a_dead_worker_is_the_same_peak(
+    gateway: str, valkey: "redis.Redis"
+) -> None:
+    live = make_live_key(concurrency=9)
+    tag = tag_of(live.key.family[:2])
+    for _ in range(3):
+        verify(gateway, live.text, lease_seconds=600)
+    with hotwire.Patient() as store:
+        store.call("take", [use_key(tag), batch_key(tag)], "dead-worker")
+    verify(gateway, live.text, lease_seconds=600)
+    assert drain_use(now=timezone.now()) == 1
+    assert peaks() == (0, 3)
+    assert drain_use(now=timezone.now()) == 1
+    assert peaks() == (0, 4)
+    uses = [Use(29_000_000, live.secret.public_id, "VALID", 1)]
+    for batch, n in (("one", 6), ("one", 9), ("two", 5)):
+        again = [AtOnce(29_000_000, live.secret.public_id, "concurrency", n)]
+        record_use(batch=batch, uses=uses, peaks=again, now=timezone.now())
+    old = KeyUseDay.objects.earliest("day")
+    assert (old.n_allowed, old.peak_concurrency) == (2, 6)
+
+
+def test_peaks_of_a_secret_that_the_registry_lacks_are_left_out() -> None:
+    unknown = [AtOnce(29_000_000, "nobody000000", "burst", 4)]
+    assert record_use(batch="one", uses=[], peaks=unknown, now=timezone.now())
+    assert not KeyUseDay.objects.exists()
 
 
 def test_addresses_are_kept_with_their_times_and_counts(gateway: str) -> None:

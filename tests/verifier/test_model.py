@@ -5,7 +5,7 @@ number. The record is written by the function that writes it, and is read again 
 """
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from keys import hotrecord, hotwire
-from keys.hotrecord import MICROS, Policy, SecretState, Shared, hour_shift, month_ends
+from keys.hotrecord import MICROS, Policy, SecretState, Shared, burst_of, hour_shift, month_ends
+from keys.terms import office_day
 from verifier import checks
 from verifier.checks import Call, Counters
 from verifier.codes import Code
@@ -46,12 +47,17 @@ def call(name: str, keys: list[bytes], *arguments: hotwire.Argument) -> Any:
     return hotwire.ask(hotwire.encode("FCALL", f"kagiban_{name}_clock", len(keys), *keys, *arguments))
 
 
+# The most of a limit that was used at once, by family, day and limit.
+AtOnce = dict[tuple[str, date, str], int]
+
+
 class Twin:
     """One key, in the store and in the model."""
 
     def __init__(self, family: str, policy: Policy, secret: SecretState, shared: Counters) -> None:
         self.family, self.policy, self.secret, self.shared = family, policy, secret, shared
         self.counters = Counters()
+        self.most: AtOnce = {}
         self.tag = hotrecord.tag_of(family[:2])
         self.record = hotrecord.record_key(family)
         self.put_at = START
@@ -96,7 +102,19 @@ class Twin:
         code, _identity, *numbers = said
         meant = self.model(context, asked)
         assert [code.decode(), *numbers] == meant
+        if code == b"VALID":
+            self.note_most(asked)
         return str(meant[0])
+
+    def note_most(self, asked: Call) -> None:
+        """Note what is in use of both limits now that this call was let through."""
+        windows, (increment, _tolerance) = self.counters.windows, burst_of(self.policy)
+        used = {
+            "burst": -((asked.micros - windows.arrival) // increment) if increment else 0,
+            "concurrency": len(self.counters.leases) if self.policy.concurrency else 0,
+        }
+        day = office_day(datetime.fromtimestamp(windows.minute * 60, UTC))
+        add_most(self.most, {(self.family, day, limit): n for limit, n in used.items() if n})
 
     def function(self, context: Context, lease: bytes, mode: str = "n") -> list[Any]:
         """What the store answers."""
@@ -124,6 +142,34 @@ class Twin:
         taken = checks.take(self.policy, self.counters, self.shared, asked)
         verdict = (taken.code or Code.VALID).value
         return [verdict, *taken.left, asked.seconds, taken.retry, *(taken.shared or ())]
+
+
+def add_most(most: AtOnce, more: AtOnce) -> None:
+    for where, n in more.items():
+        most[where] = max(n, most.get(where, 0))
+
+
+def drain(tag: bytes, *, worker_dies: bool = False) -> AtOnce:
+    """Take a batch, as the drain does, and drop it unless the worker died before; what it says of peaks."""
+    keys = [hotrecord.use_key(tag), hotrecord.batch_key(tag)]
+    flat = call("take", keys, b"batch")
+    most: AtOnce = {}
+    for line, n in zip(flat[::2], flat[1::2], strict=True):
+        match line.decode().split("|"):
+            case [minute, key_id, "most", "of", limit]:
+                day = office_day(datetime.fromtimestamp(int(minute) * 60, UTC))
+                add_most(most, {(key_id[:8], day, limit): int(n)})
+    if not worker_dies:
+        call("done", keys[1:], b"batch")
+    return most
+
+
+def by_limit(most: AtOnce) -> dict[tuple[str, str], int]:
+    """The same, of all days together."""
+    together: dict[tuple[str, str], int] = {}
+    for (family, _day, limit), n in most.items():
+        together[family, limit] = max(n, together.get((family, limit), 0))
+    return together
 
 
 # --- the checks before the limits -------------------------------------------------------------------
@@ -162,6 +208,7 @@ ZONES = [
     "America/St_Johns",
     "UTC",
 ]
+FULL_HOURS = {"Asia/Tokyo", "America/New_York", "UTC"}
 policies = st.builds(
     Policy,
     revision=st.just(1),
@@ -269,6 +316,7 @@ class Limits(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.n_leases = 0
+        self.drained: AtOnce = {}
 
     @initialize(start=st.sampled_from(STARTS), zone=st.sampled_from(ZONES), data=st.data())
     def begin(self, start: datetime, zone: str, data: st.DataObject) -> None:
@@ -278,6 +326,7 @@ class Limits(RuleBasedStateMachine):
         shared, common = Counters(), data.draw(shared_limits)
         plain = Policy(1, "active", "live", (WORKSPACE,), b"{}", time_zone=zone, shared=common)
         secret = SecretState(DIGEST, "live", proven=True)
+        self.hours_are_full = zone in FULL_HOURS
         self.twins = []
         for family in FAMILIES:
             terms = data.draw(st.fixed_dictionaries(limits))
@@ -296,6 +345,7 @@ class Limits(RuleBasedStateMachine):
     @rule(seconds=st.integers(1, 2 * 3600))
     def clock_is_set_back(self, seconds: int) -> None:
         self.micros -= seconds * MICROS
+        self.hours_are_full = False
         set_clock(self.valkey, self.micros)
         for twin in self.twins:
             if twin.is_of_another_time(self.now):
@@ -321,6 +371,52 @@ class Limits(RuleBasedStateMachine):
     def limits_of_the_workspace_change(self, common: Shared | None) -> None:
         for twin in self.twins:
             twin.change(self.now, shared=common)
+
+    @rule(worker_dies=st.booleans())
+    def drain(self, worker_dies: bool) -> None:
+        add_most(self.drained, drain(self.twins[0].tag, worker_dies=worker_dies))
+        self.compare_most()
+
+    def compare_most(self) -> None:
+        if self.valkey.exists(hotrecord.use_key(self.twins[0].tag)):
+            return  # behind a dead worker's batch
+        meant: AtOnce = {}
+        for twin in self.twins:
+            add_most(meant, twin.most)
+        assert by_limit(self.drained) == by_limit(meant)
+        # Peaks begin anew with the hour: in zones whose hours are ours, with the day, too.
+        if self.hours_are_full:
+            assert self.drained == meant
+
+    def teardown(self) -> None:
+        if hasattr(self, "twins"):
+            self.drain(worker_dies=False)
+            self.drain(worker_dies=False)
+
+
+def test_the_most_at_once_is_noted_when_it_grows_and_begins_anew_with_the_day(
+    with_clock: "redis.Redis",
+) -> None:
+    with_clock.flushdb()
+    start = datetime(2026, 11, 30, 14, 30, tzinfo=UTC)  # half an hour to midnight in Tokyo
+    policy = Policy(1, "active", "live", (WORKSPACE,), b"{}", rpm=60, burst=5, concurrency=9)
+    twin = Twin(FAMILIES[0], policy, SecretState(DIGEST, "live", proven=True), Counters())
+    micros = int(start.timestamp()) * MICROS
+
+    def ask(second: int, n: int) -> dict[tuple[str, int], int]:
+        at = micros + second * MICROS
+        set_clock(with_clock, at)
+        for number in range(n):
+            lease = b"%d-%d" % (second, number)
+            assert twin.ask(at, Context(lease_seconds=100), lease) == "VALID"
+        return {(limit, day.day): n for (_family, day, limit), n in drain(twin.tag).items()}
+
+    twin.put(start)
+    assert ask(0, 3) == {("burst", 30): 3, ("concurrency", 30): 3}
+    assert ask(1, 1) == {("concurrency", 30): 4}
+    assert ask(200, 2) == {}
+    assert ask(1_700, 5) == {("burst", 30): 5, ("concurrency", 30): 5}
+    assert ask(1_800, 1) == {("burst", 1): 1, ("concurrency", 1): 1}
 
 
 def test_limits_over_time(with_clock: "redis.Redis") -> None:
