@@ -158,6 +158,8 @@ def _connection(places: HotMap, node: Node) -> Connection:
         mine = Connection(node.address)
         mine.run()
     except (OSError, hiredis.HiredisError, StoreUnavailableError) as error:
+        if mine is not None:
+            mine.close()
         node.rest()
         places.doubt()
         raise StoreUnavailableError(str(error) or type(error).__name__) from error

@@ -22,6 +22,8 @@ TESTS = Path(__file__).parent
 MARKED_FOLDERS = {"browser": "browser", "faults": "fault", "races": "race"}
 # Pages that are walked case by case, or role by role: five to thirty-five seconds each of two quiet cores.
 LONG = {
+    "accounts/test_invite_admin.py",
+    "approvals/test_break_glass.py",
     "approvals/test_change_pages.py",
     "approvals/test_changes_in_doubt.py",
     "approvals/test_changing.py",
@@ -37,6 +39,7 @@ LONG = {
     "approvals/test_request_pages.py",
     "approvals/test_retirement_pages.py",
     "approvals/test_revision_pages.py",
+    "approvals/test_story.py",
     "approvals/test_withdrawing_consent.py",
     "clients/test_client.py",
     "clients/test_middleware.py",
@@ -46,6 +49,7 @@ LONG = {
     "keys/test_registry.py",
     "partners/test_belongings.py",
     "permissions/test_every_url.py",
+    "verifier/test_model.py",
     "verifier/test_openapi_live.py",
     "verifier/test_server.py",
 }
