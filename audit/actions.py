@@ -201,7 +201,7 @@ FIELDS: dict[Action, frozenset[str]] = {
     ),
     Action.STEP_STANDS: frozenset({"step", "revision", "since", "people"}),
     Action.STEP_FELL: frozenset({"step", "revision", "people", "fields"}),
-    Action.STEP_ADDED: frozenset({"step", "revision"}),
+    Action.STEP_ADDED: frozenset({"step", "revision", "note"}),
     Action.STEP_DROPPED: frozenset({"step", "revision"}),
     Action.STEP_STUCK: frozenset({"step"}),
     Action.STEP_UNDELIVERABLE: frozenset({"step"}),

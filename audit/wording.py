@@ -61,7 +61,7 @@ SENTENCES: dict[A, Words] = {
     A.STEP_CHANGES_WANTED: _("%(who)s asked for changes at the step “%(step)s” of request %(what)s."),
     A.STEP_STANDS: _("The approval of the step “%(step)s” still stands on the new revision of %(what)s."),
     A.STEP_FELL: _("The approval of the step “%(step)s” counts no more on the new revision of %(what)s."),
-    A.STEP_ADDED: _("The changed request %(what)s needs the step “%(step)s”, too."),
+    A.STEP_ADDED: _("Request %(what)s needs the step “%(step)s” now, too."),
     A.STEP_DROPPED: _("The changed request %(what)s does not need the step “%(step)s” any more."),
     A.STEP_STUCK: _("Nobody may decide the step “%(step)s” of request %(what)s."),
     A.STEP_UNDELIVERABLE: _("The mail for the step “%(step)s” of request %(what)s came back."),

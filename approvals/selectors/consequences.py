@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from django.utils.translation import gettext, ngettext
 
 from accounts.models import User
-from approvals.models import Request, Step
+from approvals.models import Request, Step, StepRole
 from approvals.selectors.path import StepLine
+from approvals.selectors.preview import owed_steps
 from partners.models import Contact
 
 
@@ -45,7 +46,7 @@ def _after_approval(step: Step, path: Sequence[StepLine], n_given: int) -> list[
         return [pattern % {"n": n_missing}]
     to_come = [line for line in path if line.step.state == Step.State.WAITING]
     if not to_come:
-        return _at_the_end(step)
+        return _owed(step) or _at_the_end(step)
     following = to_come[0]
     names = gettext(", ").join(following.people)
     role = following.step.get_role_display()
@@ -59,6 +60,15 @@ def _after_approval(step: Step, path: Sequence[StepLine], n_given: int) -> list[
         return [first, gettext("That is the last step before the request is granted.")]
     after = " → ".join(line.step.get_role_display() for line in to_come[1:])
     return [first, gettext("After that: %(roles)s.") % {"roles": after}]
+
+
+def _owed(step: Step) -> list[str]:
+    """What the path lacks, as things stand now: it is asked before the request is granted."""
+    roles = [str(StepRole(owed.role).label) for owed in owed_steps(step.revision)]
+    if not roles:
+        return []
+    text = gettext("The rules have changed since it was submitted. After you this is asked, too: %(roles)s.")
+    return [text % {"roles": " → ".join(roles)}]
 
 
 def _at_the_end(step: Step) -> list[str]:

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.utils.functional import Promise
 
 from accounts.models import User
 from approvals.bench import person_of
-from approvals.models import Decision, PolicyVersion, Request, StepRole
-from approvals.policy import STAFF_ROLES, Facts, Person, PlannedStep, deciders, plan_path, unstaffed
+from approvals.models import Decision, KeyChange, PolicyVersion, Request, Revision, StepRole
+from approvals.policy import STAFF_ROLES, Facts, Person, PlannedStep, deciders, unstaffed, whole_path
 from approvals.policy_wording import why_sentence
 from approvals.selectors.fates import place_of_plan
 from approvals.selectors.outlook import Fallen, Outlook, outlook_of
@@ -80,7 +81,7 @@ def preview_path(
     """
     # By the policy in force; what was sent back keeps its own (A2).
     policy = request.policy or current_policy(now)
-    planned = plan_path(policy.rules, facts_of(terms, registry, change=change))
+    planned = path_for(policy, facts_of(terms, registry, change=change))
     again = outlook_of(request, content, [place_of_plan(step, registry.consent_contact) for step in planned])
     internal = registry.plan is not None and registry.plan.is_internal
     return Preview(
@@ -157,6 +158,30 @@ def staff_who_decide() -> dict[str, User]:
 def current_policy(now: datetime) -> PolicyVersion:
     """The policy version in force (A2)."""
     return PolicyVersion.objects.filter(in_force_from__lte=now).latest("in_force_from", "number")
+
+
+def path_for(policy: PolicyVersion, facts: Facts) -> list[PlannedStep]:
+    """The steps that a request of these facts gets under this version, and under the company's own rule."""
+    return whole_path(policy.rules, facts, coo_threshold_jpy=settings.COO_THRESHOLD_JPY)
+
+
+def owed_steps(revision: Revision) -> list[PlannedStep]:
+    """What a revision would be asked for today beyond the steps that it has, by the policy that it goes by.
+
+    Usually nothing. The COO's threshold may have been lowered while it was on its way, or one of its scopes
+    may administer now: its last approval must not pass that over (A1). In five queries.
+    """
+    request, terms = revision.request, KeyTerms.from_json(revision.terms)
+    assert request.policy is not None  # it was submitted
+    change = KeyChange.objects.filter(request=request).first()
+    facts = facts_from(
+        terms,
+        Plan.objects.filter(code=terms.plan).first(),
+        {scope.code: scope for scope in Scope.objects.filter(code__in=terms.scopes)},
+        change=change.direction if change else "none",
+    )
+    have = set(revision.steps.values_list("role", flat=True))
+    return [step for step in path_for(request.policy, facts) if step.role not in have]
 
 
 def facts_of(terms: KeyTerms, registry: Registry, *, change: str = "none") -> Facts:

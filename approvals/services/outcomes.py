@@ -5,15 +5,19 @@ Everything here runs in the decision's own transaction, with request and step lo
 
 from datetime import datetime
 
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
 from approvals.models import Decision, Request, Step
 from approvals.services.answers import require_own_addresses
 from approvals.services.applying import finish_change
 from approvals.services.emergency_end import complete_emergency
-from approvals.services.path import close_request, open_next_step
+from approvals.services.path import add_owed_steps, close_request, open_next_step
 from approvals.services.revising import send_back
 from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
+from core.errors import Conflict
 from keys.services.issuing import issue_key
 from keys.terms import KeyTerms
 from notifications.services import enqueue
@@ -36,6 +40,7 @@ def go_on(actor: Actor, step: Step, decision: Decision, now: datetime) -> None:
     if step.decisions.count() + step.standings.count() < step.n_needed:
         return
     _end_step(step, Step.State.APPROVED, now)
+    add_owed_steps(actor=actor, step=step, now=now)
     if open_next_step(actor=actor, request=request, now=now) is None:
         if request.kind == Request.Kind.CHANGE:
             _change(actor, step, now)
@@ -65,6 +70,7 @@ def _reject(actor: Actor, request: Request, decision: Decision, now: datetime) -
 def _issue(actor: Actor, step: Step, now: datetime) -> None:
     request = step.request
     decisions = _approvals_of(step)
+    _require_owner(request)
     if request.emergency_at is not None:
         key = complete_emergency(actor=actor, request=request, step=step, now=now)
     else:
@@ -91,6 +97,20 @@ def _issue(actor: Actor, step: Step, now: datetime) -> None:
     )
     close_request(request, Request.State.APPROVED, now=now)
     _tell_requester("request_approved", request, decisions[-1], now)
+
+
+def _require_owner(request: Request) -> None:
+    """Conflict when whoever asked for the key has left meanwhile: it would begin without an owner."""
+    if (
+        request.emergency_at is None
+        and not User.objects.filter(pk=request.requester_id, is_active=True).exists()
+    ):
+        raise Conflict(
+            _(
+                "Whoever asked for this key has left meanwhile, so nobody would be responsible for it. "
+                "Reject it with that reason; somebody else can copy it and submit it as their own."
+            )
+        )
 
 
 def _change(actor: Actor, step: Step, now: datetime) -> None:

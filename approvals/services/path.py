@@ -1,5 +1,6 @@
 """The path of a request: opening steps in their turn, asking the people, closing what is over (A1–A3)."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.conf import settings
@@ -9,7 +10,9 @@ from accounts.models import User
 from accounts.roles import Role
 from approvals.access import decided_refs
 from approvals.bench import Bench
-from approvals.models import Emergency, KeyChange, Request, Step, StepLink
+from approvals.models import Emergency, KeyChange, Request, Revision, Step, StepLink, StepRole
+from approvals.policy import PlannedStep
+from approvals.selectors.preview import owed_steps
 from approvals.services.emergency_end import refuse_emergency
 from approvals.standing import n_answers
 from audit.actions import Action
@@ -21,6 +24,52 @@ from notifications.services import enqueue
 from partners.models import Contact
 
 PURPOSE = "step"
+
+
+def lay_path(
+    revision: Revision, planned: Sequence[PlannedStep], consents: Contact | None, *, after: int = 0
+) -> list[Step]:
+    """The steps of a revision of a locked request, none of them open; `after` how many it has already."""
+    return Step.objects.bulk_create(
+        Step(
+            request=revision.request,
+            revision=revision,
+            position=position,
+            role=step.role,
+            reason=step.why,
+            n_needed=step.n_needed,
+            needs_second_factor=step.needs_second_factor,
+            people=list(step.people),
+            deadline_hours=step.deadline_hours,
+            conditions=step.conditions,
+            contact=consents if step.role == StepRole.RIGHTS_HOLDER else None,
+        )
+        for position, step in enumerate(planned, start=after + 1)
+    )
+
+
+def add_owed_steps(*, actor: Actor, step: Step, now: datetime) -> None:
+    """Before the last approval counts: whoever has to be asked as things stand now is asked after it (A1).
+
+    Nothing while other steps are to come. The request is locked.
+    """
+    revision = step.revision
+    if revision.steps.filter(state=Step.State.WAITING).exists():
+        return
+    owed = owed_steps(revision)
+    consents = Contact.objects.filter(public_id=revision.terms["consent_contact"]).first()
+    for added in lay_path(revision, owed, consents, after=revision.steps.count()):
+        record(
+            Action.STEP_ADDED,
+            actor=actor,
+            objects=[f"request:{step.request.public_id}"],
+            payload={
+                "step": added.role,
+                "revision": revision.number,
+                "note": "the rules changed since it was submitted",
+            },
+            now=now,
+        )
 
 
 def open_next_step(*, actor: Actor, request: Request, now: datetime) -> Step | None:

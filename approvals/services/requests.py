@@ -13,11 +13,10 @@ from accounts.models import User
 from accounts.roles import Permission
 from approvals.access import require_requester
 from approvals.form_drafts import draft_of
-from approvals.models import PolicyVersion, Request, Revision, Step, StepLink
-from approvals.policy import Facts, plan_path
-from approvals.selectors.preview import facts_of
+from approvals.models import Request, Revision, Step, StepLink
+from approvals.selectors.preview import facts_of, path_for
 from approvals.services.changing import Wish, fix_change
-from approvals.services.path import close_request, open_next_step
+from approvals.services.path import close_request, lay_path, open_next_step
 from approvals.services.policies import hold_policy
 from approvals.services.revising import carry_over, tell_those_asked
 from approvals.wording import FROZEN
@@ -166,7 +165,8 @@ def submit_request(
         digest=digest_of(terms, wish),
         created_at=now,
     )
-    steps = _lay_path(request, revision, policy, facts_of(terms, registry, change=way), registry)
+    planned = path_for(policy, facts_of(terms, registry, change=way))
+    steps = lay_path(revision, planned, registry.consent_contact)
     request.state = Request.State.IN_REVIEW
     request.title = terms.name
     request.policy = policy
@@ -190,28 +190,6 @@ def submit_request(
         carry_over(actor=actor, request=request, revision=revision, steps=steps, now=now)
     open_next_step(actor=actor, request=request, now=now)
     return request
-
-
-def _lay_path(
-    request: Request, revision: Revision, policy: PolicyVersion, facts: Facts, registry: Registry
-) -> list[Step]:
-    planned = plan_path(policy.rules, facts)
-    return Step.objects.bulk_create(
-        Step(
-            request=request,
-            revision=revision,
-            position=position,
-            role=step.role,
-            reason=step.why,
-            n_needed=step.n_needed,
-            needs_second_factor=step.needs_second_factor,
-            people=list(step.people),
-            deadline_hours=step.deadline_hours,
-            conditions=step.conditions,
-            contact=registry.consent_contact if step.role == "rights_holder" else None,
-        )
-        for position, step in enumerate(planned, start=1)
-    )
 
 
 @transaction.atomic

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -278,6 +279,7 @@ def _detail(
         "steps": steps_in_words(policy),
         "refusals": [line for line in lines if line.level == REFUSAL],
         "warnings": [line for line in lines if line.level == WARNING] if is_open else [],
+        "coo_threshold": settings.COO_THRESHOLD_JPY,
         "is_open": is_open,
         "differences": differences(current, policy) if is_open else [],
         "run": dry_run(policy) if is_open and may_see_requests else None,
