@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from approvals.mails import changes, consent, deputies, emergencies, policies, requests, steps
-from approvals.services.undeliverable import KINDS, mark_undeliverable
+from approvals.services.lost_links import KINDS
+from approvals.services.undeliverable import mark_undeliverable
 from notifications import registry
 from notifications.models import Message
 from notifications.registry import Mail

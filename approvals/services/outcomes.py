@@ -12,6 +12,7 @@ from approvals.models import Decision, Request, Step
 from approvals.services.answers import require_own_addresses
 from approvals.services.applying import finish_change
 from approvals.services.emergency_end import complete_emergency
+from approvals.services.lost_links import settle_undeliverable
 from approvals.services.path import add_owed_steps, close_request, open_next_step
 from approvals.services.revising import send_back
 from audit.actions import Action
@@ -38,6 +39,7 @@ def go_on(actor: Actor, step: Step, decision: Decision, now: datetime) -> None:
     request.changed_at = now
     request.save(update_fields=["version", "changed_at"])
     if step.decisions.count() + step.standings.count() < step.n_needed:
+        settle_undeliverable(step)  # perhaps it was theirs that was lost
         return
     _end_step(step, Step.State.APPROVED, now)
     add_owed_steps(actor=actor, step=step, now=now)

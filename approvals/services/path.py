@@ -14,6 +14,7 @@ from approvals.models import Emergency, KeyChange, Request, Revision, Step, Step
 from approvals.policy import PlannedStep
 from approvals.selectors.preview import owed_steps
 from approvals.services.emergency_end import refuse_emergency
+from approvals.services.lost_links import settle_undeliverable
 from approvals.standing import n_answers
 from audit.actions import Action
 from audit.services import record
@@ -126,9 +127,6 @@ def send_link(
     """
     staff = recipient if isinstance(recipient, User) else None
     contact = recipient if isinstance(recipient, Contact) else None
-    if step.undeliverable_at is not None:  # tried again: whether it arrives is open once more
-        step.undeliverable_at = None
-        step.save(update_fields=["undeliverable_at"])
     older = step.links.filter(staff=staff, contact=contact)
     renewals = older.count()
     older.filter(used_at=None, died_at=None).update(died_at=now)
@@ -144,6 +142,7 @@ def send_link(
         expires_at=max(now + settings.STEP_LINK_LIFETIME, step.due_at or now),
         n_renewals=renewals,
     )
+    settle_undeliverable(step)  # tried again: whether it arrives is open once more
     request = step.request
     record(
         Action.LINK_SENT if renewals == 0 else Action.LINK_RENEWED,
@@ -168,16 +167,25 @@ def alarm_stuck(*, actor: Actor, step: Step, now: datetime) -> None:
     """Nobody may decide this step: security and the administrators are told at once (A2)."""
     step.stuck_at = now
     step.save(update_fields=["stuck_at"])
+    _alarm(Action.STEP_STUCK, actor, step, now)
+
+
+def alarm_undeliverable(*, actor: Actor, step: Step, now: datetime) -> None:
+    """A mail about this step came back: the same people are told (A3)."""
+    step.undeliverable_at = now
+    step.save(update_fields=["undeliverable_at"])
+    _alarm(Action.STEP_UNDELIVERABLE, actor, step, now)
+
+
+def _alarm(action: Action, actor: Actor, step: Step, now: datetime) -> None:
     number = step.request.public_id
-    record(
-        Action.STEP_STUCK, actor=actor, objects=[f"request:{number}"], payload={"step": step.role}, now=now
-    )
+    record(action, actor=actor, objects=[f"request:{number}"], payload={"step": step.role}, now=now)
     for person in guardians():
         enqueue(
             "step_stuck",
             recipient_ref=person.public_id,
             context={"step": step.pk},
-            dedupe_key=f"step_stuck:{step.pk}:{now.timestamp():.0f}:{person.public_id}",
+            dedupe_key=f"{action}:{step.pk}:{now.timestamp():.0f}:{person.public_id}",
             objects=[f"request:{number}"],
             now=now,
         )

@@ -9,7 +9,8 @@ from accounts.models import User
 from approvals.access import decided_refs
 from approvals.bench import PEOPLE_OF_DECISIONS, Able, Bench, barring, refs_in
 from approvals.models import Request, Step
-from approvals.services.path import alarm_stuck, send_link
+from approvals.services.lost_links import came_back, lost_links, settle_undeliverable
+from approvals.services.path import alarm_stuck, alarm_undeliverable, send_link
 from approvals.standing import n_answers
 from core.actors import SYSTEM, Actor
 
@@ -18,9 +19,9 @@ def watch_steps(*, now: datetime) -> int:
     """Returns how many steps were seen to: at first sight in a constant number of queries, then one by one.
 
     A step that lost its last decider (left, lost the role) alarms; one that has enough people again is no
-    longer stuck; whoever has become able to decide is sent a link: others of the role, a deputy once somebody
-    is away, and that person again once they are back (A5). Safe to run twice at once: each request is
-    locked.
+    longer stuck, and one whose lost mail was to somebody who has left is no longer undeliverable. Whoever has
+    become able to decide is sent a link: others of the role, a deputy once somebody is away, and that person
+    again once they are back (A5). Safe to run twice at once: each request is locked.
     """
     actor = SYSTEM("approvals.watch_steps")
     return sum(_see_to(actor, request_pk, now) for request_pk in _conspicuous_requests())
@@ -28,19 +29,26 @@ def watch_steps(*, now: datetime) -> int:
 
 def _conspicuous_requests() -> list[int]:
     bench = Bench.read()
-    steps = (
+    steps = list(
         Step.objects.filter(state=Step.State.OPEN, contact=None, request__frozen_at=None)
         .select_related("request__requester")
         .prefetch_related("links", "standings", *PEOPLE_OF_DECISIONS)
         .order_by("request_id")
     )
+    lost = {link.pk for link in came_back(link for step in steps for link in step.links.all())}
     found = []
     for step in steps:
         decisions = list(step.request.decisions.all())
         decided = refs_in(barring(step, decisions))
         n_here = sum(decision.step_id == step.pk for decision in decisions) + len(step.standings.all())
-        unasked = _unasked(bench.asked(step, decided), step)
-        if unasked or _lacks_people(bench.able(step, decided), n_here, step) != (step.stuck_at is not None):
+        able = bench.able(step, decided)
+        here = {one.user.pk for one in able}
+        is_lost = any(link.pk in lost and link.staff_id in here for link in step.links.all())
+        if (
+            _unasked(bench.asked(step, decided), step)
+            or _lacks_people(able, n_here, step) != (step.stuck_at is not None)
+            or is_lost != (step.undeliverable_at is not None)
+        ):
             found.append(step.request_id)
     return found
 
@@ -73,4 +81,14 @@ def _see_to(actor: Actor, request_pk: int, now: datetime) -> bool:
     elif changed:
         step.stuck_at = None
         step.save(update_fields=["stuck_at"])
-    return changed or bool(unasked)
+    return _see_to_mails(actor, step, now) or changed or bool(unasked)
+
+
+def _see_to_mails(actor: Actor, step: Step, now: datetime) -> bool:
+    """Whose mail came back is seen for as long as they may decide: not before, and not after (A3)."""
+    if step.undeliverable_at is not None:
+        return settle_undeliverable(step)
+    if not lost_links(step):
+        return False
+    alarm_undeliverable(actor=actor, step=step, now=now)
+    return True

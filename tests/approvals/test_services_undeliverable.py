@@ -4,9 +4,13 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from accounts.models import User
 from approvals.models import Request, Step
+from approvals.services.path import send_link
 from approvals.services.undeliverable import mark_undeliverable
+from approvals.services.watching import watch_steps
 from audit.models import Event
+from core.actors import staff_actor
 from notifications.models import Message
 from tests.cast import Cast, consent, decide, open_step, sign_in
 
@@ -81,3 +85,63 @@ def test_who_may_ask_again(cast: Cast, step: Step) -> None:
     for name in ("legal", "auditor", "ops", "coo"):
         assert sign_in(cast.everyone[name]).post(url).status_code == 403
     assert sign_in(cast.requester).post(url).status_code == 302
+
+
+def lose(request: Request, name: str) -> None:
+    """The mail to this person about the open step comes back."""
+    message = Message.objects.filter(kind="step_requested", recipient_ref=name).latest("id")
+    Message.objects.filter(pk=message.pk).update(state=Message.State.FAILED)
+    mark_undeliverable(message, now=timezone.now())
+
+
+def is_marked(request: Request) -> bool:
+    return open_step(request).undeliverable_at is not None
+
+
+def test_a_mail_to_one_does_not_hide_that_the_others_came_back(cast: Cast) -> None:
+    request = cast.request()
+    lose(request, cast.pm.public_id)
+    step = open_step(request)
+    send_link(actor=staff_actor(cast.admin), step=step, recipient=cast.pm2, now=timezone.now())
+    assert is_marked(request)
+    send_link(actor=staff_actor(cast.admin), step=open_step(request), recipient=cast.pm, now=timezone.now())
+    assert not is_marked(request)
+
+
+def test_the_mark_goes_when_whose_mail_was_lost_has_answered(cast: Cast) -> None:
+    request = cast.request()
+    request.steps.filter(position=1).update(n_needed=2)
+    lose(request, cast.pm.public_id)
+    decide(request, cast.pm)
+    assert not is_marked(request)
+    assert open_step(request).role == "pm"
+
+
+def test_a_lost_mail_counts_as_long_as_its_reader_may_decide(cast: Cast) -> None:
+    request = cast.request()
+    lose(request, cast.pm.public_id)
+    User.objects.filter(pk=cast.pm.pk).update(roles=[])
+    assert watch_steps(now=timezone.now()) == 1
+    assert not is_marked(request)
+    User.objects.filter(pk=cast.pm.pk).update(roles=["pm"])
+    assert watch_steps(now=timezone.now()) == 1
+    assert is_marked(request)
+    assert Event.objects.filter(action="step.undeliverable").count() == 2
+    assert watch_steps(now=timezone.now()) == 0
+
+
+def test_nobody_is_written_to_who_may_not_decide_any_more(cast: Cast) -> None:
+    request = cast.request()
+    lose(request, cast.pm.public_id)
+    n_mails = Message.objects.filter(kind="step_requested").count()
+    User.objects.filter(pk=cast.pm.pk).update(roles=[])
+    assert sign_in(cast.pm2).post(ask_again_url(request)).status_code == 302
+    assert Message.objects.filter(kind="step_requested").count() == n_mails
+    assert not is_marked(request)
+
+
+def test_the_mail_to_somebody_who_left_marks_nothing(cast: Cast) -> None:
+    request = cast.request()
+    User.objects.filter(pk=cast.pm.pk).update(roles=[], is_active=False)
+    lose(request, cast.pm.public_id)
+    assert not is_marked(request)
