@@ -64,7 +64,7 @@ def _after_approval(step: Step, path: Sequence[StepLine], n_given: int) -> list[
 
 def _owed(step: Step) -> list[str]:
     """What the path lacks, as things stand now: it is asked before the request is granted."""
-    roles = [str(StepRole(owed.role).label) for owed in owed_steps(step.revision)]
+    roles = [str(StepRole(owed.role).label) for owed in owed_steps(step)]
     if not roles:
         return []
     text = gettext("The rules have changed since it was submitted. After you this is asked, too: %(roles)s.")

@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 
 from accounts.models import User
 from approvals.bench import person_of
-from approvals.models import Decision, KeyChange, PolicyVersion, Request, Revision, StepRole
+from approvals.models import Decision, PolicyVersion, Request, Step, StepRole
 from approvals.policy import STAFF_ROLES, Facts, Person, PlannedStep, deciders, unstaffed, whole_path
 from approvals.policy_wording import why_sentence
 from approvals.selectors.fates import place_of_plan
@@ -165,23 +165,22 @@ def path_for(policy: PolicyVersion, facts: Facts) -> list[PlannedStep]:
     return whole_path(policy.rules, facts, coo_threshold_jpy=settings.COO_THRESHOLD_JPY)
 
 
-def owed_steps(revision: Revision) -> list[PlannedStep]:
-    """What a revision would be asked for today beyond the steps that it has, by the policy that it goes by.
+def owed_steps(step: Step) -> list[PlannedStep]:
+    """What a step's revision would be asked for today beyond the steps that it has, by its own policy.
 
     Usually nothing. The COO's threshold may have been lowered while it was on its way, or one of its scopes
-    may administer now: its last approval must not pass that over (A1). In five queries.
+    may administer now: its last approval must not pass that over (A1). In five queries at most.
     """
-    request, terms = revision.request, KeyTerms.from_json(revision.terms)
+    request, terms = step.request, KeyTerms.from_json(step.revision.terms)
     assert request.policy is not None  # it was submitted
-    change = KeyChange.objects.filter(request=request).first()
     facts = facts_from(
         terms,
         Plan.objects.filter(code=terms.plan).first(),
         {scope.code: scope for scope in Scope.objects.filter(code__in=terms.scopes)},
-        change=change.direction if change else "none",
+        change=request.change.direction if request.kind == Request.Kind.CHANGE else "none",
     )
-    have = set(revision.steps.values_list("role", flat=True))
-    return [step for step in path_for(request.policy, facts) if step.role not in have]
+    have = set(step.revision.steps.values_list("role", flat=True))
+    return [planned for planned in path_for(request.policy, facts) if planned.role not in have]
 
 
 def facts_of(terms: KeyTerms, registry: Registry, *, change: str = "none") -> Facts:

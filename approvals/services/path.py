@@ -57,7 +57,7 @@ def add_owed_steps(*, actor: Actor, step: Step, now: datetime) -> None:
     revision = step.revision
     if revision.steps.filter(state=Step.State.WAITING).exists():
         return
-    owed = owed_steps(revision)
+    owed = owed_steps(step)
     consents = Contact.objects.filter(public_id=revision.terms["consent_contact"]).first()
     for added in lay_path(revision, owed, consents, after=revision.steps.count()):
         record(

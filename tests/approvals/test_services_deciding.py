@@ -380,7 +380,7 @@ def test_a_stuck_step_goes_on_once_somebody_gets_the_role(cast: Cast) -> None:
 def test_watching_costs_no_more_for_more_steps(cast: Cast, django_assert_max_num_queries: Any) -> None:
     for _number in range(6):
         cast.request()
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         assert watch_steps(now=timezone.now()) == 0
 
 

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from approvals.models import Delegation, Doubt, Request
+from approvals.models import Delegation, Doubt, PolicyVersion, Request
 from keys.models import Key
 from tests.approvals.workflow_acts import STARTS
 from tests.approvals.workflow_truths import Truths
 from tests.cast import Cast
 
 pytestmark = pytest.mark.long
-EXAMPLES = int(os.environ.get("WORKFLOW_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("WORKFLOW_EXAMPLES", "2"))
 
 
 def machine(cast: Cast, start: str) -> type[Truths]:
@@ -45,6 +45,8 @@ def all_true(found: Truths) -> None:
     """Every invariant, as Hypothesis looks at them."""
     found.states_fit()
     found.four_eyes()
+    found.as_many_people_as_needed()
+    found.no_mail_is_lost_silently()
     found.nothing_is_lost()
     found.what_stands_is_true()
     found.frozen_takes_no_decision()
@@ -129,3 +131,35 @@ def test_it_lets_an_emergency_be_late_and_a_change_wait(cast: Cast) -> None:
     found.roll_a_change_back(by="security", place=0)
     all_true(found)
     assert Key.objects.get().rpm == 100
+
+
+def test_it_asks_two_of_them_and_the_coo_whom_a_lower_threshold_adds(cast: Cast) -> None:
+    found = begun(cast, "edge")
+    found.a_mail_comes_back(place=0, is_final=True)
+    all_true(found)
+    step = found.open_step()
+    assert step is not None
+    assert (step.n_needed, step.undeliverable_at is not None) == (2, True)
+    found.send_the_mails_again()
+    found.somebody_who_may_decides(place=0, answer="approve")
+    all_true(found)
+    assert found.open_step() == step
+    found.another_policy(name="first", author="legal", decider="coo")
+    found.move_the_threshold(amount=400_000)
+    request = to_the_end(found)
+    assert (request.state, request.decisions.count()) == ("approved", 5)
+    assert request.steps.get(role="coo").reason == "company_threshold"
+    assert PolicyVersion.objects.filter(author=cast.legal, decider=cast.coo).count() == 2
+    found.teardown()
+
+
+def test_it_keeps_to_the_people_whom_a_policy_names(cast: Cast) -> None:
+    found = begun(cast, "star_contract")
+    found.answer(cast.pm2, "approve")
+    assert not found.request.decisions.exists()
+    found.somebody_who_may_decides(place=0, answer="approve")
+    found.a_mail_comes_back(place=0, is_final=True)
+    all_true(found)
+    found.mend_the_address(by="pm2")
+    found.send_the_mails_again()
+    assert to_the_end(found).state == "approved"

@@ -87,12 +87,19 @@ class Acts(RuleBasedStateMachine):
             return
         contract = {"change": "small", "star_change": "star_contract"}.get(self.start, self.start)
         terms = self.cast.terms(getattr(self.cast, contract))
+        if not self.start.endswith("change"):
+            self.before_the_first_request()
+            self.request = make_request(terms, self.asker, now=self.tick())
+            return
         self.request = make_request(terms, self.asker, now=self.tick())
-        if self.start.endswith("change"):
-            self.whole_path(self.request)
-            key = Key.objects.get(request_ref=self.request.public_id)
-            reveal(key, now=self.tick())
-            self.request = ask_change(key, self.asker, now=self.tick(), rpm=150)
+        self.whole_path(self.request)
+        key = Key.objects.get(request_ref=self.request.public_id)
+        reveal(key, now=self.tick())
+        self.before_the_first_request()
+        self.request = ask_change(key, self.asker, now=self.tick(), rpm=150)
+
+    def before_the_first_request(self) -> None:
+        """What is so from the beginning."""
 
     def broken_glass(self) -> Request:
         """A key of an emergency, whose approvals begin."""

@@ -22,9 +22,11 @@ from approvals.models import (
     StepLink,
     StepReminder,
 )
+from approvals.services.watching import watch_steps
 from audit.models import Event
 from keys.models import Key
-from tests.approvals.workflow_troubles import ENDED, Troubles
+from tests.approvals.workflow_houses import Houses, lost_by_hand
+from tests.approvals.workflow_troubles import ENDED
 
 RUNNING = {"pending", "active", "retiring"}
 CHANGE_STATES = {
@@ -51,7 +53,7 @@ def behind(key: Key) -> list[Request]:
     return [*made, *Request.objects.filter(change__key=key, change__state="applied")]
 
 
-class Truths(Troubles):
+class Truths(Houses):
     """No illegal state, no lost decision, nobody twice, no key that runs without what it needs."""
 
     def requests(self) -> list[Request]:
@@ -93,6 +95,44 @@ class Truths(Troubles):
                 self.in_whose_place(decision)
             assert all(len(found) == 1 for found in roles.values())
             assert len(in_force) == len(set(in_force))
+
+    @invariant()
+    def as_many_people_as_needed(self) -> None:
+        """A step ends with as many people as it needs and not before; one no is enough (A4)."""
+        answers = ("decisions__staff", "decisions__on_behalf_of", "standings__decision")
+        for step in Step.objects.select_related("request").prefetch_related(*answers):
+            given = list(step.decisions.all())
+            approvals = [one for one in given if one.outcome == "approve"]
+            stand = [standing.decision for standing in step.standings.all()]
+            people = [person for one in [*given, *stand] for person in persons_of(one)]
+            assert len(people) == len(set(people))
+            n, refusals = len(approvals) + len(stand), len(given) - len(approvals)
+            if step.state in {"approved", "stands"}:
+                assert (n, refusals) == (step.n_needed, 0)
+                assert (not given) == (step.state == "stands")
+            else:
+                assert n < step.n_needed
+                assert refusals == (step.state in {"rejected", "changes_wanted"})
+            if step.state == "rejected":
+                assert step.request.state == "rejected"
+            for one in given:
+                self.is_asked_for_by_the_policy(step, one)
+
+    def is_asked_for_by_the_policy(self, step: Step, decision: Decision) -> None:
+        """Where the policy names people it is one of them, or who stands in for one (A2)."""
+        if step.people and decision.basis != "escalation":
+            whose = decision.on_behalf_of or decision.staff
+            assert whose is not None
+            assert whose.public_id in step.people
+
+    @invariant()
+    def no_mail_is_lost_silently(self) -> None:
+        """A step says that it is undeliverable as long as it is; after a minute at most (A3)."""
+        for step in Step.objects.filter(state="open", request__frozen_at=None).select_related("request"):
+            if lost_by_hand(step) != (step.undeliverable_at is not None):
+                watch_steps(now=self.tick())
+                step.refresh_from_db()
+            assert lost_by_hand(step) == (step.undeliverable_at is not None)
 
     def in_whose_place(self, decision: Decision) -> None:
         """A deputy decided in the time of the delegation, or after the escalation (A5)."""
@@ -140,6 +180,7 @@ class Truths(Troubles):
             has_key = request.state == "approved" or request.emergency_at is not None
             assert made == (is_new and has_key)
             if request.state == "approved":
+                self.approved_above.setdefault(request.pk, settings.COO_THRESHOLD_JPY)
                 self.path_is_whole(request)
 
     def path_is_whole(self, request: Request) -> None:
@@ -147,7 +188,10 @@ class Truths(Troubles):
         revision = request.revisions.order_by("-number")[0]
         roles = {step.role for step in revision.steps.all()}
         if roles != {"pm_or_security"}:
-            assert ("coo" in roles) == (revision.terms["monthly_amount_jpy"] > 500_000)
+            amount = revision.terms["monthly_amount_jpy"]
+            # Above what the company says at the last approval, whatever it said when it was submitted (A1).
+            assert "coo" in roles or amount <= self.approved_above[request.pk]
+            assert "coo" not in roles or amount > min(self.thresholds)
             assert ("rights_holder" in roles) == (revision.terms["partner_kind"] == "rights_holder")
         else:
             assert request.change.direction == "tightens"
