@@ -105,7 +105,10 @@ class ChangeForm(RequestForm):
         label=_("Why with less than 30 days of notice"),
         required=False,
         max_length=2_000,
-        help_text=_("Needed only then. The partner is told that the notice is short, not why."),
+        help_text=_(
+            "Needed if less than 30 days are likely to be left once it is approved. The partner is told that "
+            "the notice is short, not why."
+        ),
     )
 
     def __init__(self, data: Mapping[str, Any] | None = None, *, present: Present, **arguments: Any) -> None:

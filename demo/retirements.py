@@ -26,7 +26,7 @@ FAR = "契約更新に合わせて新しいプランのキーへ切り替えま�
 
 def plan_retirements(player: Player, *, now: datetime) -> None:
     """Put both into the story, at times in the office; what their schedule brings, at its times."""
-    for asked, left, why in ((timedelta(days=29), 5, NEAR), (timedelta(days=2), 41, FAR)):
+    for asked, left, why in ((timedelta(days=43), 5, NEAR), (timedelta(days=2), 48, FAR)):
         begin = in_office(now - asked)
         day = (now + timedelta(days=left)).astimezone(TOKYO).date()
         ends_at = datetime.combine(day, time(10), tzinfo=TOKYO)

@@ -18,6 +18,7 @@ from approvals.models import Decision, KeyChange, Request, Step
 from approvals.selectors.changes import present_terms
 from approvals.selectors.emergencies import counts_for
 from approvals.services.change_parts import lock_change, lock_change_of, objects_of, tell_of
+from approvals.services.changing import require_notice
 from approvals.wording import FROZEN
 from audit.actions import Action
 from audit.services import record
@@ -38,6 +39,7 @@ S = KeyChange.State
 def finish_change(*, actor: Actor, step: Step, decisions: Sequence[str], now: datetime) -> KeyChange:
     """Apply the change of a locked, approved request, or let it wait for its time. Raises Conflict."""
     change = lock_change(step.request)
+    require_notice(change, KeyTerms.from_json(step.revision.terms), now)
     if change.not_before is None or change.not_before <= now:
         return _apply(actor, change, step.revision.terms, decisions, now)
     key = lock_key(change.key)

@@ -5,19 +5,22 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.utils.functional import Promise
+from django.utils.functional import Promise, lazy
+from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from approvals.models import KeyChange, Request
 from approvals.selectors.changes import OPEN_STATES, direction_of, present_terms
+from core.business_time import add_business_hours
 from core.errors import Conflict, Invalid
+from core.wording import date_text
 from keys.models import Key
 from keys.retirement import is_short
 from keys.selectors.settings import FIXED, digest_of_settings, require_unchanged
 from keys.services.changing import lock_key
 from keys.services.retiring import why_not
-from keys.terms import KeyTerms
+from keys.terms import KeyTerms, office_day
 from keys.terms_check import Problem
 
 S = KeyChange.State
@@ -146,11 +149,36 @@ def retirement_problem(
         return ("retires_at" if key.activated_at is None else "replacement"), refusal
     if ends_at <= begins:
         return "retires_at", _("The retirement would end before this change is in force.")
-    # Moving it later gives more time than the partner had: that needs no excuse.
-    sooner = key.retires_at is None or ends_at < key.retires_at
-    if sooner and is_short(ends_at, begins) and not short_notice.strip():
-        return "short_notice", _("Less than 30 days of notice: say why it can't wait.")
+    begins = max(likely_approval(now), not_before or now)
+    if shortens(key, ends_at) and is_short(ends_at, begins) and not short_notice.strip():
+        sentence = _("Likely approved by {day}, it leaves less than 30 days of notice: say why so soon.")
+        return "short_notice", format_lazy(sentence, day=lazy(date_text, str)(office_day(begins)))
     return None
+
+
+def likely_approval(now: datetime) -> datetime:
+    """By when a change that is submitted now is likely approved: when its first step is due (A5)."""
+    return add_business_hours(now, settings.ESCALATION_HOURS)
+
+
+def shortens(key: Key, ends_at: datetime) -> bool:
+    """Whether the partner gets less time than before: moving an end later needs no excuse."""
+    return key.retires_at is None or ends_at < key.retires_at
+
+
+def require_notice(change: KeyChange, terms: KeyTerms, now: datetime) -> None:
+    """At the last approval: Conflict when so much time went by that a reason for short notice is missing."""
+    base = KeyTerms.from_json(change.base)
+    if not terms.retires_at or terms.retires_at == base.retires_at or change.short_notice:
+        return
+    ends_at, begins = datetime.fromisoformat(terms.retires_at), max(now, change.not_before or now)
+    if shortens(change.key, ends_at) and is_short(ends_at, begins):
+        raise Conflict(
+            _(
+                "While this waited for approval, its notice fell below 30 days, and no reason stands here. "
+                "Ask for changes, so that the requester gives a reason or a later end."
+            )
+        )
 
 
 def open_change_of(key: Key) -> KeyChange | None:

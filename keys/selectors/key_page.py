@@ -37,12 +37,17 @@ class May:
 
 @dataclass(frozen=True, slots=True)
 class RetirementView:
-    """A planned retirement with its schedule. `current` is the point that is in force, None before notice."""
+    """A planned retirement with its schedule. `current` is the point that is in force, None before notice.
+
+    `newer` are the partner's keys that could take over though nobody named them yet: issued since, for one of
+    the same products, and with a later end.
+    """
 
     plan: Retirement | None
     points: Sequence[Point]
     current: Point | None
     share: int
+    newer: Sequence[Key]
 
 
 def retirement_view(key: Key, *, now: datetime) -> RetirementView | None:
@@ -50,13 +55,27 @@ def retirement_view(key: Key, *, now: datetime) -> RetirementView | None:
     if key.has_ended or key.retires_at is None or key.retiring_from is None:
         return None
     points = schedule_of(key.retiring_from, key.retires_at)
-    plans = key.retirements.filter(state__in=Retirement.OPEN).select_related("asked_by")
+    plan = key.retirements.filter(state__in=Retirement.OPEN).select_related("asked_by").first()
     return RetirementView(
-        plan=plans.first(),
+        plan=plan,
         points=points,
         current=next((point for point in reversed(points) if point.at <= now), None),
         share=share_at(key.retires_at, now),
+        newer=[] if plan is None or key.replacement_id else _newer(key, plan),
     )
+
+
+def _newer(key: Key, plan: Retirement) -> list[Key]:
+    others = Key.objects.filter(
+        partner=key.partner_id,
+        environment=key.environment,
+        products__in=key.products.all(),
+        issued_at__gte=plan.planned_at,
+        status__in=[Key.Status.PENDING, Key.Status.ACTIVE],
+        expires_at__gt=plan.ends_at,
+        retires_at=None,
+    )
+    return list(others.exclude(pk=key.pk).distinct().order_by("id")[:3])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +96,7 @@ class KeyPage:
     may: May
     limits: Limits
     retirement: RetirementView | None
+    replaces: Sequence[Key]
     dead_use: DeadUse
     grants: Sequence[WorkspaceGrant]
     known_addresses: Sequence[str]
@@ -113,6 +133,7 @@ def key_page(user: User, key: Key, *, now: datetime) -> KeyPage:
         may=what_may(user, key, deliveries[0] if deliveries else None),
         limits=limits_of(key, now),
         retirement=retirement_view(key, now=now),
+        replaces=list(key.replaces.order_by("id")),
         dead_use=dead_use_of(key, now=now),
         grants=list(
             key.grants.filter(taken_back_at=None, ends_at__gt=now).select_related("workspace", "granted_by")

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from core.paging import Order, Page, keyset_page
+from keys.limits import Limits, limits_of
 from keys.models import ApiProduct, Delivery, Key, Secret
 from keys.selectors.conditions import (
     EXPIRY_WARNING_DAYS,
@@ -43,6 +44,7 @@ class Row:
     next_date: NextDate
     use: Use
     now: Now | None
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,7 @@ def _row(key: Key, use: Use, present: Now | None, now: datetime) -> Row:
         next_date=next_date_of(key, overlap=overlap, waiting=waiting, now=now),
         use=use,
         now=present,
+        limits=limits_of(key, now),
     )
 
 

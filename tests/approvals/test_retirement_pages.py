@@ -12,9 +12,10 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from approvals.models import KeyChange, Request
+from core.errors import Conflict, Invalid
 from keys.models import Key, KeyUseDay, Retirement
 from keys.services.status import expire_keys
-from keys.terms import OFFICE_ZONE, office_day
+from keys.terms import OFFICE_ZONE, office_day, office_minute
 from tests.approvals.test_change_pages import begin, posted, text_of
 from tests.cast import Cast, decide, sign_in
 from tests.changes import ask_change, changed, live_key, retirement
@@ -146,6 +147,8 @@ def test_registry_home_and_page_show_what_is_in_force(cast: Cast) -> None:
     listed = text_of(browser.get(reverse("keys:key-list") + "?status=retiring"))
     assert "Retiring: limits at 25 %" in listed
     assert "retires: " in listed
+    assert re.search(r"/ 250|250 an hour", listed)
+    assert "1,000" not in listed
     assert key.public_id in text_of(browser.get("/"))
     shown = page_of(browser, key)
     assert "25 a minute · 250 an hour" in shown
@@ -154,7 +157,7 @@ def test_registry_home_and_page_show_what_is_in_force(cast: Cast) -> None:
 
 def test_use_after_the_end_stands_on_the_page(cast: Cast) -> None:
     key, _text = live_key(cast)
-    end = in_days(31)
+    end = in_days(45)
     retirement(cast, key, end)
     expire_keys(now=end)
     browser = sign_in(cast.requester)
@@ -198,3 +201,43 @@ def test_moving_only_the_end_later_needs_no_excuse(cast: Cast) -> None:
     assert later.state == "applied"
     request = ask_change(key, cast.requester, retires_at=typed(in_days(12)) + "+09:00")
     assert KeyChange.objects.get(request=request).direction == "loosens"
+
+
+def test_the_time_that_approvals_take_is_no_notice(cast: Cast) -> None:
+    key, _text = live_key(cast)
+    with pytest.raises(Invalid, match=r"Likely approved by .* less than 30 days") as refused:
+        ask_change(key, cast.requester, retires_at=office_minute(in_days(31)))
+    assert refused.value.field == "short_notice"
+    # It waited for longer than was likely: no last approval without a reason, but it can be sent back.
+    request = ask_change(key, cast.requester, retires_at=office_minute(in_days(45)))
+    late = timezone.now() + timedelta(days=16)
+    with pytest.raises(Conflict, match="Ask for changes"):
+        decide(request, cast.pm, now=late)
+    assert not request.decisions.exists()
+    decide(request, cast.pm, "changes", reason="Why so soon?", now=late)
+    request.refresh_from_db()
+    assert request.state == "changes_wanted"
+
+
+def test_both_keys_pages_name_each_other(cast: Cast) -> None:
+    old, _text = live_key(cast)
+    new, _text = live_key(cast, name="The next one")
+    end = in_days(45)
+    retirement(cast, old, end, replacement=new.public_id)
+    browser = sign_in(cast.requester)
+    assert f"Replaced by {new.public_id} The next one" in page_of(browser, old)
+    assert f"Replaces {old.public_id}" in page_of(browser, new)
+    expire_keys(now=end)
+    assert f"Replaced by: {new.public_id} The next one" in page_of(browser, old)
+
+
+def test_a_key_that_was_issued_since_is_shown_where_none_was_named(cast: Cast) -> None:
+    old, _text = live_key(cast)
+    before, _text = live_key(cast, name="Older")
+    retirement(cast, old, in_days(45))
+    browser = sign_in(cast.requester)
+    assert "nothing yet" in page_of(browser, old)
+    new, _text = live_key(cast, name="The next one")
+    words = page_of(browser, old)
+    assert f"issued since for the same use: {new.public_id} The next one" in words
+    assert before.public_id not in words

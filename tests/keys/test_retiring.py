@@ -133,7 +133,7 @@ def test_short_notice_needs_a_reason_and_begins_at_once(cast: Cast) -> None:
 )
 def test_what_can_not_be_planned(cast: Cast, wish: dict[str, str], words: str) -> None:
     key, _text = live_key(cast)
-    soon = office_minute(in_days(35))
+    soon = office_minute(in_days(46))
     known = {"soon": soon, "itself": key.public_id, "KB-0001": key.public_id}
     terms: dict[str, Any] = {name: known.get(value, value) for name, value in wish.items()}
     with override("en"), pytest.raises(Invalid, match=words):
@@ -142,7 +142,7 @@ def test_what_can_not_be_planned(cast: Cast, wish: dict[str, str], words: str) -
 
 def test_a_key_that_nobody_has_is_revoked_not_retired(cast: Cast) -> None:
     with pytest.raises(Invalid):
-        ask_change(cast.key(), cast.requester, retires_at=office_minute(in_days(35)))
+        ask_change(cast.key(), cast.requester, retires_at=office_minute(in_days(46)))
 
 
 def test_ending_on_the_last_day_is_possible(cast: Cast) -> None:
@@ -185,7 +185,7 @@ def test_moving_and_calling_off_loosen_and_go_the_whole_way(cast: Cast) -> None:
 
 def test_a_stopped_key_is_noticed_and_starts_again_as_retiring(cast: Cast) -> None:
     key, _text = live_key(cast)
-    retirement(cast, key, in_days(32))
+    retirement(cast, key, in_days(46))
     suspend(key, cast.security)
     assert watch_retirements(now=in_days(3)) == 1
     key.refresh_from_db()
@@ -198,17 +198,17 @@ def test_a_stopped_key_is_noticed_and_starts_again_as_retiring(cast: Cast) -> No
 
 def test_a_key_that_is_revoked_before_has_no_plan_any_more(cast: Cast) -> None:
     key, _text = live_key(cast)
-    retirement(cast, key, in_days(32))
+    retirement(cast, key, in_days(46))
     revoke(key, cast.security)
     assert Retirement.objects.get().state == STATES.OVERTAKEN
-    assert watch_retirements(now=in_days(31)) == 0
+    assert watch_retirements(now=in_days(45)) == 0
     with pytest.raises(Conflict):
         ask_change(key, cast.requester, retires_at="")
 
 
 def test_a_secret_that_would_be_due_after_the_end_is_not_reminded_of(cast: Cast) -> None:
     key, _text = live_key(cast)
-    retirement(cast, key, in_days(31))
+    retirement(cast, key, in_days(45))
     now = end_of_day(office_day(in_days(3))) - timedelta(hours=5)
     Key.objects.filter(pk=key.pk).update(rotation_due_on=office_day(now) + timedelta(days=30))
     assert remind_rotation(now=now) == 0
@@ -219,7 +219,7 @@ def test_a_secret_that_would_be_due_after_the_end_is_not_reminded_of(cast: Cast)
 def test_use_after_the_end_is_counted_and_told_once_a_day(cast: Cast) -> None:
     key, _text = live_key(cast)
     secret = Secret.objects.get(key=key)
-    end = in_days(31)
+    end = in_days(45)
     retirement(cast, key, end)
 
     def use(batch: str, now: datetime, code: str = "EXPIRED", n: int = 3) -> None:
