@@ -4,7 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from approvals.services.applying import apply_scheduled
-from approvals.services.deputies import keep_delegations
+from approvals.services.deputies import keep_delegations, keep_standing_deputies
 from approvals.services.emergency_end import suspend_late_emergencies
 from approvals.services.links import expire_links
 from approvals.services.reminding import keep_time
@@ -38,8 +38,9 @@ def watch_steps_task() -> int:
 
 @shared_task(name="approvals.keep_delegations")
 def keep_delegations_task() -> int:
-    """Begin and end delegations whose time has come (A5)."""
-    return keep_delegations(now=timezone.now())
+    """Begin and end delegations whose time has come, and end what stands of people who left (A5)."""
+    now = timezone.now()
+    return keep_delegations(now=now) + keep_standing_deputies(now=now)
 
 
 @shared_task(name="approvals.keep_time")

@@ -77,7 +77,7 @@ SENTENCES: dict[A, Words] = {
     A.DELEGATION_BEGAN: _("%(recipient)s began to stand in (%(what)s)."),
     A.DELEGATION_ENDED: _("%(recipient)s stopped standing in (%(what)s)."),
     A.STANDING_DEPUTY_NAMED: _("%(who)s named %(recipient)s as their standing deputy."),
-    A.STANDING_DEPUTY_REMOVED: _("%(who)s has %(recipient)s as their standing deputy no more."),
+    A.STANDING_DEPUTY_REMOVED: _("%(recipient)s is no longer the standing deputy of %(what)s."),
     A.DEPUTY_ADDED: _("%(who)s made %(what)s a deputy for escalated steps."),
     A.DEPUTY_REMOVED: _("%(who)s took %(what)s off the deputies for escalated steps."),
     A.CONSENT_CODE_SENT: _("A confirmation code for request %(what)s was sent to %(who)s."),

@@ -13,6 +13,8 @@ KINDS: dict[str, str | Promise] = {
     "consent_reminder": _("Reminder about a consent"),
     "delegation_ended": _("Delegation ended"),
     "delegation_given": _("Delegation to a deputy"),
+    "standing_deputy_named": _("Standing deputy named"),
+    "standing_deputy_ended": _("Standing deputy no more"),
     "consent_withdrawn": _("Consent withdrawn"),
     "decision_disputed": _("“This was not me”"),
     "decision_receipt": _("Receipt of a decision"),

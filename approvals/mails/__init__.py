@@ -28,6 +28,8 @@ BUILDERS: tuple[Callable[[Message], Mail | None], ...] = (
     changes.change_news,
     deputies.delegation_given,
     deputies.delegation_ended,
+    deputies.standing_deputy_named,
+    deputies.standing_deputy_ended,
     policies.policy_proposed,
     policies.policy_decided,
     emergencies.decision_receipt,

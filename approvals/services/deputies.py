@@ -40,25 +40,12 @@ def give_delegation(
     (field) for a deputy who can't be one (see `_check_deputy`) or is away then, for a time that is over, and
     for a second delegation of the role within it.
     """
-    people = {
-        user.pk: user
-        for user in User.objects.select_for_update(no_key=True)
-        .filter(pk__in=[giver.pk, deputy.pk])
-        .order_by("pk")
-    }
-    giver, deputy = people[giver.pk], people[deputy.pk]
-    if role not in DelegableRole.values or not giver.has_role(role):
-        raise NotAllowed(_("Only a role that one has oneself can be handed to a deputy."))
+    giver, deputy = _lock_pair(giver, deputy)
     starts_at = max(starts_at, now)
+    _check_people(giver, deputy, role)
     if ends_at <= starts_at:
         raise Invalid(_("The end must come after the start, and lie in the future."), field="until")
-    if giver.pk == deputy.pk:
-        raise Invalid(_("Choose somebody else than yourself."), field="deputy")
-    _check_deputy(deputy, role)
-    for over in Delegation.objects.select_for_update().filter(
-        giver=giver, role=role, ended_at=None, ends_at__lte=now
-    ):
-        _end(actor, over, "time is up", now)  # the sweep is a moment late
+    _end_overdue(actor, giver, role, now)
     _check_period(giver, deputy, role, starts_at, ends_at)
     delegation = Delegation.objects.create(
         public_id=next_public_id("DG"),
@@ -81,6 +68,36 @@ def give_delegation(
     if starts_at <= now:
         _begin(actor, delegation, now)
     return delegation
+
+
+def _lock_pair(giver: User, deputy: User) -> tuple[User, User]:
+    people = {
+        user.pk: user
+        for user in User.objects.select_for_update(no_key=True)
+        .filter(pk__in=[giver.pk, deputy.pk])
+        .order_by("pk")
+    }
+    return people[giver.pk], people[deputy.pk]
+
+
+def _check_people(giver: User, deputy: User, role: str) -> None:
+    if role not in DelegableRole.values or not giver.has_role(role):
+        raise NotAllowed(_("Only a role that one has oneself can be handed to a deputy."))
+    _check_other(giver, deputy)
+    _check_deputy(deputy, role)
+
+
+def _check_other(giver: User, deputy: User) -> None:
+    if giver.pk == deputy.pk:
+        raise Invalid(_("Choose somebody else than yourself."), field="deputy")
+
+
+def _end_overdue(actor: Actor, giver: User, role: str, now: datetime) -> None:
+    """What is over makes room, though the sweep is a moment late."""
+    for over in Delegation.objects.select_for_update().filter(
+        giver=giver, role=role, ended_at=None, ends_at__lte=now
+    ):
+        _end(actor, over, "time is up", now)
 
 
 def _check_deputy(deputy: User, role: str) -> None:
@@ -206,33 +223,80 @@ def _objects(delegation: Delegation) -> list[str]:
 def name_standing_deputy(*, actor: Actor, giver: User, deputy: User | None, now: datetime) -> None:
     """Let somebody decide the giver's escalated steps, until they name another one or, by None, nobody.
 
-    They decide in their own name, before the role's deputies are asked. Raises NotAllowed for a giver whose
-    roles decide nothing, Invalid (field) for somebody who could not stand in for each of these roles.
+    They decide in their own name, before the role's deputies are asked. Both are told by mail, and so is who
+    was named before. Naming the same person again changes nothing. Raises NotAllowed for a giver whose roles
+    decide nothing, Invalid (field) for somebody who could not stand in for each of these roles.
     """
     giver = User.objects.select_for_update(no_key=True).get(pk=giver.pk)
     roles = [role for role in DelegableRole.values if giver.has_role(role)]
     if not roles:
         raise NotAllowed(_("Only a role that one has oneself can be handed to a deputy."))
-    before = StandingDeputy.objects.filter(giver=giver).select_related("deputy").first()
     if deputy is not None:
-        if deputy == giver:
-            raise Invalid(_("Choose somebody else than yourself."), field="deputy")
+        _check_other(giver, deputy)
         for role in roles:
             _check_deputy(deputy, role)
-        StandingDeputy.objects.update_or_create(giver=giver, defaults={"deputy": deputy, "named_at": now})
-    elif before is not None:
-        before.delete()
-    whom = deputy or (before.deputy if before else None)
-    if whom is None:
+    before = StandingDeputy.objects.filter(giver=giver).select_related("deputy").first()
+    if deputy == (before.deputy if before else None):
         return
-    record(
-        Action.STANDING_DEPUTY_NAMED if deputy else Action.STANDING_DEPUTY_REMOVED,
-        actor=actor,
-        objects=[f"staff:{giver.public_id}"],
-        payload={"roles": roles, "recipient": whom.public_id},
-        now=now,
-    )
+    if before is not None:
+        _end_standing(actor, before, "", now)
+    if deputy is not None:
+        StandingDeputy.objects.create(giver=giver, deputy=deputy, named_at=now)
+        _note_standing(actor, Action.STANDING_DEPUTY_NAMED, giver, deputy, now)
+        _tell_standing("standing_deputy_named", giver, deputy, now)
+
+
+def keep_standing_deputies(*, now: datetime) -> int:
+    """End what stands of people who left: whoever named them is told, and can name another one.
+
+    Safe to run twice at once.
+    """
+    actor = SYSTEM("approvals.keep_delegations")
+    with transaction.atomic():
+        over = list(
+            StandingDeputy.objects.select_for_update(skip_locked=True, of=("self",))
+            .filter(Q(giver__is_active=False) | Q(deputy__is_active=False))
+            .select_related("giver", "deputy")
+            .order_by("id")
+        )
+        for standing in over:
+            who = "the person" if not standing.giver.is_active else "the deputy"
+            _end_standing(actor, standing, f"{who} left", now)
+    return len(over)
+
+
+def _end_standing(actor: Actor, standing: StandingDeputy, reason: str, now: datetime) -> None:
+    standing.delete()
+    giver, deputy = standing.giver, standing.deputy
+    _note_standing(actor, Action.STANDING_DEPUTY_REMOVED, giver, deputy, now, reason=reason)
+    _tell_standing("standing_deputy_ended", giver, deputy, now)
+
+
+def _note_standing(
+    actor: Actor, action: Action, giver: User, deputy: User, now: datetime, *, reason: str = ""
+) -> None:
+    payload: dict[str, object] = {
+        "roles": [role for role in DelegableRole.values if giver.has_role(role)],
+        "recipient": deputy.public_id,
+    }
+    if reason:
+        payload["reason"] = reason
+    record(action, actor=actor, objects=[f"staff:{giver.public_id}"], payload=payload, now=now)
     send_on_commit(WATCH)
+
+
+def _tell_standing(kind: str, giver: User, deputy: User, now: datetime) -> None:
+    """Both are told, also who did it: nobody becomes or has a deputy without knowing."""
+    for person in (giver, deputy):
+        if person.is_active:
+            enqueue(
+                kind,
+                recipient_ref=person.public_id,
+                context={"giver": giver.public_id, "deputy": deputy.public_id},
+                dedupe_key=f"{kind}:{giver.public_id}:{deputy.public_id}:{now.isoformat()}:{person.public_id}",
+                objects=[f"staff:{giver.public_id}"],
+                now=now,
+            )
 
 
 # --- the deputies of roles ------------------------------------------------------------------------------

@@ -140,13 +140,10 @@ def _see_to(actor: Actor, request_pk: int, now: datetime) -> bool:
 def _remind(actor: Actor, step: Step, person: User | Contact, hours: int, now: datetime) -> None:
     StepReminder.objects.create(step=step, person_ref=person.public_id, hours=hours, sent_at=now)
     number = step.request.public_id
-    record(
-        Action.STEP_REMINDED,
-        actor=actor,
-        objects=[f"request:{number}"],
-        payload={"step": step.role, "recipient": person.public_id, "hours": hours},
-        now=now,
-    )
+    payload: dict[str, object] = {"step": step.role, "recipient": person.public_id}
+    if hours:  # in an emergency the clock counts, and half of the time says nothing in business hours
+        payload["hours"] = hours
+    record(Action.STEP_REMINDED, actor=actor, objects=[f"request:{number}"], payload=payload, now=now)
     kind = "step_reminder" if isinstance(person, User) else "consent_reminder"
     mine = {"staff": person} if isinstance(person, User) else {"contact": person}
     link = step.links.filter(

@@ -21,6 +21,7 @@ from approvals.services.deputies import (
     end_delegation,
     give_delegation,
     keep_delegations,
+    keep_standing_deputies,
     name_standing_deputy,
     remove_role_deputy,
 )
@@ -33,6 +34,7 @@ from core.business_time import add_business_hours
 from core.errors import Conflict, DomainError, Invalid, NotAllowed
 from notifications.models import Message
 from notifications.registry import builder_of
+from notifications.rendering import render_mail
 from tests.approvals.test_services_deciding import answer_on, say
 from tests.cast import Cast, decide, make_staff, open_step, sign_in
 
@@ -486,3 +488,49 @@ def test_a_wrong_answer_by_a_deputy_says_why(cast: Cast) -> None:
     assert page.status_code == 403
     assert "who may not decide here either" in page.content.decode()
     assert answer_on(open_step(request)).outcome == "approve"
+
+
+def mails_about(kind: str) -> dict[str, str]:
+    """What each recipient reads: subject and text, of each the newest."""
+    read = {}
+    for message in Message.objects.filter(kind=kind).order_by("id"):
+        mail = builder_of(kind)(message)
+        assert mail is not None
+        sent = render_mail(message, mail)
+        html = sent.alternatives[0][0]
+        assert mail.context["url"] in str(html)
+        read[message.recipient_ref] = f"{sent.subject}\n{sent.body}"
+    return read
+
+
+def test_both_are_told_of_a_standing_deputy_and_who_was_named_before(cast: Cast) -> None:
+    stand(cast.legal, cast.pm2)
+    told = mails_about("standing_deputy_named")
+    assert "You are the standing deputy of Sakura Ito" in told[cast.pm2.public_id]
+    assert "Ken Suzuki is your standing deputy" in told[cast.legal.public_id]
+    stand(cast.legal, cast.pm2)
+    assert Message.objects.filter(kind="standing_deputy_named").count() == 2
+    stand(cast.legal, cast.pm)
+    told = mails_about("standing_deputy_ended")
+    assert "You are no longer the standing deputy of Sakura Ito" in told[cast.pm2.public_id]
+    assert set(mails_about("standing_deputy_named")) == {
+        cast.legal.public_id,
+        cast.pm2.public_id,
+        cast.pm.public_id,
+    }
+    name_standing_deputy(actor=staff_actor(cast.legal), giver=cast.legal, deputy=None, now=timezone.now())
+    people = {cast.legal.public_id, cast.pm2.public_id, cast.pm.public_id}
+    assert set(mails_about("standing_deputy_named")) == set(mails_about("standing_deputy_ended")) == people
+
+
+def test_who_named_somebody_that_left_is_told(cast: Cast) -> None:
+    stand(cast.legal, cast.pm2)
+    assert keep_standing_deputies(now=timezone.now()) == 0
+    deactivate_staff(actor=staff_actor(cast.admin), user=cast.pm2, reason="Left.", now=timezone.now())
+    assert keep_standing_deputies(now=timezone.now()) == 1
+    assert not StandingDeputy.objects.exists()
+    told = mails_about("standing_deputy_ended")
+    assert set(told) == {cast.legal.public_id}
+    assert "They have left. Please name somebody else" in told[cast.legal.public_id]
+    event = Event.objects.filter(action="deputy.standing_removed").get()
+    assert "Ken Suzuki is no longer the standing deputy of Sakura Ito." in lines_of([event])[0].sentence
