@@ -23,11 +23,13 @@ from demo.credentials import Credentials, KnownKey
 from demo.people import actor_for, hire
 from demo.places import PLACES, Deal, Place, register, sign
 from demo.policies import propose_a_policy
+from demo.purposes import USES
 from demo.reports import write_reports
 from demo.retirements import plan_retirements
 from demo.story import Player, sweep
 from demo.use import NORMAL_A_DAY, write_use
-from demo.wishes import USES, Wish, open_wishes, plan_wishes
+from demo.waiting import open_wishes
+from demo.wishes import Wish, plan_wishes
 from intake.services.receiving import receive_mail
 from keys.models import Delivery, Key
 from notifications.models import Message

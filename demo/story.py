@@ -28,7 +28,8 @@ from core.links import code_of, token_of
 from demo.calendar import Story, in_office
 from demo.people import BROWSER, actor_for
 from demo.places import Site
-from demo.wishes import USES, Wish, terms_of
+from demo.purposes import USES
+from demo.wishes import Wish, terms_of
 from keys.models import Delivery, Key
 from keys.services.delivery import PURPOSE as DELIVERY_PURPOSE
 from keys.services.delivery import confirm_delivery, expire_deliveries, reveal_secret

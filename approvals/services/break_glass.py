@@ -19,7 +19,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict, Invalid, NotAllowed
-from keys.models import Plan, Scope
+from keys.models import Key, Plan, Scope
 from keys.services.issuing import issue_key
 from keys.terms import KeyTerms, office_day
 
@@ -72,27 +72,16 @@ def break_glass(
     NotAllowed (no such permission, somebody else's draft), SecondFactorNeeded, Invalid (reason, number,
     terms), Conflict (stale form, a rights-holder whose consent comes first, administrative scopes alone).
     """
-    if not by.may(Permission.BREAK_GLASS):
-        raise NotAllowed(_("Your roles do not allow issuing a key in an emergency."))
-    if second_factor_at is None or second_factor_at < now - settings.SECOND_FACTOR_MAX_AGE:
-        raise SecondFactorNeeded(_("This asks for your second factor again."))
+    _check_person(by, second_factor_at, now)
     if not reason.strip():
         raise Invalid(_("Say what the emergency is."), field="reason")
     # As app.js compares it: a Japanese keyboard may write the number in full width.
     if unicodedata.normalize("NFKC", typed_number).strip().upper() != request.public_id:
         raise Invalid(_("Type the request's number exactly as it is written above."), field="typed_number")
-    request = (
-        Request.objects.select_for_update(of=("self",))
-        .select_related("partner", "requester")
-        .get(pk=request.pk)
-    )
-    if request.kind != Request.Kind.NEW_KEY or request.state != Request.State.DRAFT:
-        raise Conflict(_("Only a new key can be issued in an emergency."))
-    if request.partner.needs_consent:
-        raise Conflict(_("A rights-holder's data is theirs: no key for it goes before their consent."))
+    request = _lock_draft(request)
     due_at = now + settings.EMERGENCY_LIFETIME
     # Before the first step opens: its deadline is the emergency's.
-    Emergency.objects.create(
+    emergency = Emergency.objects.create(
         request=request, reason=reason.strip(), incident=incident.strip(), broken_at=now, due_at=due_at
     )
     request = submit_request(
@@ -113,6 +102,33 @@ def break_glass(
     )
     request.key, request.emergency_at = key, now
     request.save(update_fields=["key", "emergency_at"])
+    _record_issued(actor, emergency, key, now)
+    tell_all("emergency_issued", request, now=now)
+    return request
+
+
+def _check_person(by: User, second_factor_at: datetime | None, now: datetime) -> None:
+    if not by.may(Permission.BREAK_GLASS):
+        raise NotAllowed(_("Your roles do not allow issuing a key in an emergency."))
+    if second_factor_at is None or second_factor_at < now - settings.SECOND_FACTOR_MAX_AGE:
+        raise SecondFactorNeeded(_("This asks for your second factor again."))
+
+
+def _lock_draft(request: Request) -> Request:
+    request = (
+        Request.objects.select_for_update(of=("self",))
+        .select_related("partner", "requester")
+        .get(pk=request.pk)
+    )
+    if request.kind != Request.Kind.NEW_KEY or request.state != Request.State.DRAFT:
+        raise Conflict(_("Only a new key can be issued in an emergency."))
+    if request.partner.needs_consent:
+        raise Conflict(_("A rights-holder's data is theirs: no key for it goes before their consent."))
+    return request
+
+
+def _record_issued(actor: Actor, emergency: Emergency, key: Key, now: datetime) -> None:
+    request = emergency.request
     record(
         Action.EMERGENCY_ISSUED,
         actor=actor,
@@ -123,11 +139,9 @@ def break_glass(
         ],
         payload={
             "key": key.public_id,
-            "reason": reason.strip(),
-            "incident": incident.strip(),
-            "due_at": due_at,
+            "reason": emergency.reason,
+            "incident": emergency.incident,
+            "due_at": emergency.due_at,
         },
         now=now,
     )
-    tell_all("emergency_issued", request, now=now)
-    return request

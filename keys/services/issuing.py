@@ -66,16 +66,22 @@ def issue_key(
     key.search_text = search_text_of(key, products=registry.products.values())
     key.save(force_insert=True)
     key.products.set(registry.products.values())
+    _record_issued(actor, key, terms, decisions, now)
+    send_delivery(actor=actor, key=key, now=now)
+    return key
+
+
+def _record_issued(actor: Actor, key: Key, terms: KeyTerms, decisions: Sequence[str], now: datetime) -> None:
     record(
         Action.KEY_ISSUED,
         actor=actor,
         objects=[
             f"key:{key.public_id}",
-            *([f"request:{request_ref}"] if request_ref else []),
+            *([f"request:{key.request_ref}"] if key.request_ref else []),
             f"partner:{terms.partner}",
         ],
         payload={
-            "request": request_ref,
+            "request": key.request_ref,
             "partner": terms.partner,
             "environment": terms.environment,
             "scopes": terms.scopes,
@@ -84,8 +90,6 @@ def issue_key(
         },
         now=now,
     )
-    send_delivery(actor=actor, key=key, now=now)
-    return key
 
 
 def hold(terms: KeyTerms) -> None:
