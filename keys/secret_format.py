@@ -34,9 +34,8 @@ _FAMILY = re.compile(r"[0-9A-Za-z]{8}", re.ASCII).fullmatch
 _SECRET = re.compile(
     r"([a-z][a-z0-9]{1,9})_(live|test|dev)_([0-9A-Za-z]{12})_([0-9A-Za-z]{43,96})([0-9A-Za-z]{6})", re.ASCII
 ).fullmatch
-_BRAND_BYTES = re.compile(rb"[a-z][a-z0-9]{1,9}").fullmatch
-_ENVIRONMENT_BYTES: Final = frozenset(name.encode() for name in ENVIRONMENTS)
-_brands: set[bytes] = set()
+_FRONT_BYTES = re.compile(rb"[a-z][a-z0-9]{1,9}_(live|test|dev)_").fullmatch
+_fronts: set[bytes] = set()
 _IN_TEXT = re.compile(
     r"[a-z][a-z0-9]{1,9}_(?:live|test|dev)_[0-9A-Za-z]{12}_[0-9A-Za-z]{16,}", re.ASCII
 ).search
@@ -125,30 +124,25 @@ def parse(text: str) -> ParsedSecret | None:
 
 def key_id_of(text: bytes) -> bytes | None:
     """`parse(text).key_id` in bytes, for the verifier, which asks for nothing else on every call."""
-    parts = text.split(b"_")
-    if len(parts) != 4 or len(text) > MAX_LENGTH:
-        return None
-    brand, environment, key_id, tail = parts
+    head, _, tail = text.rpartition(b"_")
+    front, key_id = head[:-KEY_ID_LENGTH], head[-KEY_ID_LENGTH:]
     if (
-        len(key_id) != KEY_ID_LENGTH
+        len(text) > MAX_LENGTH
         or len(tail) < RANDOM_LENGTH + CRC_LENGTH
-        or environment not in _ENVIRONMENT_BYTES
-        or not (key_id.isalnum() and tail.isalnum() and (brand in _brands or _is_brand(brand)))
+        or not (key_id.isalnum() and tail.isalnum() and (front in _fronts or _is_front(front)))
     ):
         return None
-    high, low = divmod(crc32(text[:-CRC_LENGTH]), _PAIR)
-    high, middle = divmod(high, _PAIR)
-    if text[-CRC_LENGTH:] != _BYTE_PAIRS[high] + _BYTE_PAIRS[middle] + _BYTE_PAIRS[low]:
-        return None
-    return key_id
+    crc = crc32(text[:-CRC_LENGTH])
+    high, middle, low = crc // _PAIR // _PAIR, crc // _PAIR % _PAIR, crc % _PAIR
+    return key_id if tail.endswith(_BYTE_PAIRS[high] + _BYTE_PAIRS[middle] + _BYTE_PAIRS[low]) else None
 
 
-def _is_brand(brand: bytes) -> bool:
-    # A pattern for every call costs more than the rest; there are few brands, and few to remember.
-    if not _BRAND_BYTES(brand):
+def _is_front(front: bytes) -> bool:
+    # A pattern for every call costs more than the rest; there are few beginnings, and few to remember.
+    if not _FRONT_BYTES(front):
         return False
-    if len(_brands) < 100:
-        _brands.add(brand)
+    if len(_fronts) < 100:
+        _fronts.add(front)
     return True
 
 

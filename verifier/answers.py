@@ -9,12 +9,14 @@ from email.utils import format_datetime
 from typing import Final
 
 from keys.hotrecord import MICROS, hour_shift
-from verifier.check_ids import CheckId, month_end
+from verifier import check_ids
 from verifier.codes import INVALID_TOKEN, Code
 from verifier.warm import Verdict
 
 Header = tuple[str, str]
 _MAX_FACTS: Final = 20_000
+# A member of an enumeration is looked up in 0.2 µs, a name of the module in 0.02 µs.
+_VALID: Final = Code.VALID
 
 PROBLEM: Final[Header] = ("Content-Type", "application/problem+json")
 NO_STORE: Final[Header] = ("Cache-Control", "no-store")
@@ -64,13 +66,14 @@ def wire(headers: Iterable[Header]) -> bytes:
 class Facts:
     """What stays the same for every answer about a key of one revision, prepared once.
 
+    `opening` is the beginning of the body of `/v1/keys/verify` where the key is valid.
     `identity` are the fields that tell a proxy who calls, `policy` is RateLimit-Policy with the limits of the
     key and those of its workspace, `dates` are Deprecation (RFC 9745) and Sunset (RFC 8594); each as it goes
     over the wire, empty where there is none.
     """
 
     key: str
-    members: bytes
+    opening: bytes
     policy: bytes
     identity: bytes
     dates: bytes
@@ -121,7 +124,7 @@ def _prepare(identity: bytes) -> Facts:
     ]
     return Facts(
         key=data["key"],
-        members=identity[1:-1],
+        opening=b'{"valid":true,"code":"VALID",%b' % identity[1:-1],
         policy=wire([("RateLimit-Policy", policy)]) if policy else b"",
         identity=wire(who),
         dates=wire(dates),
@@ -183,13 +186,11 @@ def _tightest(verdict: Verdict, shared: tuple[int, int, int], facts: Facts) -> b
 def verified(verdict: Verdict) -> Response:
     """The answer of `/v1/keys/verify`: always 200 to a gateway, with the verdict inside (V1)."""
     code = verdict.code
-    if code is Code.MALFORMED:
-        return MALFORMED
-    if code is Code.VALID:
+    if code is _VALID:
         facts = facts_of(verdict.identity)
-        acting = _acting_in(verdict, facts)
-        body = b'{"valid":true,"code":"VALID",%b%b,"remaining":%b%b%b%b}' % (
-            facts.members,
+        acting = facts.granted and _acting_in(verdict, facts)
+        body = b'%b%b,"remaining":%b%b%b%b}' % (
+            facts.opening,
             b',"acting_in":"%b"' % acting.encode() if acting else b"",
             _left(verdict.minute, verdict.hour, verdict.budget),
             b"" if verdict.shared is None else b',"workspace_remaining":' + _left(*verdict.shared),
@@ -197,6 +198,8 @@ def verified(verdict: Verdict) -> Response:
             b',"degraded":true' if verdict.degraded else b"",
         )
         extra = limit_fields(verdict, facts) + facts.dates
+    elif code is Code.MALFORMED:
+        return MALFORMED
     else:
         body = _refused(verdict)
         extra = (_limited(verdict) if code.status == 429 else b"") + _dates(verdict)
@@ -216,15 +219,16 @@ def _check_id(verdict: Verdict, facts: Facts) -> bytes:
     if verdict.order is None:
         return b""
     gateway, key_id, context = verdict.order
-    return CheckId(
-        key_id=key_id.decode(),
-        lease=verdict.lease,
-        at=verdict.now,
-        month=month_end(verdict.now, facts.time_zone),
+    return check_ids.text(
+        gateway,
+        key_id,
+        verdict.lease,
+        verdict.now,
+        check_ids.month_end(verdict.now, facts.time_zone),
         # What only this process has counted is not reserved where the real cost goes.
-        reserved=0 if verdict.is_local else context.cost_micros,
-        workspace="" if verdict.shared is None else facts.workspace,
-    ).text(gateway)
+        0 if verdict.is_local else context.cost_micros,
+        "" if verdict.shared is None else facts.workspace,
+    )
 
 
 def _refused(verdict: Verdict) -> bytes:
@@ -265,7 +269,7 @@ def authorized(verdict: Verdict, *, nginx: bool) -> Response:
     """The answer of `/v1/authorize`: 200 with fields about the key, or 401, 403, 429 as problem+json."""
     code = verdict.code
     degraded = b"X-Kagiban-Degraded: true\r\n" if verdict.degraded else b""
-    if code is Code.VALID:
+    if code is _VALID:
         facts = facts_of(verdict.identity)
         lease = b"X-Kagiban-Lease: %b\r\n" % _check_id(verdict, facts) if facts.holds_leases else b""
         limits = limit_fields(verdict, facts)
@@ -327,6 +331,8 @@ def problem(status: int, code: str, title: str, extra: bytes = b"", detail: str 
 
 
 def _left(minute: int, hour: int, budget: int) -> bytes:
+    if minute >= 0 and hour >= 0 and budget >= 0:
+        return b'{"minute":%d,"hour":%d,"budget_usd":"%d.%06d"}' % (minute, hour, *divmod(budget, MICROS))
     return b'{"minute":%b,"hour":%b,"budget_usd":%b}' % (_number(minute), _number(hour), _usd(budget))
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+AUTHORIZE: Final = "/v1/authorize"
 MAX_BODY: Final = 16 * 1024
 # Where our own server puts a body, which it has read whole.
 BODY: Final = "kagiban.body"
@@ -53,11 +54,16 @@ def _route(path: str) -> "Callable[[WSGIEnvironment], Response]":
         return verify
     if path == "/v1/usage":
         return report
-    if path == "/v1/authorize" or path.startswith("/v1/authorize/"):
+    if is_authorize(path):
         return authorize
     if path == openapi.PATH:
         return describe
     return _nowhere
+
+
+def is_authorize(path: str) -> bool:
+    """Whether a path is that of a proxy's subrequest, which may have the partner's own behind it."""
+    return path.startswith(AUTHORIZE) and path[len(AUTHORIZE) :][:1] in {"", "/"}
 
 
 def _nowhere(_environ: "WSGIEnvironment") -> Response:
@@ -135,7 +141,7 @@ def authorize(environ: "WSGIEnvironment") -> Response:
         nginx = caller.nginx
         if question.key_stands_in_url(environ):
             return answers.refused(Code.KEY_IN_URL)
-        asked = question.from_headers(environ, environ["PATH_INFO"][len("/v1/authorize") :])
+        asked = question.from_headers(environ, environ["PATH_INFO"][len(AUTHORIZE) :])
         verdict = decide(asked, caller) if asked.secret else Verdict(Code.NO_KEY)
         return answers.authorized(verdict, nginx=nginx)
     except question.BadQuestionError as error:

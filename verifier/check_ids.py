@@ -4,12 +4,14 @@ An id carries what the check reserved, signed for the gateway that asked. So not
 that is under way, and no gateway can settle or free what another one holds, or say that more was reserved.
 """
 
+import hashlib
 import struct
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from binascii import Error as NotBase64
+from binascii import b2a_base64, unhexlify
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
 from django.conf import settings
@@ -17,7 +19,6 @@ from django.conf import settings
 from keys import hashing
 from keys.hotrecord import month_ends
 from keys.secret_format import FAMILY_LENGTH
-from verifier import warm
 
 # Key id, lease, when (seconds since 1970), end of its budget month, what was reserved in millionths of a USD;
 # then the workspace whose budget it counts for, too, and the signature.
@@ -26,11 +27,12 @@ _N_SIGNATURE: Final = 10
 _MAX_LENGTH: Final = 100
 # Time zones differ by quarters of an hour, so months begin at one.
 _QUARTER: Final = 900
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
 @dataclass(frozen=True, slots=True)
 class CheckId:
-    """What a check reserved. `lease` names it; `workspace` is empty where none has a budget of its own."""
+    """What a check reserved, as a gateway reports it. See `text`."""
 
     key_id: str
     lease: bytes
@@ -44,13 +46,18 @@ class CheckId:
         """What the key's record is found by."""
         return self.key_id[:FAMILY_LENGTH]
 
-    def text(self, gateway: str) -> bytes:
-        """The id as the gateway with this number gets it."""
-        lease = bytes.fromhex(self.lease.decode())
-        body = _BODY.pack(self.key_id.encode(), lease, self.at, self.month, self.reserved)
-        body += self.workspace.encode()
-        signature = warm.digester()(_signed(gateway, body))[:_N_SIGNATURE]
-        return urlsafe_b64encode(body + signature).rstrip(b"=")
+
+def text(
+    gateway: str, key_id: bytes, lease: bytes, at: int, month: int, reserved: int, workspace: str = ""
+) -> bytes:
+    """The id of a check as the gateway with this number gets it; made at every check that holds something.
+
+    `lease` names what it holds, `at` is when, `month` the end of its budget month (both in seconds since
+    1970), `reserved` in millionths of a USD; `workspace` is empty where none has a budget of its own.
+    """
+    body = _BODY.pack(key_id, unhexlify(lease), at, month, reserved) + workspace.encode()
+    signed = body + _signature(gateway, _version(), body)
+    return b2a_base64(signed, newline=False).translate(_URL_SAFE).rstrip(b"=")
 
 
 def read(text: str, gateway: str) -> CheckId | None:
@@ -62,11 +69,7 @@ def read(text: str, gateway: str) -> CheckId | None:
     except NotBase64:
         return None
     body, signature = found[:-_N_SIGNATURE], found[-_N_SIGNATURE:]
-    message = _signed(gateway, body)
-    if not any(
-        hashing.same(hashing.digester(version)(message)[:_N_SIGNATURE], signature)
-        for version in settings.PEPPERS
-    ):
+    if not any(hashing.same(_signature(gateway, version, body), signature) for version in settings.PEPPERS):
         return None
     key_id, lease, at, month, reserved = _BODY.unpack_from(body)
     workspace = body[_BODY.size :].decode()
@@ -83,6 +86,25 @@ def _month_end(quarter: int, time_zone: str) -> int:
     return month_ends(datetime.fromtimestamp(quarter * _QUARTER, UTC), time_zone)[0]
 
 
-def _signed(gateway: str, body: bytes) -> bytes:
-    # Begins like no secret does: digests of those are made under the same peppers.
-    return b"check\0%b\0%b" % (gateway.encode(), body)
+@cache
+def _version() -> int:
+    # A process keeps the pepper that it was started with.
+    return hashing.current_version()
+
+
+def _signature(gateway: str, version: int, body: bytes) -> bytes:
+    signer = _signer(gateway, version).copy()
+    signer.update(body)
+    return signer.digest()
+
+
+@lru_cache(maxsize=1_000)
+def _signer(gateway: str, version: int) -> "hashlib.blake2b":
+    """Keyed BLAKE2b that has read the gateway: a signature costs 0.5 µs, an HMAC of it all 1.2 µs.
+
+    Its key is made of the pepper, under a name that is no secret's: those are digested with the pepper, too.
+    """
+    key = hashing.digester(version)(b"the ids of checks")
+    signer = hashlib.blake2b(key=key, digest_size=_N_SIGNATURE)
+    signer.update(b"%b\0" % gateway.encode())
+    return signer

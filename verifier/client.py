@@ -63,12 +63,18 @@ class Server(Protocol):
     tick: int
     is_stopping: bool
 
-    def post(self, transport: asyncio.Transport, data: bytes, *, closes: bool) -> None:
+    def post(self, transport: asyncio.Transport, data: bytes, keeps: bool) -> None:
         """Write to a connection at the end of this turn, and close it where that was its last word."""
 
 
 class Client(asyncio.Protocol):
     """One connection. `since` is the tick at which it began to wait for the gateway; `is_busy` is for us."""
+
+    __slots__ = (
+        "_address", "_body", "_check", "_chunk", "_environ", "_environ_served", "_in_head", "_is_last",
+        "_is_within", "_keeps", "_known", "_n_body", "_n_head", "_n_lessons", "_n_owed", "_parser", "_peer",
+        "_template", "_transport", "_url", "_waiting", "is_busy", "server", "since",
+    )  # fmt: skip
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -109,10 +115,9 @@ class Client(asyncio.Protocol):
         if self._is_within or self.is_busy or self._waiting:
             self._chunk = b""
         else:
-            end = data.find(heads.END) + len(heads.END)
-            head = heads.known(data[:end])
-            if head is not None and len(data) - end == head.length:
-                self._serve_known(head, data[end:])
+            known = heads.known(data)
+            if known is not None:
+                self._serve_known(known)
                 return
             self._chunk = data
         try:
@@ -143,7 +148,7 @@ class Client(asyncio.Protocol):
     def close_if_idle(self) -> None:
         """Close the connection between two requests; one that is being answered is closed after it."""
         if not self.is_busy:
-            self.server.post(self._transport, b"", closes=True)
+            self.server.post(self._transport, b"", keeps=False)
 
     # --- the parser's calls ---
 
@@ -175,7 +180,7 @@ class Client(asyncio.Protocol):
         """Ask for the body where the gateway waits for that."""
         self._in_head = False
         if self._environ.get("HTTP_EXPECT", "").lower() == "100-continue":
-            self.server.post(self._transport, b"HTTP/1.1 100 Continue\r\n\r\n", closes=False)
+            self.server.post(self._transport, b"HTTP/1.1 100 Continue\r\n\r\n", keeps=True)
 
     def on_body(self, piece: bytes) -> None:
         """Keep a piece of the body, as far as the verifier would read it."""
@@ -236,13 +241,18 @@ class Client(asyncio.Protocol):
             log_failure(error)
         self._go_on(begun)
 
-    def _serve_known(self, head: Head, body: bytes) -> None:
+    def _serve_known(self, known: tuple[Head, bytes]) -> None:
         self.is_busy = self._keeps = True
         self._environ_served = None
-        self._known = head, body
+        self._known = known
+        head, piece = known
         begun: Response | Check | None = None
         try:
-            begun = quick.verify(head.credential, self._address, body, self.server.way)
+            if head.context is None:
+                begun = quick.verify(head.credential, self._address, piece, self.server.way)
+            else:
+                address = address_behind_proxies(self._peer, head.environ.get("HTTP_X_FORWARDED_FOR", ""))
+                begun = quick.authorize(head.credential, address, piece, head.context, self.server.way)
         except Exception as error:  # noqa: BLE001 - the same
             log_failure(error)
         self._go_on(begun)
@@ -252,14 +262,15 @@ class Client(asyncio.Protocol):
             self._send(begun)
         elif begun is not None:
             self._check = begun
-            begun.pipe.ask(begun.command, self._store_replied)
+            pipe, command, *_ = begun
+            pipe.ask(command, self._store_replied)
         else:
             self._serve_in_thread()
 
     def _store_replied(self, reply: Any) -> None:
         response: Response | None = None
         try:
-            response = self._check.answer(reply)
+            response = quick.answer(self._check, reply)
         except Exception as error:  # noqa: BLE001 - the same
             log_failure(error)
         if response is None:
@@ -273,8 +284,8 @@ class Client(asyncio.Protocol):
             return
         environ = self._environ_served
         if environ is None:
-            head, body = self._known
-            environ = {**head.environ, "REMOTE_ADDR": self._peer, BODY: body}
+            head, piece = self._known
+            environ = head.environ_with(piece, self._peer)
         environ["wsgi.input"] = io.BytesIO(environ[BODY])
         done = loop.run_in_executor(self.server.threads, _call, self.server.wsgi, environ)
         done.add_done_callback(self._thread_answered)
@@ -288,14 +299,12 @@ class Client(asyncio.Protocol):
 
     def _send(self, response: Response) -> None:
         """Write the answer and go on with the next request."""
-        transport, server = self._transport, self.server
-        if transport.is_closing():
-            return
+        server = self.server
         keeps = self._keeps and not server.is_stopping
         line = _STATUS_LINES.get(response.status) or b"HTTP/1.1 %d \r\n" % response.status
-        close = b"" if keeps else b"Connection: close\r\n"
-        whole = b"".join((line, server.date, response.fields, close, b"\r\n", response.body))
-        server.post(transport, whole, closes=not keeps)
+        end = b"\r\n" if keeps else b"Connection: close\r\n\r\n"
+        whole = b"".join((line, server.date, response.fields, end, response.body))
+        server.post(self._transport, whole, keeps)
         if not keeps:
             return
         self.is_busy = False
@@ -320,7 +329,7 @@ class Client(asyncio.Protocol):
             self._keeps = False
         elif not self._transport.is_closing():
             line = f"HTTP/1.1 {_REFUSALS[status]}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            self.server.post(self._transport, line.encode(), closes=True)
+            self.server.post(self._transport, line.encode(), keeps=False)
 
 
 def _field(name: bytes) -> str:

@@ -113,31 +113,36 @@ def address(text: str) -> bytes:
 
 
 def from_json(body: bytes) -> Question:
-    """Read the body of `/v1/keys/verify` (V1). Raises BadQuestionError.
+    """Read the body of `/v1/keys/verify` (V1). Raises BadQuestionError."""
+    return Question(*split(body))
+
+
+def split(body: bytes) -> tuple[bytes, Context]:
+    """The secret in the body of `/v1/keys/verify`, and what it is asked for. Raises BadQuestionError.
 
     A gateway's bodies differ in the key alone, so what stands around the key is parsed once and kept: without
     the key, which no cache may hold.
     """
-    start = body.find(b'"key":') + 6
-    if body[start : start + 1] == b" ":
-        start += 1
-    end = body.find(b'"', start + 1)
-    secret = body[start + 1 : end]
-    if start < 6 or body[start : start + 1] != b'"' or end < 0 or b"\\" in secret:
+    before, mark, rest = body.partition(b'"key":"')
+    if not mark:
+        before, mark, rest = body.partition(b'"key": "')
+    secret, quote, after = rest.partition(b'"')
+    if not quote or b"\\" in secret or not secret.isascii():
         return _parse(body)  # written in another way
-    around = (body[: start + 1], body[end:])
+    around = (before, after)
     context = _contexts.get(around)
     if context is None:
-        if _parse(_PLACEHOLDER.join(around)).secret != _PLACEHOLDER:
-            return _parse(body)  # a second member of that name, which is the one that counts
-        context = _parse(body).context
+        asked = _parse(body)
+        if _parse(b"".join((before, mark, _PLACEHOLDER, quote, after)))[0] != _PLACEHOLDER:
+            return asked  # a second member of that name, which is the one that counts
+        context = asked[1]
         if len(_contexts) >= _MAX_CACHED_CONTEXTS:
             _contexts.clear()
         _contexts[around] = context
-    return Question(secret, context)
+    return secret, context
 
 
-def _parse(body: bytes) -> Question:
+def _parse(body: bytes) -> tuple[bytes, Context]:
     """A field that is not known is refused: a typo in `scope` must not make a check weaker."""
     try:
         data = json.loads(body)
@@ -152,20 +157,18 @@ def _parse(body: bytes) -> Question:
         raise BadQuestionError("`key` is missing.")
     if type(data["key"]) is not str:
         raise BadQuestionError("`key` is not text.")
-    return Question(
-        data["key"].encode(errors="replace"),
-        Context(
-            ip=address(ip) if (ip := _text(data, "ip")) else b"",
-            environment=_text(data, "environment"),
-            workspace=_text(data, "workspace"),
-            scopes=_words(data, "scope", "scopes"),
-            model=_text(data, "model"),
-            features=_words(data, "feature", "features"),
-            cost_micros=cost_micros(data.get("cost_usd", 0)),
-            names_cost="cost_usd" in data,
-            lease_seconds=_seconds(data.get("lease_seconds", DEFAULT_LEASE_SECONDS)),
-        ),
+    context = Context(
+        ip=address(ip) if (ip := _text(data, "ip")) else b"",
+        environment=_text(data, "environment"),
+        workspace=_text(data, "workspace"),
+        scopes=_words(data, "scope", "scopes"),
+        model=_text(data, "model"),
+        features=_words(data, "feature", "features"),
+        cost_micros=cost_micros(data.get("cost_usd", 0)),
+        names_cost="cost_usd" in data,
+        lease_seconds=_seconds(data.get("lease_seconds", DEFAULT_LEASE_SECONDS)),
     )
+    return data["key"].encode(errors="replace"), context
 
 
 def _text(data: Mapping[str, Any], name: str) -> str:

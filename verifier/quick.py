@@ -6,7 +6,6 @@ here, and `verifier.app` answers it in a thread.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +14,7 @@ from verifier import answers, app, gateways, question, warm
 from verifier.answers import Response
 from verifier.codes import Code
 from verifier.gateways import Caller
-from verifier.question import Question
+from verifier.question import Context
 from verifier.warm import Order, Verdict
 
 if TYPE_CHECKING:
@@ -24,29 +23,23 @@ if TYPE_CHECKING:
     from keys.hotpipe import Pipe, Way
 
 
+_authorized: Final = {nginx: partial(answers.authorized, nginx=nginx) for nginx in (False, True)}
 _MALFORMED: Final = Verdict(Code.MALFORMED)
 _BLOCKED: Final = Verdict(Code.ADDRESS_BLOCKED)
 
 
-@dataclass(slots=True)
-class Check:
-    """A check under way: the call that the store has to answer, where, and how its verdict is told."""
+# A check under way: the store's connection, the call that it has to answer, the lease's name, who asks for
+# what, and how the verdict is told. A tuple: it is made and read once, and a class costs five times that.
+Check = tuple["Pipe", bytes, bytes, Order, Callable[[Verdict], Response]]
 
-    pipe: "Pipe"
-    command: bytes
-    lease: bytes
-    order: Order
-    tell: Callable[[Verdict], Response]
 
-    def answer(self, reply: Any) -> Response | None:
-        """The answer that the store's reply makes; None where there was no reply, or it does not know."""
-        if reply is None:
-            return None
-        verdict = warm.verdict_of(reply, self.lease)
-        if verdict is None:
-            return None
-        verdict.order = self.order
-        return self.tell(verdict)
+def answer(check: Check, reply: Any) -> Response | None:
+    """The answer that the store's reply makes; None where there was no reply, or it does not know."""
+    if reply is None:
+        return None
+    _, _, lease, order, tell = check
+    verdict = warm.verdict_of(reply, lease, order)
+    return None if verdict is None else tell(verdict)
 
 
 def begin(environ: "WSGIEnvironment", way: "Way") -> Response | Check | None:
@@ -55,7 +48,7 @@ def begin(environ: "WSGIEnvironment", way: "Way") -> Response | Check | None:
     try:
         if path == "/v1/keys/verify":
             return _verify(environ, way)
-        if path == "/v1/authorize" or path.startswith("/v1/authorize/"):
+        if app.is_authorize(path):
             return _authorize(environ, way)
     except (question.BadQuestionError, gateways.UnknownGatewayError):
         pass
@@ -68,9 +61,23 @@ def verify(credential: str, address: str, body: bytes, way: "Way") -> Response |
         caller = gateways.caller_at_hand(credential, address)
         if caller is None:
             return None
-        return _check(question.from_json(body), way, caller, answers.verified)
+        secret, context = question.split(body)
+        return _check(secret, context, way, caller, answers.verified)
     except (question.BadQuestionError, gateways.UnknownGatewayError):
         return None
+
+
+def authorize(
+    credential: str, address: str, secret: bytes, context: Context, way: "Way"
+) -> Response | Check | None:
+    """As `begin`, for a `GET /v1/authorize` whose head was read before, all but the key."""
+    try:
+        caller = gateways.caller_at_hand(credential, address)
+    except gateways.UnknownGatewayError:
+        return None
+    if caller is None:
+        return None
+    return _check(secret, context, way, caller, _authorized[caller.nginx])
 
 
 def _verify(environ: "WSGIEnvironment", way: "Way") -> Response | Check | None:
@@ -85,24 +92,23 @@ def _authorize(environ: "WSGIEnvironment", way: "Way") -> Response | Check | Non
     caller = gateways.caller_at_hand(credential, app.address_of(environ))
     if caller is None or environ["REQUEST_METHOD"] == "HEAD" or question.key_stands_in_url(environ):
         return None
-    asked = question.from_headers(environ, environ["PATH_INFO"][len("/v1/authorize") :])
+    asked = question.from_headers(environ, environ["PATH_INFO"][len(app.AUTHORIZE) :])
     if not asked.secret:
         return None
-    return _check(asked, way, caller, partial(answers.authorized, nginx=caller.nginx))
+    return _check(asked.secret, asked.context, way, caller, _authorized[caller.nginx])
 
 
 def _check(
-    asked: Question, way: "Way", caller: Caller, tell: Callable[[Verdict], Response]
+    secret: bytes, context: Context, way: "Way", caller: Caller, tell: Callable[[Verdict], Response]
 ) -> Response | Check | None:
-    key_id = key_id_of(asked.secret)
+    key_id = key_id_of(secret)
     if key_id is None:
         return tell(_MALFORMED)
-    if gateways.is_blocked(asked.context.ip):
+    if gateways.is_blocked(context.ip):
         return tell(_BLOCKED)
     pipe = way.pipe(key_id)
     if pipe is None:
         return None
     lease = warm.new_lease()
-    digest = warm.digester()(asked.secret)
-    command = warm.command(asked, key_id, digest, run=pipe.run, lease=lease)
-    return Check(pipe, command, lease, (caller.public_id, key_id, asked.context), tell)
+    command = warm.command(context, key_id, warm.digester()(secret), run=pipe.run, lease=lease)
+    return pipe, command, lease, (caller.public_id, key_id, context), tell

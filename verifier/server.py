@@ -48,7 +48,7 @@ class Loop:
         self.tick = 0
         self.is_stopping = False
 
-    def post(self, transport: asyncio.Transport, data: bytes, *, closes: bool) -> None:
+    def post(self, transport: asyncio.Transport, data: bytes, keeps: bool) -> None:
         """Write to a connection, and close it where that was its last word; with the others of this turn.
 
         A write wakes whoever waits for it. Written one after the other, the answers of a turn find their
@@ -56,15 +56,14 @@ class Loop:
         """
         if not self._outgoing:
             self._call_soon(self._write)
-        self._outgoing.append((transport, data, closes))
+        self._outgoing.append((transport, data, keeps))
 
     def _write(self) -> None:
         outgoing, self._outgoing = self._outgoing, []
-        for transport, data, closes in outgoing:
+        for transport, data, keeps in outgoing:
             if not transport.is_closing():
-                if data:
-                    transport.write(data)
-                if closes:
+                transport.write(data)
+                if not keeps:
                     transport.close()
 
     async def run(self, listener: socket.socket) -> None:

@@ -43,9 +43,9 @@ class Verdict:
     now: int = 0
     retry: int = 0
     lease: bytes = b""
+    order: Order | None = None
     degraded: bool = False
     shared: tuple[int, int, int] | None = None
-    order: Order | None = None
     is_local: bool = False
 
 
@@ -105,7 +105,7 @@ def _prefix(key_id: bytes) -> bytes:
 
 
 def command(
-    question: Question, key_id: bytes, digest: bytes, *, run: bytes, lease: bytes, mode: bytes = FRESH
+    context: Context, key_id: bytes, digest: bytes, *, run: bytes, lease: bytes, mode: bytes = FRESH
 ) -> bytes:
     """The one call of a check, for the server process marked `run`."""
     return b"%b$8\r\n%b\r\n$1\r\n%b\r\n$17\r\ns%b\r\n%b$20\r\n%b\r\n%b" % (
@@ -113,18 +113,18 @@ def command(
         run,
         mode,
         digest[:16],
-        question.context.packed,
+        context.packed,
         lease,
-        question.context.packed_country,
+        context.packed_country,
     )
 
 
-def verdict_of(reply: list[Any], lease: bytes) -> Verdict | None:
+def verdict_of(reply: list[Any], lease: bytes, order: Order | None = None) -> Verdict | None:
     """What the store said; None where it does not know (MISS)."""
     if reply[0] == b"MISS":
         return None
     code, identity, minute, hour, budget, now, retry, *shared = reply
-    verdict = Verdict(BY_BYTES[code], identity, minute, hour, budget, now, retry, lease)
+    verdict = Verdict(BY_BYTES[code], identity, minute, hour, budget, now, retry, lease, order)
     if shared:
         verdict.shared = (shared[0], shared[1], shared[2])
     return verdict
@@ -138,7 +138,7 @@ def ask(question: Question, key_id: bytes, digest: bytes, mode: bytes = FRESH) -
     def for_run(run: bytes) -> bytes:
         nonlocal asked
         asked = run
-        return command(question, key_id, digest, run=run, lease=lease, mode=mode)
+        return command(question.context, key_id, digest, run=run, lease=lease, mode=mode)
 
     reply = hotwire.ask_run(for_run, record_key(key_id[:FAMILY_LENGTH].decode()))
     return verdict_of(reply, lease) or Miss(reply[1], reply[2], asked, reply[3])

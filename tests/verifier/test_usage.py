@@ -155,8 +155,9 @@ def test_check_that_holds_nothing_has_no_id(gateway: str) -> None:
 def test_cost_of_a_month_that_is_over_leaves_the_running_one_alone(gateway: str, live: LiveKey) -> None:
     verify(gateway, live.text, cost_usd="0.25")
     number, now = Gateway.objects.get().public_id, int(time.time())
-    old = check_ids.CheckId(live.secret.public_id, b"0" * 20, now - 3_600, now - 60, 400_000)
-    assert taken(gateway, check=old.text(number).decode(), cost_usd="0.9")["cost"] == "settled"
+    key_id = live.secret.public_id.encode()
+    old = check_ids.text(number, key_id, b"0" * 20, now - 3_600, now - 60, 400_000)
+    assert taken(gateway, check=old.decode(), cost_usd="0.9")["cost"] == "settled"
     assert spent(live) == Decimal("0.25")
     drain_use(now=timezone.now())
     day = KeyUseDay.objects.get(day=office_day(timezone.now() - timedelta(hours=1)))
@@ -462,10 +463,11 @@ def run(target: Callable[[], None], times: int) -> None:
 
 
 def test_ids_are_read_by_whom_they_were_made_for() -> None:
-    one = check_ids.CheckId("AbCdEfGh0001", b"0123456789abcdef0123", 1_763_700_000, 1_764_515_000, 2**50)
-    text = one.text("GW-0001").decode()
+    facts = b"0123456789abcdef0123", 1_763_700_000, 1_764_515_000, 2**50
+    one = check_ids.CheckId("AbCdEfGh0001", *facts)
+    text = check_ids.text("GW-0001", b"AbCdEfGh0001", *facts).decode()
     assert len(text) == 64
     assert check_ids.read(text, "GW-0001") == one
     assert check_ids.read(text, "GW-0002") is None
-    with_workspace = replace(one, workspace="WS-0001")
-    assert check_ids.read(with_workspace.text("GW-0001").decode(), "GW-0001") == with_workspace
+    with_workspace = check_ids.text("GW-0001", b"AbCdEfGh0001", *facts, "WS-0001").decode()
+    assert check_ids.read(with_workspace, "GW-0001") == replace(one, workspace="WS-0001")
