@@ -185,7 +185,7 @@ def test_moving_and_calling_off_loosen_and_go_the_whole_way(cast: Cast) -> None:
 
 def test_a_stopped_key_is_noticed_and_starts_again_as_retiring(cast: Cast) -> None:
     key, _text = live_key(cast)
-    retirement(cast, key, in_days(46))
+    retirement(cast, key, in_days(32), short_notice="They asked.")
     suspend(key, cast.security)
     assert watch_retirements(now=in_days(3)) == 1
     key.refresh_from_db()
@@ -208,7 +208,7 @@ def test_a_key_that_is_revoked_before_has_no_plan_any_more(cast: Cast) -> None:
 
 def test_a_secret_that_would_be_due_after_the_end_is_not_reminded_of(cast: Cast) -> None:
     key, _text = live_key(cast)
-    retirement(cast, key, in_days(45))
+    retirement(cast, key, in_days(31), short_notice="They asked.")
     now = end_of_day(office_day(in_days(3))) - timedelta(hours=5)
     Key.objects.filter(pk=key.pk).update(rotation_due_on=office_day(now) + timedelta(days=30))
     assert remind_rotation(now=now) == 0
