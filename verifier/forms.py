@@ -42,7 +42,7 @@ class BlockForm(forms.Form):
     )
     reason = LineField(label=_("Reason"), max_length=200, help_text=_("Stays in the audit log."))
     hours = forms.IntegerField(
-        label=_("For how many hours"),
+        label=_("Blocked for how many hours"),
         help_text=_("Ends by itself. At most 720 (thirty days)."),
         min_value=1,
         max_value=720,
