@@ -5,8 +5,7 @@ number. The record is written by the function that writes it, and is read again 
 """
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import pytest
@@ -15,161 +14,32 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from keys import hotrecord, hotwire
-from keys.hotrecord import MICROS, Policy, SecretState, Shared, burst_of, hour_shift, month_ends
-from keys.terms import office_day
-from verifier import checks
-from verifier.checks import Call, Counters
-from verifier.codes import Code
+from keys import hotrecord
+from keys.hotrecord import MICROS, Policy, SecretState, Shared
+from tests.twins import (
+    DIGEST,
+    START,
+    WORKSPACE,
+    AtOnce,
+    Twin,
+    add_most,
+    at,
+    by_limit,
+    drain,
+    load_with_clock,
+    set_clock,
+)
+from verifier.checks import Counters
 from verifier.question import Context, address
 
-CLOCK = "({ redis.call('HGET', 'clock', 's'), redis.call('HGET', 'clock', 'us') })"
-START = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
-DIGEST = b"d" * 32
-RUN = b"the run!"
-TTL = 300
 # One workspace: its families begin alike, so that its keys lie under one hash tag.
 FAMILIES = ("Wsaaaaaa", "Wsbbbbbb", "Wscccccc")
-WORKSPACE = "WS-0001"
 
 
 @pytest.fixture
 def with_clock(valkey: "redis.Redis") -> "redis.Redis":
-    """The same library under another name, with a clock that the test sets. Only its text knows of it."""
-    source = (Path(hotwire.__file__).parent / "lua" / "hotstore.lua").read_text()
-    assert source.count("redis.call('TIME')") == 2
-    source = source.replace("redis.call('TIME')", CLOCK).replace("@VERSION@", "clock")
-    hotwire.ask(hotwire.encode("FUNCTION", "LOAD", "REPLACE", source))
+    load_with_clock()
     return valkey
-
-
-def call(name: str, keys: list[bytes], *arguments: hotwire.Argument) -> Any:
-    return hotwire.ask(hotwire.encode("FCALL", f"kagiban_{name}_clock", len(keys), *keys, *arguments))
-
-
-# The most of a limit that was used at once, by family, day and limit.
-AtOnce = dict[tuple[str, date, str], int]
-
-
-class Twin:
-    """One key, in the store and in the model."""
-
-    def __init__(self, family: str, policy: Policy, secret: SecretState, shared: Counters) -> None:
-        self.family, self.policy, self.secret, self.shared = family, policy, secret, shared
-        self.counters = Counters()
-        self.most: AtOnce = {}
-        self.tag = hotrecord.tag_of(family[:2])
-        self.record = hotrecord.record_key(family)
-        self.put_at = START
-
-    def put(self, now: datetime) -> None:
-        """Write the record as `hotstore.write` does."""
-        epoch_key = hotrecord.epoch_key(self.tag)
-        keys = [self.record, epoch_key]
-        if self.policy.shared:
-            keys.append(hotrecord.shared_key(self.family, WORKSPACE))
-        epoch = call("begin", [epoch_key], "epoch")
-        packed = self.policy.packed(RUN, now=now, ttl=TTL)
-        field = hotrecord.secret_field(DIGEST)
-        told = call("put", keys, epoch, self.policy.revision, packed, 86_400, field, self.secret.packed())
-        assert told == b"PUT"
-        self.put_at = now
-
-    def change(self, now: datetime, **terms: Any) -> None:
-        """Give the key other terms, in force with the next call."""
-        self.policy = replace(self.policy, revision=self.policy.revision + 1, **terms)
-        self.put(now)
-
-    def is_of_another_time(self, now: datetime) -> bool:
-        """Whether the record was written in another month, or by clocks that were put since.
-
-        A record is as good as the clock of whoever wrote it: one from next month begins that month, and it
-        is begun once, whatever the store's clock says afterwards.
-        """
-        zone = self.policy.time_zone
-        then = self.put_at
-        return month_ends(now, zone) != month_ends(then, zone) or hour_shift(now, zone) != hour_shift(
-            then, zone
-        )
-
-    def ask(self, micros: int, context: Context, lease: bytes) -> str:
-        """One call of both; returns the code on which they agree."""
-        asked = Call(micros, context.cost_micros, lease, context.lease_seconds)
-        said = self.function(context, lease)
-        if said[:2] == [b"MISS", b"STALE"]:
-            self.put(asked.moment)
-            said = self.function(context, lease)
-        code, _identity, *numbers = said
-        meant = self.model(context, asked)
-        assert [code.decode(), *numbers] == meant
-        if code == b"VALID":
-            self.note_most(asked)
-        return str(meant[0])
-
-    def note_most(self, asked: Call) -> None:
-        """Note what is in use of both limits now that this call was let through."""
-        windows, (increment, _tolerance) = self.counters.windows, burst_of(self.policy)
-        used = {
-            "burst": -((asked.micros - windows.arrival) // increment) if increment else 0,
-            "concurrency": len(self.counters.leases) if self.policy.concurrency else 0,
-        }
-        day = office_day(datetime.fromtimestamp(windows.minute * 60, UTC))
-        add_most(self.most, {(self.family, day, limit): n for limit, n in used.items() if n})
-
-    def function(self, context: Context, lease: bytes, mode: str = "n") -> list[Any]:
-        """What the store answers."""
-        keys = [
-            self.record,
-            hotrecord.use_key(self.tag),
-            hotrecord.epoch_key(self.tag),
-            hotrecord.lease_key(self.family),
-        ]
-        field = hotrecord.secret_field(DIGEST)
-        head = hotwire.encode(
-            "FCALL", "kagiban_verify_clock", 4, *keys, f"{self.family}0000", RUN, mode, field
-        )
-        tail = hotwire.encode(lease)
-        parts = [head.partition(b"\r\n")[2], context.packed, tail.partition(b"\r\n")[2]]
-        reply: list[Any] = hotwire.ask(b"*20\r\n" + b"".join(parts))
-        return reply
-
-    def model(self, context: Context, asked: Call) -> list[Any]:
-        """What the checks in Python say."""
-        code = checks.refusal(self.policy, self.secret, context, asked.moment)
-        if code is not None:
-            left = checks.left_of(self.policy, checks.turned(self.policy, self.counters.windows, asked))
-            return [code.value, *left, asked.seconds, 0]
-        taken = checks.take(self.policy, self.counters, self.shared, asked)
-        verdict = (taken.code or Code.VALID).value
-        return [verdict, *taken.left, asked.seconds, taken.retry, *(taken.shared or ())]
-
-
-def add_most(most: AtOnce, more: AtOnce) -> None:
-    for where, n in more.items():
-        most[where] = max(n, most.get(where, 0))
-
-
-def drain(tag: bytes, *, worker_dies: bool = False) -> AtOnce:
-    """Take a batch, as the drain does, and drop it unless the worker died before; what it says of peaks."""
-    keys = [hotrecord.use_key(tag), hotrecord.batch_key(tag)]
-    flat = call("take", keys, b"batch")
-    most: AtOnce = {}
-    for line, n in zip(flat[::2], flat[1::2], strict=True):
-        match line.decode().split("|"):
-            case [minute, key_id, "most", "of", limit]:
-                day = office_day(datetime.fromtimestamp(int(minute) * 60, UTC))
-                add_most(most, {(key_id[:8], day, limit): int(n)})
-    if not worker_dies:
-        call("done", keys[1:], b"batch")
-    return most
-
-
-def by_limit(most: AtOnce) -> dict[tuple[str, str], int]:
-    """The same, of all days together."""
-    together: dict[tuple[str, str], int] = {}
-    for (family, _day, limit), n in most.items():
-        together[family, limit] = max(n, together.get((family, limit), 0))
-    return together
 
 
 # --- the checks before the limits -------------------------------------------------------------------
@@ -243,10 +113,6 @@ contexts = st.builds(
 )
 
 
-def set_clock(valkey: "redis.Redis", micros: int) -> None:
-    valkey.hset("clock", mapping={"s": micros // MICROS, "us": micros % MICROS})
-
-
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(policy=policies, secret=secrets, context=contexts)
 def test_checks_before_the_limits(
@@ -309,7 +175,10 @@ lease_times = st.integers(1, 90)
 
 
 class Limits(RuleBasedStateMachine):
-    """Three keys of a workspace, asked for at random while time passes and limits change."""
+    """Three keys of a workspace, asked for at random while time passes and limits change.
+
+    Their secrets are replaced, their ends planned, and calls are reported late, twice or never.
+    """
 
     valkey: ClassVar["redis.Redis"]
 
@@ -335,7 +204,7 @@ class Limits(RuleBasedStateMachine):
 
     @property
     def now(self) -> datetime:
-        return datetime.fromtimestamp(self.micros // MICROS, UTC)
+        return at(self.micros)
 
     @rule(wait=waits)
     def time_passes(self, wait: int) -> None:
@@ -357,11 +226,15 @@ class Limits(RuleBasedStateMachine):
         for number in numbers:
             self.time_passes(gap)
             self.n_leases += 1
-            self.twins[number].ask(self.micros, context, b"lease-%d" % self.n_leases)
+            # By any of the key's secrets: they share its limits.
+            self.twins[number].ask(self.micros, context, b"lease-%d" % self.n_leases, self.n_leases % 3)
 
     @rule(number=which)
     def ask_what_is_refused(self, number: int) -> None:
-        assert self.twins[number].ask(self.micros, Context(scopes="no"), b"-") == "INSUFFICIENT_SCOPE"
+        assert self.twins[number].ask(self.micros, Context(scopes="no"), b"-") in {
+            "INSUFFICIENT_SCOPE",
+            "EXPIRED",  # by its planned end
+        }
 
     @rule(number=which, terms=st.fixed_dictionaries({}, optional=limits))
     def limits_of_a_key_change(self, number: int, terms: dict[str, Any]) -> None:
@@ -371,6 +244,47 @@ class Limits(RuleBasedStateMachine):
     def limits_of_the_workspace_change(self, common: Shared | None) -> None:
         for twin in self.twins:
             twin.change(self.now, shared=common)
+
+    @rule(number=which, overlap=st.integers(0, 3 * 86_400))
+    def secret_is_replaced(self, number: int, overlap: int) -> None:
+        self.twins[number].rotate(self.now, self.now + timedelta(seconds=overlap))
+
+    @rule(number=which, days=st.sampled_from([7, 4, 2, 0]), seconds=st.integers(1, 4_000))
+    def end_is_planned(self, number: int, days: int, seconds: int) -> None:
+        """So that limits, or all of it, end soon after."""
+        self.twins[number].retire(self.now, self.now + timedelta(days=days, seconds=seconds))
+
+    @rule(number=which)
+    def end_is_called_off(self, number: int) -> None:
+        self.twins[number].retire(self.now, None)
+
+    @rule(number=which, n=st.integers(1, 12))
+    def time_changes_what_a_key_may_do(self, number: int, n: int) -> None:
+        """The last second of what was, and the first of what is then."""
+        change = self.twins[number].next_change(self.now)
+        if change is not None:
+            seconds = int(change.timestamp())
+            self.time_passes(max(0, (seconds - 1) * MICROS - self.micros))
+            self.ask([number] * 3, 0, 1, 0)
+            self.time_passes(seconds * MICROS - self.micros)
+            self.ask([number] * n, 0, 1, 0)
+
+    @rule(
+        number=which,
+        # Which of the last checks, under which of two ids, and what it really cost.
+        rows=st.lists(
+            st.tuples(st.integers(0, 5), st.integers(0, 1), st.none() | st.integers(0, 40)),
+            min_size=1,
+            max_size=5,
+        ),
+    )
+    def ends_of_calls_are_reported(self, number: int, rows: list[tuple[int, int, int | None]]) -> None:
+        twin = self.twins[number]
+        last = twin.held[-6:]
+        if last:
+            picked = [(last[place % len(last)], name, cost) for place, name, cost in rows]
+            twin.report([(held, b"%b-%d" % (held.lease, name), cost) for held, name, cost in picked])
+            self.ask([number], 1, 1, 0)
 
     @rule(worker_dies=st.booleans())
     def drain(self, worker_dies: bool) -> None:
@@ -423,3 +337,16 @@ def test_limits_over_time(with_clock: "redis.Redis") -> None:
     Limits.valkey = with_clock
     walks = settings(max_examples=50, stateful_step_count=40, deadline=None)
     run_state_machine_as_test(Limits, settings=walks)
+
+
+def test_limits_of_a_retiring_key_fall_to_the_second(with_clock: "redis.Redis") -> None:
+    with_clock.flushdb()
+    policy = Policy(1, "active", "live", (WORKSPACE,), b"{}", rpm=100, rph=1_000, burst=40)
+    twin = Twin(FAMILIES[0], policy, SecretState(DIGEST, "live", proven=True), Counters())
+    twin.retire(START, START + timedelta(days=7, seconds=30))
+    second = int(START.timestamp())
+    for n, since in enumerate((0, 29, 30, 31, 3 * 86_400 + 29, 3 * 86_400 + 30, 7 * 86_400 + 29)):
+        set_clock(with_clock, (second + since) * MICROS)
+        assert twin.ask((second + since) * MICROS, Context(), b"%d" % n) == "VALID"
+    set_clock(with_clock, (second + 7 * 86_400 + 30) * MICROS)
+    assert twin.ask((second + 7 * 86_400 + 30) * MICROS, Context(), b"-") == "EXPIRED"
