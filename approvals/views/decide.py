@@ -237,7 +237,9 @@ def _page(
         "page": page,
         "path": path,
         "after": consequences_of(step, path),
-        "warnings": find_warnings(terms, Registry.read(terms), reader=user, besides=own),
+        "warnings": find_warnings(
+            terms, Registry.read(terms), reader=user, request=step.request, besides=own
+        ),
         "place": place_in_queue(user, step) if _in_a_row(request) else None,
         "form": form,
         "trouble": trouble,

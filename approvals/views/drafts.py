@@ -232,7 +232,7 @@ def _panel(draft: Request, form: RequestForm) -> Panel:
         if name in form.fields
     ]
     own = form.present.key.pk if isinstance(form, ChangeForm) else draft.key_id
-    warnings = find_warnings(form.terms, form.registry, reader=draft.requester, besides=own)
+    warnings = find_warnings(form.terms, form.registry, reader=draft.requester, request=draft, besides=own)
     return Panel(
         preview=preview,
         # A field that is wrong says so itself: what it would be without that nobody has asked for.

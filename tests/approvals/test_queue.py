@@ -12,14 +12,18 @@ from django.utils import timezone
 from pytest_django.fixtures import DjangoAssertNumQueries
 
 from accounts.models import User
+from accounts.roles import Permission
+from approvals.form_drafts import draft_of
 from approvals.models import Decision, Request, Step
 from approvals.selectors.queue import place_in_queue
+from approvals.selectors.warnings import find_warnings
 from approvals.services.path import PURPOSE
 from core.links import token_of
 from core.wording import due_text
+from keys.terms_check import Registry
 from tests.approvals.test_consent_pages import read_terms
 from tests.approvals.test_decide_pages import filled
-from tests.cast import Cast, decide, open_step, sign_in
+from tests.cast import Cast, decide, make_draft, make_staff, open_step, sign_in
 
 pytestmark = pytest.mark.django_db
 QUEUE = reverse("approvals:queue")
@@ -218,6 +222,30 @@ def test_the_approver_is_warned_of_a_twin_and_of_split_contracts(cast: Cast) -> 
     page = sign_in(cast.pm).get(decide_url(request)).content.decode()
     assert twin.public_id in page
     assert "come to ¥800,000 a month together" in page
+
+
+def test_the_approver_is_warned_of_another_request_for_the_same_key(cast: Cast) -> None:
+    twin, elsewhere = cast.request(), cast.request(environment="test")
+    request = cast.request()
+    text = "Another request for the same partner"
+    page = sign_in(cast.pm).get(decide_url(request)).content.decode()
+    listed = page.partition(text)[2].partition("</ul>")[0]
+    assert f"/requests/{twin.public_id}/" in listed
+    assert elsewhere.public_id not in listed
+    assert text not in sign_in(cast.pm).get(decide_url(elsewhere)).content.decode()
+    decide(twin, cast.pm, "reject")
+    assert text not in sign_in(cast.pm).get(decide_url(request)).content.decode()
+
+
+def test_a_requester_is_warned_of_their_own_other_request_only(cast: Cast) -> None:
+    other = make_staff("Other Requester", "requester")
+    mine, draft = cast.request(), make_draft(cast.company, cast.requester, draft_of(cast.terms()))
+    theirs = cast.request(by=other)
+    found = find_warnings(
+        cast.terms(), Registry.read(cast.terms()), reader=cast.requester, request=draft
+    ).twin_requests
+    assert mine in found
+    assert (theirs in found) == cast.requester.may(Permission.SEE_REQUESTS)
 
 
 def test_a_rights_holder_is_not_told_of_the_partners_other_contracts(cast: Cast) -> None:
