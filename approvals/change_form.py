@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -18,12 +17,11 @@ from approvals.models import Request
 from approvals.selectors.changes import direction_of, present_terms
 from approvals.services.changing import NOTHING_DIFFERS, Wish, retirement_problem, wrong_time
 from approvals.terms_diff import TermChange, diff_terms
+from approvals.use_wording import has_text, uses_of
 from core.fields import ParagraphField
 from core.parsing import clean_text
-from core.wording import money_text
 from keys.models import Key
 from keys.retirement import Point, notice_from, schedule_of
-from keys.selectors.limits import use_now
 from keys.selectors.peaks import Peaks, peaks_of
 from keys.selectors.settings import digest_of_settings
 from keys.terms import OFFICE_ZONE, KeyTerms, office_minute, says_the_same
@@ -37,7 +35,6 @@ class Present:
     key: Key
     terms: KeyTerms
     peaks: Peaks
-    spent_usd: Decimal | None
 
     @property
     def digest(self) -> str:
@@ -50,10 +47,11 @@ def present_of(request: Request, *, now: datetime) -> Present:
     key = Key.objects.select_related(
         "partner", "workspace", "contract", "recipient", "billing_contact", "plan", "owner", "replacement"
     ).get(pk=request.change.key_id)
-    running = use_now([key], now=now).get(key.pk)
-    return Present(key, present_terms(key), peaks_of(key, now=now), running.spent_usd if running else None)
+    return Present(key, present_terms(key), peaks_of(key, now=now))
 
 
+# Limits of which 0 may be asked for.
+ENDLESS = ("burst", "concurrency")
 RETIREMENT = ("retires_at", "replacement", "short_notice")
 
 
@@ -222,7 +220,9 @@ class ChangeForm(RequestForm):
         """Where a higher limit is asked for than use speaks for: "start with less" (R2, R3)."""
         now, peaks, found = self.present.terms, self.present.peaks, list[Problem]()
         sentence = _("{asked} is asked for, {has} is allowed, and the busiest of {days} days needed {peak}.")
-        for name, peak in (("rpm", peaks.in_minute), ("rph", peaks.in_hour)):
+        needed = {"rpm": peaks.in_minute, "rph": peaks.in_hour}
+        needed |= {name: most.n for name, most in peaks.at_once.items() if most.n or peaks.is_unused}
+        for name, peak in needed.items():
             asked, has = getattr(self.terms, name), getattr(now, name)
             if asked > has > 2 * peak:
                 text = format_lazy(
@@ -268,34 +268,11 @@ def _says_the_same(one: Any, other: Any) -> bool:
     return says_the_same(one, other)
 
 
-def _use_hints(present: Present) -> list[tuple[str, Any]]:
-    """What the key has now and really uses, in a sentence beside each limit."""
-    now, peaks = present.terms, present.peaks
-    used = _("Now {now}; the busiest of the last {days} days needed {peak}.")
-    hints: list[tuple[str, Any]] = [
-        ("rpm", format_lazy(used, now=_limit(now.rpm), days=peaks.days, peak=f"{peaks.in_minute:,}")),
-        ("rph", format_lazy(used, now=_limit(now.rph), days=peaks.days, peak=f"{peaks.in_hour:,}")),
-        ("burst", _refused_hint(now.burst, peaks.n_burst, peaks.days)),
-        ("concurrency", _refused_hint(now.concurrency, peaks.n_concurrency, peaks.days)),
-    ]
-    if now.monthly_budget_usd and present.spent_usd is not None:
-        sentence = _("Now {now}; {spent} used this month.")
-        budget, spent = Decimal(now.monthly_budget_usd), present.spent_usd
-        text = format_lazy(sentence, now=money_text(budget, "USD"), spent=money_text(spent, "USD"))
-        hints.append(("monthly_budget_usd", text))
+def _use_hints(present: Present) -> list[tuple[str, str]]:
+    """What the key has now and really uses, in sentences beside each limit."""
+    hints = []
+    for name, used in uses_of(present.terms, present.peaks).items():
+        if used:
+            sentence = _("Now {now}. {used} 0 is no limit.") if name in ENDLESS else _("Now {now}. {used}")
+            hints.append((name, str(sentence).format(now=has_text(name, present.terms), used=used)))
     return hints
-
-
-def _refused_hint(limit: int, n_refused: int, days: int) -> Any:
-    """For a limit whose use is not measured: how often it was in the way, which is."""
-    if not limit:
-        return _("Now no limit, and how much is used is not measured.")
-    sentence = _(
-        "Now {now}; it refused {n} calls in the last {days} days. How much of it is used otherwise is not "
-        "measured. 0 is no limit."
-    )
-    return format_lazy(sentence, now=f"{limit:,}", n=f"{n_refused:,}", days=days)
-
-
-def _limit(number: int) -> Any:
-    return f"{number:,}" if number else _("no limit")

@@ -38,7 +38,10 @@ DIRECTION_TEXT: dict[Direction, str | Promise] = {
 
 @dataclass(frozen=True, slots=True)
 class TermChange:
-    """One line of a comparison. `fields`: the names in KeyTerms; `old` and `new`: one text or several."""
+    """One line of a comparison. `fields`: the names in KeyTerms; `old` and `new`: one text or several.
+
+    `used`: what the key really uses of this limit, where somebody has to judge it.
+    """
 
     fields: tuple[str, ...]
     section: str | Promise
@@ -47,6 +50,7 @@ class TermChange:
     new: tuple[str, ...]
     direction: Direction
     is_code: bool = False
+    used: str = ""
 
     @property
     def field(self) -> str:

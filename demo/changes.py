@@ -25,20 +25,22 @@ def plan_changes(player: Player, *, now: datetime) -> None:
     """Put the changes into the story, at times in the office."""
     at = player.story.at
     first = in_office(now - timedelta(days=9))
-    half = partial(_ask, player, "直近の利用は上限の半分以下のため、上限を下げます。", (0.5, 0.5))
+    half = partial(_ask, player, "直近の利用は上限の半分以下のため、上限を下げます。", (0.5, 0.5, 1))
     at(first, lambda moment: half(moment, None))
     at(first + timedelta(hours=3), lambda moment: approve_tightening(player, moment))
     second = in_office(now - timedelta(days=1, hours=2))
     night = datetime.combine(now.astimezone(TOKYO).date() + timedelta(days=3), time(2), tzinfo=TOKYO)
-    less = partial(_ask, player, "夜間のメンテナンス時間帯に合わせ、上限を見直します。", (0.8, 0.6))
+    less = partial(_ask, player, "夜間のメンテナンス時間帯に合わせ、上限を見直します。", (0.8, 0.6, 1))
     at(second, lambda moment: less(moment, night))
     at(second + timedelta(hours=1), lambda moment: approve_tightening(player, moment))
-    more = partial(_ask, player, "年末の販売に向け、1分あたりの上限を引き上げたい。", (1.5, 1.2))
+    more = partial(
+        _ask, player, "年末の販売に向け、1分あたりの上限と同時に使える数を引き上げたい。", (1.5, 1.2, 2)
+    )
     at(now - timedelta(hours=5), lambda moment: more(moment, None))
 
 
 def _ask(
-    player: Player, why: str, factors: tuple[float, float], now: datetime, not_before: datetime | None
+    player: Player, why: str, factors: tuple[float, float, int], now: datetime, not_before: datetime | None
 ) -> None:
     """Ken asks for other limits of a key that runs for some time yet, each time of another one."""
     by = player.person("ken.suzuki")
@@ -53,8 +55,14 @@ def _ask(
         return
     request = start_change(actor=actor_for(by), by=by, key=key, now=now)
     present = present_terms(Key.objects.get(pk=key.pk))
-    minute, hour = factors
-    terms = replace(present, rpm=round(present.rpm * minute), rph=round(present.rph * hour))
+    minute, hour, at_once = factors
+    terms = replace(
+        present,
+        rpm=round(present.rpm * minute),
+        rph=round(present.rph * hour),
+        burst=present.burst * at_once,
+        concurrency=present.concurrency * at_once,
+    )
     submit_request(
         actor=actor_for(by),
         by=by,

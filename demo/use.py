@@ -97,7 +97,16 @@ def _row(key: Key, day: date, n_allowed: int, rng: random.Random) -> KeyUseDay:
         by_code=by_code,
         peak_minute=in_minute,
         peak_hour=in_hour,
+        peak_burst=_at_once(key.burst, in_minute, full="BURST_EXCEEDED" in by_code, rng=rng),
+        peak_concurrency=_at_once(key.concurrency, in_minute // 2, full=False, rng=rng),
     )
+
+
+def _at_once(limit: int, n: int, *, full: bool, rng: random.Random) -> int:
+    """What was used at once where about so many calls came together; 0 without a limit."""
+    if not limit or not n:
+        return 0
+    return limit if full else min(limit, max(1, round(n * rng.uniform(0.3, 0.8))))
 
 
 def _after_end(key: Key, last: date, code: str, *, now: datetime, rng: random.Random) -> list[KeyUseDay]:

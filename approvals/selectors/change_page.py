@@ -6,7 +6,7 @@ from typing import Any
 from accounts.models import User
 from accounts.roles import Permission
 from approvals.models import KeyChange, Request, Revision
-from approvals.selectors.changes import before_and_after, change_of, difference_of
+from approvals.selectors.changes import before_and_after, change_of, difference_with_use
 
 
 def change_context(
@@ -22,7 +22,7 @@ def change_context(
     is_asked = user.pk in {record.requester_id, change.key.owner_id}
     return {
         "change": change,
-        "changes": difference_of(change, revision),
+        "changes": difference_with_use(change, revision, now=now),
         "use": before_and_after(change, now=now),
         "may_cancel": waits and (record.requester_id == user.pk or user.has_role("security")),
         "may_roll_back": applied and not is_frozen and user.may(Permission.ROLL_BACK_CHANGES),

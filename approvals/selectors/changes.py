@@ -1,7 +1,7 @@
 """Changes of keys as pages show them: what a key has now, which way a change goes, its history (R3)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from django.conf import settings
@@ -11,8 +11,10 @@ from django.utils.functional import Promise
 from accounts.models import User
 from approvals.models import KeyChange, Request, Revision
 from approvals.terms_diff import Direction, TermChange, changed_fields, diff_terms
+from approvals.use_wording import LIMITS, uses_of
 from core.errors import Conflict
 from keys.models import Key
+from keys.selectors.peaks import peaks_of
 from keys.selectors.settings import require_unchanged, terms_of
 from keys.terms import KeyTerms, office_day
 
@@ -63,7 +65,7 @@ def change_of(request: Request) -> KeyChange | None:
     """What a request to change a key adds to it; None for a new key."""
     if request.kind != Request.Kind.CHANGE:
         return None
-    changes = KeyChange.objects.select_related("key__recipient", "ended_by", "looked_by")
+    changes = KeyChange.objects.select_related("key__recipient", "key__workspace", "ended_by", "looked_by")
     return changes.get(request=request)
 
 
@@ -84,6 +86,15 @@ def why_stale(change: KeyChange) -> list[str | Promise]:
 def difference_of(change: KeyChange, revision: Revision) -> list[TermChange]:
     """Old and new side by side: the terms that the change is based on, and those of its revision."""
     return diff_terms(KeyTerms.from_json(change.base), KeyTerms.from_json(revision.terms))
+
+
+def difference_with_use(change: KeyChange, revision: Revision, *, now: datetime) -> list[TermChange]:
+    """The difference, each limit with what the key really uses of it while the change is not in force."""
+    found = difference_of(change, revision)
+    if change.state not in OPEN_STATES or not any(line.field in LIMITS for line in found):
+        return found
+    uses = uses_of(KeyTerms.from_json(change.base), peaks_of(change.key, now=now))
+    return [replace(line, used=uses.get(line.field, "")) for line in found]
 
 
 # --- history ----------------------------------------------------------------------------------------------

@@ -6,9 +6,9 @@ from datetime import date, datetime
 from django.utils.functional import Promise
 
 from accounts.models import User
-from approvals.models import KeyChange, Request, Step
+from approvals.models import KeyChange, Request, Revision, Step
 from approvals.policy_wording import why_sentence
-from approvals.selectors.changes import change_of, difference_of, why_stale
+from approvals.selectors.changes import change_of, difference_of, difference_with_use, why_stale
 from approvals.selectors.options import name_of
 from approvals.selectors.revisions import SinceThen, since_last_answer
 from approvals.selectors.terms import Section, describe_terms, label_of
@@ -90,9 +90,20 @@ def decision_page(step: Step, *, now: datetime, reader: User | None = None) -> D
         ],
         addresses=[contact.email for contact in (registry.recipient, registry.consent_contact) if contact],
         change=change,
-        changes=difference_of(change, step.revision) if change else [],
+        changes=_differences(change, step.revision, is_staff=reader is not None, now=now),
         since=since_last_answer(step, reader.pk if reader else None),
     )
+
+
+def _differences(
+    change: KeyChange | None, revision: Revision, *, is_staff: bool, now: datetime
+) -> list[TermChange]:
+    """Old and new; staff see what the key really uses as well, which is not for the rights-holder."""
+    if change is None:
+        return []
+    if is_staff:
+        return difference_with_use(change, revision, now=now)
+    return difference_of(change, revision)
 
 
 def _scope_line(code: str, scope: Scope | None) -> ScopeLine:

@@ -3,12 +3,13 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django.conf import settings
-from django.db.models import Max, Sum
 
 from keys.models import Key
 from keys.selectors.limits import use_now
+from keys.selectors.use import AtOnce, most_at_once
 from keys.terms import office_day
 
 
@@ -22,9 +23,12 @@ class Peaks:
     n_allowed: int
     n_limited: int
     """Calls refused because a limit was reached."""
-    n_burst: int = 0
-    n_concurrency: int = 0
-    """Those of them that the burst and the concurrent calls were in the way of: their use is not measured."""
+    at_once: dict[str, AtOnce]
+    """The most of `burst` and of `concurrency` used at once."""
+    n_refused: dict[str, int]
+    """Calls refused because of one of these two."""
+    spent_usd: Decimal | None
+    """Of this month's budget; None while the hot store can't be asked."""
 
     @property
     def is_unused(self) -> bool:
@@ -36,20 +40,26 @@ def peaks_of(key: Key, *, now: datetime, days: int | None = None) -> Peaks:
     """The key's peaks, those of the minute and hour that run now among them. The workspace must be loaded."""
     days = days or settings.CHANGE_PEAK_DAYS
     since = office_day(now) - timedelta(days=days - 1)
-    rows = key.use_days.filter(day__gte=since)
-    seen = rows.aggregate(minute=Max("peak_minute"), hour=Max("peak_hour"), allowed=Sum("n_allowed"))
+    rows = list(key.use_days.filter(day__gte=since))
     running = use_now([key], now=now).get(key.pk)
     refused = Counter[str]()
-    for codes in rows.values_list("by_code", flat=True):
-        refused.update({code: n for code, n in codes.items() if code in LIMITS})
+    for row in rows:
+        refused.update({code: n for code, n in row.by_code.items() if code in LIMITS})
     return Peaks(
         days=days,
-        in_minute=max(seen["minute"] or 0, running.in_minute if running else 0),
-        in_hour=max(seen["hour"] or 0, running.in_hour if running else 0),
-        n_allowed=seen["allowed"] or 0,
+        in_minute=max([running.in_minute if running else 0, *(row.peak_minute for row in rows)]),
+        in_hour=max([running.in_hour if running else 0, *(row.peak_hour for row in rows)]),
+        n_allowed=sum(row.n_allowed for row in rows),
         n_limited=refused.total(),
-        n_burst=refused["BURST_EXCEEDED"],
-        n_concurrency=refused["CONCURRENCY_EXCEEDED"],
+        at_once={
+            "burst": most_at_once((row.peak_burst, row.day) for row in rows),
+            "concurrency": most_at_once((row.peak_concurrency, row.day) for row in rows),
+        },
+        n_refused={
+            "burst": refused["BURST_EXCEEDED"],
+            "concurrency": refused["CONCURRENCY_EXCEEDED"],
+        },
+        spent_usd=running.spent_usd if running else None,
     )
 
 

@@ -11,12 +11,28 @@ SPARK_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
+class AtOnce:
+    """The most of a limit that was used at once, and the last day on which it was; None: not measured."""
+
+    n: int = 0
+    day: date | None = None
+
+
+def most_at_once(days: Iterable[tuple[int, date]]) -> AtOnce:
+    """The most of several days' peaks, of which 0 was not measured."""
+    n, day = max(days, default=(0, None))
+    return AtOnce(n, day) if n else AtOnce()
+
+
+@dataclass(frozen=True, slots=True)
 class UseDay:
-    """One day (Asia/Tokyo) of one key's use."""
+    """One day (Asia/Tokyo) of one key's use. Peaks of 0 were not measured."""
 
     day: date
     n_allowed: int
     n_refused: int
+    peak_burst: int = 0
+    peak_concurrency: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +72,16 @@ class Use:
         return max(self.days, key=lambda day: day.n_allowed)
 
     @property
+    def burst(self) -> AtOnce:
+        """The most of the burst that was used at once."""
+        return most_at_once((day.peak_burst, day.day) for day in self.days)
+
+    @property
+    def concurrency(self) -> AtOnce:
+        """The most calls that ran at the same time."""
+        return most_at_once((day.peak_concurrency, day.day) for day in self.days)
+
+    @property
     def newest_first(self) -> list[UseDay]:
         """For a table."""
         return list(reversed(self.days))
@@ -71,4 +97,6 @@ def use_of(keys: Iterable[Key], *, now: datetime) -> dict[int, Use]:
 
 
 def _use_day(day: date, row: KeyUseDay | None) -> UseDay:
-    return UseDay(day, row.n_allowed, row.n_refused) if row else UseDay(day, 0, 0)
+    if row is None:
+        return UseDay(day, 0, 0)
+    return UseDay(day, row.n_allowed, row.n_refused, row.peak_burst, row.peak_concurrency)

@@ -17,6 +17,7 @@ from django.utils.translation import override
 from approvals.models import KeyChange, Request
 from approvals.services.applying import apply_scheduled
 from audit.models import Event
+from core.wording import date_text
 from keys.models import Key, KeyUseDay
 from keys.terms import OFFICE_ZONE, office_day
 from notifications import registry
@@ -87,13 +88,59 @@ def test_the_key_page_leads_to_a_form_with_what_the_key_has_and_uses(cast: Cast)
     form = browser.get(begin(browser, key))
     content, words = form.content.decode(), text_of(form)
     assert 'value="203.0.113.0/24"' in content or "203.0.113.0/24" in content
-    assert "Now 100; the busiest of the last 30 days needed 12." in words
-    assert "Now 1,000; the busiest of the last 30 days needed 340." in words
+    assert "Now 100. The busiest of the last 30 days needed 12." in words
+    assert "Now 1,000. The busiest of the last 30 days needed 340." in words
     assert "3 calls refused because of a limit" in words
     assert "Nothing differs from the key yet." in words
     assert "Another partner, workspace or environment needs a new key." in words
     assert 'name="environment"' not in content
     assert 'name="workspace"' not in content
+
+
+def test_beside_burst_and_concurrency_stands_the_most_used_at_once_and_what_they_refused(cast: Cast) -> None:
+    key, _text = live_key(cast)
+    Key.objects.filter(pk=key.pk).update(burst=20, concurrency=5)
+    today = office_day(timezone.now())
+    for back, burst, held in ((0, 2, 3), (3, 7, 3), (9, 7, 1), (40, 19, 4)):
+        day = today - timedelta(days=back)
+        KeyUseDay.objects.create(key=key, day=day, n_allowed=9, peak_burst=burst, peak_concurrency=held)
+    KeyUseDay.objects.filter(day=today).update(by_code={"BURST_EXCEEDED": 3, "CONCURRENCY_EXCEEDED": 1})
+    browser = sign_in(cast.requester)
+    words = text_of(browser.get(begin(browser, key)))
+    of_burst, of_places = date_text(today - timedelta(days=3)), date_text(today)
+    assert f"Now 20. In the last 30 days at most 7 at once, on {of_burst}. It refused 3 calls." in words
+    assert f"Now 5. In the last 30 days at most 3 at once, on {of_places}. It refused 1 call." in words
+
+
+def test_what_was_not_measured_says_so(cast: Cast) -> None:
+    key, _text = live_key(cast)
+    Key.objects.filter(pk=key.pk).update(burst=20, concurrency=0)
+    browser = sign_in(cast.requester)
+    form = begin(browser, key)
+    assert text_of(browser.get(form)).count("Not used in the last 30 days.") == 2
+    KeyUseDay.objects.create(key=key, day=office_day(timezone.now()), n_allowed=9)
+    words = text_of(browser.get(form))
+    assert "Now 20. How much is used at once was not measured in the last 30 days. 0 is no limit." in words
+    assert "Now no limit. Without a limit, how much is used at once is not measured." in words
+
+
+def test_approvers_see_the_use_beside_each_limit_until_the_change_is_in_force(cast: Cast) -> None:
+    key, _text = live_key(cast)
+    today = office_day(timezone.now())
+    KeyUseDay.objects.create(
+        key=key, day=today, n_allowed=900, peak_minute=12, peak_burst=6, peak_concurrency=2
+    )
+    request = ask_change(key, cast.requester, burst=key.burst + 10, rpm=key.rpm + 10)
+    detail = reverse("approvals:request-detail", args=[request.public_id])
+    decide_page = reverse("approvals:step-decide", args=[request.public_id])
+    most = f"In the last 30 days at most 6 at once, on {date_text(today)}."
+    for address in (detail, decide_page):
+        words = text_of(sign_in(cast.pm).get(address))
+        assert most in words
+        assert "The busiest of the last 30 days needed 12." in words
+        assert "at most 2 at once" not in words  # the limit of concurrent calls stays
+    KeyChange.objects.update(state=S.APPLIED, applied_at=timezone.now())
+    assert most not in text_of(sign_in(cast.pm).get(detail))
 
 
 def test_who_may_not_make_requests_sees_no_button(cast: Cast) -> None:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from html import unescape
 
 import pytest
 from django.test import Client
@@ -166,17 +165,6 @@ def test_use_after_the_end_stands_on_the_page(cast: Cast) -> None:
         key=key, day=office_day(end) + timedelta(days=1), by_code={"EXPIRED": 7, "VALID": 2}
     )
     assert "7 calls with this key were refused since it ended." in page_of(browser, key)
-
-
-def test_beside_burst_and_concurrency_stands_what_they_refused(cast: Cast) -> None:
-    key, _text = live_key(cast)
-    KeyUseDay.objects.create(
-        key=key, day=office_day(timezone.now()), by_code={"BURST_EXCEEDED": 3, "CONCURRENCY_EXCEEDED": 1}
-    )
-    browser = sign_in(cast.requester)
-    words = unescape(text_of(browser.get(begin(browser, key))))
-    assert "Now 20; it refused 3 calls in the last 30 days." in words
-    assert "How much of it is used otherwise is not measured." in words
 
 
 def test_security_takes_a_retirement_back(cast: Cast) -> None:

@@ -73,7 +73,7 @@ def test_tightened_by_one_look_and_rolled_back(
     page = begin(visitor, key, cast.requester, **options)
     panel = page.locator("#path-panel")
     expect(panel.get_by_text("Nothing differs from the key yet.")).to_be_visible()
-    expect(page.get_by_text("the busiest of the last 30 days needed 12.")).to_be_visible()
+    expect(page.get_by_text("The busiest of the last 30 days needed 12.")).to_be_visible()
     page.locator("input[name=scopes][value='catalog:write']").uncheck(force=True)
     expect(panel.get_by_text("It only tightens: one approval by a PM or security is enough.")).to_be_visible()
     page.fill("#id_rpm", "500")

@@ -281,6 +281,25 @@ def test_the_page_names_the_blast_radius_before_a_revoke(cast: Cast, key: Key) -
 # --- use -------------------------------------------------------------------------------------------------
 
 
+def test_the_page_shows_the_most_of_burst_and_places_used_at_once(cast: Cast, key: Key) -> None:
+    from core.wording import date_text
+    from keys.models import KeyUseDay
+
+    today = office_day(timezone.now())
+    Key.objects.filter(pk=key.pk).update(burst=20, concurrency=5)
+    browser = sign_in(cast.ops)
+    assert "measured" not in browser.get(page(key)).content.decode()  # never used: nothing to tell
+    day = KeyUseDay.objects.create(key=key, day=today, n_allowed=7)
+    html = browser.get(page(key)).content.decode()
+    assert "Burst: not measured in these days" in html
+    assert "At the same time: not measured in these days" in html
+    KeyUseDay.objects.filter(pk=day.pk).update(peak_burst=8, peak_concurrency=3)
+    html = browser.get(page(key)).content.decode()
+    assert f"Burst: at most 8 of 20 at once, on {date_text(today)}" in html
+    assert f"At the same time: at most 3 of 5 calls, on {date_text(today)}" in html
+    assert "Most of the burst" in html
+
+
 def test_the_page_shows_from_where_it_is_used(cast: Cast, key: Key) -> None:
     Key.objects.filter(pk=key.pk).update(ip_ranges=["203.0.113.0/24", "2001:db8::/32"])
     now, secret = timezone.now(), Secret.objects.get(key=key)
