@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from keys.limits import Limits
+from keys.limits import Limits, limits_of
 from keys.models import Key
 
 SHARE: Final = 10
@@ -33,6 +33,12 @@ class Narrowed:
 def is_in_force(key: Key, now: datetime) -> bool:
     """Whether the key is in quarantine at this moment."""
     return key.quarantined_until is not None and now < key.quarantined_until
+
+
+def limits_in_force(key: Key, now: datetime) -> Limits:
+    """What the verifier holds the key to at this moment: less while it retires, a tenth in quarantine."""
+    limits = limits_of(key, now)
+    return narrowed(key, limits).limits if is_in_force(key, now) else limits
 
 
 def narrowed(key: Key, limits: Limits) -> Narrowed:

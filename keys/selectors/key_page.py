@@ -7,8 +7,9 @@ from datetime import datetime
 from accounts.models import User
 from accounts.roles import Permission
 from keys import lifecycle
-from keys.limits import Limits, limits_of
+from keys.limits import Limits
 from keys.models import ApiProduct, Delivery, Key, Retirement, Scope, Secret, WorkspaceGrant
+from keys.quarantine import limits_in_force
 from keys.retirement import Point, schedule_of, share_at
 from keys.selectors.addresses import Addresses, addresses_of, known_addresses
 from keys.selectors.after_end import DeadUse, dead_use_of
@@ -131,7 +132,7 @@ def key_page(user: User, key: Key, *, now: datetime) -> KeyPage:
         condition=condition_of(key, overlap=overlap, waiting=waiting, now=now),
         next_date=next_date_of(key, overlap=overlap, waiting=waiting, now=now),
         may=what_may(user, key, deliveries[0] if deliveries else None),
-        limits=limits_of(key, now),
+        limits=limits_in_force(key, now),
         retirement=retirement_view(key, now=now),
         replaces=list(key.replaces.order_by("id")),
         dead_use=dead_use_of(key, now=now),

@@ -11,8 +11,9 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from core.paging import Order, Page, keyset_page
-from keys.limits import Limits, limits_of
+from keys.limits import Limits
 from keys.models import ApiProduct, Delivery, Key, Secret
+from keys.quarantine import limits_in_force
 from keys.selectors.conditions import (
     EXPIRY_WARNING_DAYS,
     UNUSED_DAYS,
@@ -160,7 +161,7 @@ def _row(key: Key, use: Use, present: Now | None, now: datetime) -> Row:
         next_date=next_date_of(key, overlap=overlap, waiting=waiting, now=now),
         use=use,
         now=present,
-        limits=limits_of(key, now),
+        limits=limits_in_force(key, now),
     )
 
 

@@ -11,7 +11,8 @@ from core.errors import Conflict, Invalid, NotAllowed
 from keys import hotstore
 from keys.limits import limits_of
 from keys.models import ApiProduct, Key, Scope, SeenAddress
-from keys.quarantine import RPM_OF_NO_LIMIT, narrowed
+from keys.quarantine import RPM_OF_NO_LIMIT, limits_in_force, narrowed
+from keys.selectors.key_page import key_page
 from keys.services.quarantine import end_due_quarantines, end_quarantine, quarantine_key
 from keys.services.status import revoke_key, suspend_key
 from notifications.models import Message
@@ -143,3 +144,9 @@ def test_what_is_left_of_limits() -> None:
     key = make_live_key(rpm=0, rph=5, burst=0).key
     left = narrowed(key, limits_of(key, timezone.now())).limits
     assert (left.rpm, left.rph, left.burst) == (RPM_OF_NO_LIMIT, 1, 0)
+
+
+def test_pages_measure_against_what_is_left() -> None:
+    key, now = narrow(make_live_key(rpm=100, rph=1_000)), timezone.now()
+    assert limits_in_force(key, now).rph == key_page(key.owner, key, now=now).limits.rph == 100
+    assert limits_in_force(key, now + timedelta(hours=25)).rph == 1_000
