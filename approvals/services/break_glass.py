@@ -73,11 +73,7 @@ def break_glass(
     terms), Conflict (stale form, a rights-holder whose consent comes first, administrative scopes alone).
     """
     _check_person(by, second_factor_at, now)
-    if not reason.strip():
-        raise Invalid(_("Say what the emergency is."), field="reason")
-    # As app.js compares it: a Japanese keyboard may write the number in full width.
-    if unicodedata.normalize("NFKC", typed_number).strip().upper() != request.public_id:
-        raise Invalid(_("Type the request's number exactly as it is written above."), field="typed_number")
+    _check_words(request, reason, typed_number)
     request = _lock_draft(request)
     due_at = now + settings.EMERGENCY_LIFETIME
     # Before the first step opens: its deadline is the emergency's.
@@ -112,6 +108,14 @@ def _check_person(by: User, second_factor_at: datetime | None, now: datetime) ->
         raise NotAllowed(_("Your roles do not allow issuing a key in an emergency."))
     if second_factor_at is None or second_factor_at < now - settings.SECOND_FACTOR_MAX_AGE:
         raise SecondFactorNeeded(_("This asks for your second factor again."))
+
+
+def _check_words(request: Request, reason: str, typed_number: str) -> None:
+    if not reason.strip():
+        raise Invalid(_("Say what the emergency is."), field="reason")
+    # As app.js compares it: a Japanese keyboard may write the number in full width.
+    if unicodedata.normalize("NFKC", typed_number).strip().upper() != request.public_id:
+        raise Invalid(_("Type the request's number exactly as it is written above."), field="typed_number")
 
 
 def _lock_draft(request: Request) -> Request:

@@ -147,15 +147,7 @@ def submit_request(
     """
     request = _lock(request, by=by, version=version, states=WITH_REQUESTER)
     require_may_request(by)
-    if terms.partner != request.partner.public_id:
-        raise Conflict(_("These terms are for another partner than the request."))
-    registry = Registry.read(terms)
-    problems = find_problems(terms, registry, now=now)
-    if problems:
-        field, sentence = problems[0]
-        raise Invalid(sentence, field=field)
-    if (wish is None) != (request.kind == Request.Kind.NEW_KEY):
-        raise Conflict(_("These terms are for another kind of request."))
+    registry = _check_terms(request, terms, wish, now)
     way = fix_change(request=request, terms=terms, wish=wish, now=now) if wish else "none"
     policy = request.policy or hold_policy(now)
     revision = Revision.objects.create(
@@ -167,29 +159,37 @@ def submit_request(
     )
     planned = path_for(policy, facts_of(terms, registry, change=way))
     steps = lay_path(revision, planned, registry.consent_contact)
-    request.state = Request.State.IN_REVIEW
-    request.title = terms.name
-    request.policy = policy
-    request.submitted_at = now
+    request.state, request.submitted_at = Request.State.IN_REVIEW, now
+    request.title, request.policy = terms.name, policy
     request.draft = request.draft if draft is None else draft
     _bump(request, now, "state", "title", "policy", "submitted_at", "draft")
-    record(
-        Action.REQUEST_SUBMITTED if revision.number == 1 else Action.REQUEST_RESUBMITTED,
-        actor=actor,
-        objects=_objects(request),
-        payload={
-            "revision": revision.number,
-            "digest": revision.digest,
-            "steps": [step.role for step in steps],
-            "policy": policy.number,
-            **({"key": request.change.key.public_id, "change": way} if wish else {}),
-        },
-        now=now,
-    )
+    payload: dict[str, object] = {
+        "revision": revision.number,
+        "digest": revision.digest,
+        "steps": [step.role for step in steps],
+        "policy": policy.number,
+    }
+    if wish:
+        payload |= {"key": request.change.key.public_id, "change": way}
+    action = Action.REQUEST_SUBMITTED if revision.number == 1 else Action.REQUEST_RESUBMITTED
+    record(action, actor=actor, objects=_objects(request), payload=payload, now=now)
     if revision.number > 1:
         carry_over(actor=actor, request=request, revision=revision, steps=steps, now=now)
     open_next_step(actor=actor, request=request, now=now)
     return request
+
+
+def _check_terms(request: Request, terms: KeyTerms, wish: Wish | None, now: datetime) -> Registry:
+    if terms.partner != request.partner.public_id:
+        raise Conflict(_("These terms are for another partner than the request."))
+    registry = Registry.read(terms)
+    problems = find_problems(terms, registry, now=now)
+    if problems:
+        field, sentence = problems[0]
+        raise Invalid(sentence, field=field)
+    if (wish is None) != (request.kind == Request.Kind.NEW_KEY):
+        raise Conflict(_("These terms are for another kind of request."))
+    return registry
 
 
 @transaction.atomic
