@@ -1,8 +1,9 @@
 """`script/bench flood`: warm checks with and without a flood of false keys beside them, in turns.
 
 The flood sends well-formed keys that nobody issued: to families that exist (`wrong`), to families that
-don't, from one address (`near`) and from everywhere (`far`). It asks as fast as it is answered; what counts
-is that a false key costs no more than a true one, and what it costs the database.
+don't, from one address (`near`) and from everywhere (`far`). Both are offered at a rate, so that nobody waits
+for the other but in the server; what counts is the time of a warm check, and what the flood costs the
+database.
 """
 
 import argparse
@@ -22,6 +23,8 @@ from script.bench_verify import BODY, Round, Target, ask_by_wrk, wrk_script
 
 N_KEYS = 1_000
 N_FALSE = 20_000
+# Connections: enough that a late answer holds no request back that is due.
+N_WARM, N_FLOOD = 32, 64
 FLOODS = ("wrong", "near", "far")
 
 
@@ -29,16 +32,18 @@ def main(arguments: list[str]) -> int:
     """Measure and print; 0 where every warm check was answered."""
     parser = argparse.ArgumentParser(prog="script/bench flood", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--seconds", type=int, default=6)
+    parser.add_argument("--warm", type=int, default=1_000, help="warm checks a second")
+    parser.add_argument("--false", type=int, default=10_000, help="false keys a second")
     options = parser.parse_args(arguments)
     if shutil.which("wrk") is None:
         print("script/bench needs wrk (Debian: apt-get install wrk).", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory(prefix="kagiban-bench-") as name, on_core(1):
-        return _measure(Path(name), options.rounds, options.seconds)
+        return _measure(Path(name), options)
 
 
-def _measure(folder: Path, rounds: int, seconds: int) -> int:
+def _measure(folder: Path, options: argparse.Namespace) -> int:
     alone: list[Round] = []
     beside: dict[str, list[tuple[Round, Round, float]]] = {name: [] for name in FLOODS}
     with servers(folder) as variables, ExitStack() as running:
@@ -46,20 +51,23 @@ def _measure(folder: Path, rounds: int, seconds: int) -> int:
         port = free_port()
         own = running.enter_context(server(["config.verifier", "--port", str(port)], port, variables))
         url = f"http://127.0.0.1:{port}/v1/keys/verify"
-        true = Target(url, wrk_script(folder, "true", _asks(seeded, _true(seeded))), own)
+        asks = _asks(seeded, _true(seeded))
+        true = Target(url, wrk_script(folder, "true", asks, options.warm), own)
         false = {
-            name: Target(url, wrk_script(folder, name, _asks(seeded, _false(seeded, name))), own)
+            name: Target(
+                url, wrk_script(folder, name, _asks(seeded, _false(seeded, name)), options.false), own
+            )
             for name in FLOODS
         }
-        ask_by_wrk(true, 8)  # every key proven
-        for _ in range(rounds):
-            alone.append(ask_by_wrk(true, seconds))
+        ask_by_wrk(Target(url, wrk_script(folder, "all", asks), own), 8)  # every key proven
+        for _ in range(options.rounds):
+            alone.append(ask_by_wrk(true, options.seconds, N_WARM))
             for name in FLOODS:
                 before = _n_reads(variables["DATABASE_URL"])
                 with ThreadPoolExecutor(2) as threads:
-                    warm = threads.submit(ask_by_wrk, true, seconds)
-                    flood = threads.submit(ask_by_wrk, false[name], seconds)
-                reads = (_n_reads(variables["DATABASE_URL"]) - before) / seconds
+                    warm = threads.submit(ask_by_wrk, true, options.seconds, N_WARM)
+                    flood = threads.submit(ask_by_wrk, false[name], options.seconds, N_FLOOD)
+                reads = (_n_reads(variables["DATABASE_URL"]) - before) / options.seconds
                 beside[name].append((warm.result(), flood.result(), reads))
     return _report(alone, beside)
 

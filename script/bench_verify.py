@@ -26,6 +26,17 @@ N_KEYS = 1_000
 PEERS = ("django", *bench_peers.STARTS)
 CONNECTIONS = 32
 THREADS = 16
+# wrk calls `delay` before each request, for the milliseconds to wait.
+_DELAY = """local ffi = require("ffi")
+ffi.cdef("typedef struct { long s; long us; } moment; int gettimeofday(moment *, void *);")
+local moment, due = ffi.new("moment")
+function delay()
+ffi.C.gettimeofday(moment, nil)
+local now = tonumber(moment.s) * 1e6 + tonumber(moment.us)
+due = (due or now) + %f
+return math.max(0, (due - now) / 1000)
+end
+"""
 BODY = '{"key":"%s","ip":"203.0.113.9","scope":"catalog:read","environment":"live","lease_seconds":1}'
 
 
@@ -156,9 +167,9 @@ def _granian(port: int, application: str) -> list[str]:
     ]  # fmt: skip
 
 
-def ask_by_wrk(target: Target, seconds: int) -> Round:
+def ask_by_wrk(target: Target, seconds: int, connections: int = CONNECTIONS) -> Round:
     """Ask for so many seconds, by all connections."""
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(target.script)]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(target.script)]
     before = processor_seconds(target.process)
     text = subprocess.run([*command, target.url], check=True, stdout=subprocess.PIPE, text=True).stdout
     spent = processor_seconds(target.process) - before
@@ -200,12 +211,17 @@ def _asks_of(peer: Peer) -> list[str]:
     return [f'wrk.format("GET", nil, {{["{peer.field}"]="{text}"}})' for text in peer.keys]
 
 
-def wrk_script(folder: Path, name: str, asks: list[str]) -> Path:
-    """A Lua file for wrk; the requests are made beforehand, so that it has nothing to compute."""
+def wrk_script(folder: Path, name: str, asks: list[str], per_second: int = 0) -> Path:
+    """A Lua file for wrk; the requests are made beforehand, so that it has nothing to compute.
+
+    It asks as fast as it is answered, or so often a second: each request has its time, and one that is late
+    is sent at once.
+    """
     script = folder / f"{name}.lua"
     made = ",\n".join(asks)
     script.write_text(
         f"local n = 0\nlocal made\nfunction init()\nmade = {{\n{made}\n}}\nend\n"
         "function request()\nn = n % #made + 1\nreturn made[n]\nend\n"
+        + (_DELAY % (1e6 / per_second) if per_second else "")
     )
     return script

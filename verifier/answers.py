@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import cache
 from typing import Final
 
 from keys.hotrecord import MICROS, hour_shift
@@ -198,9 +199,9 @@ def verified(verdict: Verdict) -> Response:
             b',"degraded":true' if verdict.degraded else b"",
         )
         extra = limit_fields(verdict, facts) + facts.dates
-    elif code is Code.MALFORMED:
-        return MALFORMED
     else:
+        if not (verdict.identity or verdict.retry or verdict.degraded):
+            return _plain(code)
         body = _refused(verdict)
         extra = (_limited(verdict) if code.status == 429 else b"") + _dates(verdict)
     return Response(200, b"%b%bContent-Length: %d\r\n" % (_IS_JSON, extra, len(body)), body)
@@ -256,13 +257,11 @@ def _dates(verdict: Verdict) -> bytes:
     return facts_of(verdict.identity).dates if verdict.identity else b""
 
 
+@cache
 def _plain(code: Code) -> Response:
+    """A refusal that tells nothing of a key: made once, so that a flood of them costs its victims less."""
     body = _refused(Verdict(code))
     return Response(200, b"%bContent-Length: %d\r\n" % (_IS_JSON, len(body)), body)
-
-
-# What costs us nothing must not cost an attacker's victim anything either: made once.
-MALFORMED: Final = _plain(Code.MALFORMED)
 
 
 def authorized(verdict: Verdict, *, nginx: bool) -> Response:

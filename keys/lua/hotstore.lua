@@ -42,6 +42,8 @@ local COUNTERS = '<I4I4I4I4dI4d'
 local MOST, MOST_AT, COUNTERS_AND_MOST = '<I4I4', 37, COUNTERS .. 'I4I4'
 -- So long a workspace's counters are kept: longer than a month.
 local KEEP_SECONDS = 40 * 86400
+-- So long leases are kept, set at a key's first check in each minute: the longest lease, a minute, and some.
+local KEEP_LEASES_MS = 3700000
 
 local STATUS = { [3] = 'PENDING', [4] = 'SUSPENDED', [5] = 'REVOKED', [6] = 'EXPIRED' }
 local DEAD = 5
@@ -191,24 +193,27 @@ local function verify(keys, args)
   if not policy then
     return miss(keys, args, now, 'EMPTY')
   end
-  local _, run = struct.unpack('<dc8', policy)
+  local _, run, fresh_until, status, flags = struct.unpack('<dc8I4BB', policy)
   if run ~= args[2] then
     return miss(keys, args, now, 'STALE')
   end
-  local _, _, fresh_until, status, flags, starts, ends, rpm, rph, leases, increment, tolerance, budget,
-    month, next_month, shift, environment, workspace, ranges, countries, scopes, models, features, identity, rest =
-    struct.unpack(POLICY, policy)
-  local state = secret and string.sub(secret, 1, 1)
-  local code, retry = secret and DEAD_SECRET[state] or STATUS[status], 0
-  -- What is dead stays dead, however old the record is.
-  if now >= fresh_until and args[3] ~= 's' and not (secret and (status >= DEAD or DEAD_SECRET[state])) then
-    return miss(keys, args, now, 'STALE')
-  end
   if not secret then
-    if flags % SHARED == 1 then
+    -- Before the rest is unpacked: whoever floods us with false keys shall cost us little.
+    if now >= fresh_until and args[3] ~= 's' then
+      return miss(keys, args, now, 'STALE')
+    elseif flags % SHARED == 1 then
       return { 'NOT_FOUND', '', -1, -1, -1, now, 0 }
     end
     return miss(keys, args, now, 'UNKNOWN')
+  end
+  local _, _, _, _, _, starts, ends, rpm, rph, leases, increment, tolerance, budget,
+    month, next_month, shift, environment, workspace, ranges, countries, scopes, models, features, identity, rest =
+    struct.unpack(POLICY, policy)
+  local state = string.sub(secret, 1, 1)
+  local code, retry = DEAD_SECRET[state] or STATUS[status], 0
+  -- What is dead stays dead, however old the record is.
+  if now >= fresh_until and args[3] ~= 's' and not (status >= DEAD or DEAD_SECRET[state]) then
+    return miss(keys, args, now, 'STALE')
   end
 
   if not code then
@@ -302,7 +307,9 @@ local function verify(keys, args)
     end
     if leases > 0 then
       redis.call('ZADD', keys[4], floor(micros / 1000) + tonumber(args[12]), args[13])
-      redis.call('PEXPIRE', keys[4], 3600000)
+      if n_held == 0 or in_minute == 1 then
+        redis.call('PEXPIRE', keys[4], KEEP_LEASES_MS)
+      end
     end
     if all then
       count_in_common(all, cost)

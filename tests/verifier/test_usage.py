@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from keys import hotstore, hotwire
-from keys.hotrecord import MICROS, record_key
+from keys.hotrecord import MICROS, lease_key, record_key
 from keys.models import KeyOutcomeDay, KeyUseDay
 from keys.selectors.limits import use_now
 from keys.terms import office_day
@@ -150,6 +150,16 @@ def test_check_that_holds_nothing_has_no_id(gateway: str) -> None:
     answer = verify(gateway, make_live_key().text).json
     assert "check" not in answer
     assert "lease" not in answer
+
+
+def test_held_places_are_kept_as_long_as_the_longest_of_them(gateway: str, valkey: "redis.Redis") -> None:
+    live = make_live_key(concurrency=3)
+    places = lease_key(live.key.family)
+    for lease_seconds in (60, 3600, 3600):
+        assert verify(gateway, live.text, lease_seconds=lease_seconds).json["valid"]
+        # Set once a minute: what is held a minute later must still be there at its end.
+        assert valkey.pttl(places) > 3_660_000
+    assert verify(gateway, live.text).code == "CONCURRENCY_EXCEEDED"
 
 
 def test_cost_of_a_month_that_is_over_leaves_the_running_one_alone(gateway: str, live: LiveKey) -> None:
