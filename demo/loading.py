@@ -29,6 +29,7 @@ from demo.retirements import plan_retirements
 from demo.story import Player, sweep
 from demo.use import NORMAL_A_DAY, write_use
 from demo.waiting import open_wishes
+from demo.watch import plan_watch
 from demo.wishes import Wish, plan_wishes
 from intake.services.receiving import receive_mail
 from keys.models import Delivery, Key
@@ -139,6 +140,7 @@ def _plan(player: Player, now: datetime, every: int) -> None:
         player.story.at(wish.asked_at, partial(player.ask, wish))
     plan_changes(player, now=now)
     plan_retirements(player, now=now)
+    plan_watch(player, now=now)
 
 
 def _write_in(player: Player, now: datetime) -> None:

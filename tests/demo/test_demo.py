@@ -26,10 +26,11 @@ from demo.management.commands.demo_signins import Command as SignIns
 from demo.people import PASSWORD
 from demo.traffic import FASTEST, SLOWEST, question_for, report_for, usual_rate
 from intake.models import ReceivedMail
-from keys.models import ApiProduct, Key, KeyUseDay, Plan, Scope, Secret
+from keys.models import ApiProduct, Key, KeyUseDay, Plan, Scope, Secret, WorkspaceGrant
 from keys.secret_format import contains_secret, parse
 from notifications.models import Message
 from partners.models import Contract, Partner
+from verifier.models import BlockedAddress
 
 NOW = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)  # a Wednesday noon in Tokyo
 
@@ -97,6 +98,11 @@ def test_the_whole_demo(secrets_file: Path, capsys: pytest.CaptureFixture[str]) 
     delegation = Delegation.objects.get()
     assert delegation.state == "in_force"
     assert StepLink.objects.filter(staff=delegation.deputy, step__role="legal", died_at=None).exists()
+
+    # Security has something in hand.
+    assert WorkspaceGrant.objects.get().is_in_force(NOW)
+    assert Key.objects.get(quarantined_until__gt=NOW).status == Key.Status.ACTIVE
+    assert BlockedAddress.objects.get().until > NOW
 
     # Secrets stand in the owner's file alone.
     assert stat.S_IMODE(secrets_file.stat().st_mode) == 0o600
