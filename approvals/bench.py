@@ -67,9 +67,13 @@ class Able:
 
     @property
     def label(self) -> str:
-        """The name as lists show it: `Ken Suzuki (for Misaki Sato)`."""
+        """The name in lists of who is asked: `Ken Suzuki (for Misaki Sato, who is away)`."""
         if self.giver is not None:
-            return in_place_of(self.user.name, self.giver.name)
+            # A giver who is away gets no mail and is not in the list: here is where they are named.
+            return gettext("%(who)s (for %(giver)s, who is away)") % {
+                "who": self.user.name,
+                "giver": self.giver.name,
+            }
         if self.behind is not None:
             return gettext("%(who)s (standing deputy of %(giver)s)") % {
                 "who": self.user.name,
@@ -151,7 +155,10 @@ class Bench:
 
     def asked(self, step: Step, decided: set[str]) -> list[Able]:
         """Who is sent mails about the step: not those who are away and have a deputy (A5)."""
-        question = self.question(step, decided)
+        return self.asked_by(self.question(step, decided))
+
+    def asked_by(self, question: Question) -> list[Able]:
+        """The same for a step that is not there yet."""
         able = able_of(question, self.people)
         return [self._able(ref, able[ref]) for ref in asked_of(able, question)]
 

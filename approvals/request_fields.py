@@ -16,6 +16,9 @@ from core.fields import (
 
 THRESHOLDS = (50, 80, 90, 100)
 
+# A limit is taken away by writing so, not by leaving a field empty.
+NEVER_UNLIMITED_BY_MISTAKE = {"required": _("Write a number; for no limit write 0.")}
+
 
 class RequestFields(forms.Form):
     """The fields, without the choices that hang on the partner."""
@@ -36,8 +39,17 @@ class RequestFields(forms.Form):
         label=_("Gives the rights-holder's consent"),
         help_text=_("Is asked by mail, at the registered address."),
     )
-    products = forms.MultipleChoiceField(label=_("API products"), widget=forms.CheckboxSelectMultiple)
-    scopes = forms.MultipleChoiceField(label=_("Scopes"), widget=forms.CheckboxSelectMultiple)
+    # Both are ticked below one heading: each error has to say what it is about.
+    products = forms.MultipleChoiceField(
+        label=_("API products"),
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": _("Choose at least one API product.")},
+    )
+    scopes = forms.MultipleChoiceField(
+        label=_("Scopes"),
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": _("Choose at least one scope.")},
+    )
     model_names = forms.MultipleChoiceField(
         label=_("Models"), widget=forms.CheckboxSelectMultiple, required=False
     )
@@ -76,11 +88,13 @@ class RequestFields(forms.Form):
         label=_("Burst"),
         max_value=10_000_000,
         help_text=_("More at once than the minute allows; 0 is no limit."),
+        error_messages=NEVER_UNLIMITED_BY_MISTAKE,
     )
     concurrency = WholeNumberField(
         label=_("At the same time"),
         max_value=1_000_000,
         help_text=_("Calls that run side by side; 0 is no limit."),
+        error_messages=NEVER_UNLIMITED_BY_MISTAKE,
     )
     monthly_budget_usd = UsdField(
         label=_("Monthly budget"), required=False, help_text=_("Left empty: costs are counted, not limited.")

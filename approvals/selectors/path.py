@@ -20,7 +20,10 @@ VOID = {Doubt.Verdict.AGAIN, Doubt.Verdict.REJECTED}
 
 @dataclass(frozen=True, slots=True)
 class StepLine:
-    """A step as it is drawn: who is asked, who answered what, and why the reader may not decide it."""
+    """A step as it is drawn: who is asked, who answered what, and why the reader may not decide it.
+
+    `people` are those who get the mails: whoever is away and has a deputy may decide all the same (A5).
+    """
 
     step: Step
     people: list[str]
@@ -103,12 +106,13 @@ def path_of(request: Request, user: User) -> list[StepLine]:
 def _line(step: Step, user: User, bench: Bench, decided: set[str]) -> StepLine:
     is_to_come = step.state in {Step.State.OPEN, Step.State.WAITING}
     able = bench.able(step, decided) if is_to_come else []
+    asked = bench.asked(step, decided) if is_to_come else []
     refusal = ""
     if step.state == Step.State.OPEN:
         refusal = bench.standing(user, step, decided).refusal
     return StepLine(
         step=step,
-        people=[step.contact.name] if is_to_come and step.contact else [person.label for person in able],
+        people=[step.contact.name] if is_to_come and step.contact else [person.label for person in asked],
         decisions=list(step.decisions.all()),
         n_able=n_answers(person.standing for person in able),
         may_decide=step.state == Step.State.OPEN and not refusal and step.request.frozen_at is None,

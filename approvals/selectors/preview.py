@@ -9,12 +9,13 @@ from django.conf import settings
 from django.utils.functional import Promise
 
 from accounts.models import User
-from approvals.bench import person_of
+from approvals.bench import Bench
 from approvals.models import Decision, PolicyVersion, Request, Step, StepRole
 from approvals.policy import STAFF_ROLES, Facts, Person, PlannedStep, deciders, unstaffed, whole_path
 from approvals.policy_wording import why_sentence
 from approvals.selectors.fates import place_of_plan
 from approvals.selectors.outlook import Fallen, Outlook, outlook_of
+from approvals.standing import Question
 from keys.models import Plan, Scope
 from keys.terms import KeyTerms
 from keys.terms_check import Problem, Registry, find_excesses
@@ -23,7 +24,7 @@ from partners.models import Contact
 
 @dataclass(frozen=True, slots=True)
 class PreviewStep:
-    """One approval to come: whose, why, by whom. `is_stuck`: nobody could decide it (A2).
+    """One approval to come: whose, why, who would be asked. `is_stuck`: nobody could decide it (A2).
 
     Of a request that was submitted before: `stands`, the answers that would still count; `falls`, those that
     would not; `is_new`, whether it was not asked for before.
@@ -77,7 +78,7 @@ def preview_path(
 ) -> Preview:
     """The approvals that these terms would need, and which of those given would stand; nothing is changed.
 
-    `content`: what the revision would hold. Two queries, and up to ten for what was submitted before.
+    `content`: what the revision would hold. Five queries, and up to ten for what was submitted before.
     """
     # By the policy in force; what was sent back keeps its own (A2).
     policy = request.policy or current_policy(now)
@@ -96,8 +97,8 @@ def preview_path(
 def _steps(
     request: Request, planned: Sequence[PlannedStep], again: Outlook, registry: Registry
 ) -> list[PreviewStep]:
-    staff = staff_who_decide()
-    people, requester = [person_of(user) for user in staff.values()], request.requester.public_id
+    bench, requester = Bench.read(), request.requester.public_id
+    people = list(bench.people.values())
     able = [
         deciders(
             people,
@@ -117,7 +118,7 @@ def _steps(
             role=step.role,
             label=StepRole(step.role).label,
             why=why_sentence(step.why, step.conditions),
-            people=_names(able[place], staff, step, registry.consent_contact),
+            people=_names(bench, request, step, again, registry.consent_contact),
             n_needed=step.n_needed,
             needs_second_factor=step.needs_second_factor,
             is_stuck=place in stuck,
@@ -130,11 +131,19 @@ def _steps(
 
 
 def _names(
-    able: Sequence[Person], staff: dict[str, User], step: PlannedStep, contact: Contact | None
+    bench: Bench, request: Request, step: PlannedStep, again: Outlook, contact: Contact | None
 ) -> list[str]:
+    """Who would get the mails if it was asked now: deputies for those who are away (A5)."""
     if step.role == StepRole.RIGHTS_HOLDER:
         return [contact.name] if contact else []
-    return [staff[person.ref].name for person in able]
+    question = Question(
+        role=step.role,
+        requester=request.requester.public_id,
+        decided=again.barred_from(step.role),
+        stand_ins=bench.delegations,
+        named=step.people,
+    )
+    return [person.label for person in bench.asked_by(question)]
 
 
 def _unstaffed(

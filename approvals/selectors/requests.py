@@ -22,7 +22,10 @@ VIEWS = ("mine", "review", "ended")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The open step of a request, and who may decide it: names, in the order of their numbers."""
+    """The open step of a request, and who is asked by mail: names, in the order of their numbers.
+
+    `by_me`: whether the reader may decide it, asked or not.
+    """
 
     step: Step
     people: list[str]
@@ -151,11 +154,11 @@ def _asked(user: User, request: Request, bench: Bench) -> Asked | None:
         return None
     if steps[0].contact:
         return Asked(step=steps[0], people=[steps[0].contact.name], by_me=False)
-    able = bench.able(steps[0], refs_in(barring(steps[0], request.decisions.all())))
+    decided = refs_in(barring(steps[0], request.decisions.all()))
     return Asked(
         step=steps[0],
-        people=[person.label for person in able],
-        by_me=any(person.user == user for person in able),
+        people=[person.label for person in bench.asked(steps[0], decided)],
+        by_me=any(person.user == user for person in bench.able(steps[0], decided)),
     )
 
 

@@ -36,7 +36,7 @@ from notifications.models import Message
 from notifications.registry import builder_of
 from notifications.rendering import render_mail
 from tests.approvals.test_services_deciding import answer_on, say
-from tests.cast import Cast, decide, make_staff, open_step, sign_in
+from tests.cast import Cast, decide, make_draft, make_staff, open_step, sign_in
 
 pytestmark = pytest.mark.django_db
 
@@ -88,6 +88,19 @@ def test_the_deputy_is_asked_in_the_givers_place_and_decides_in_their_name(cast:
     assert "Deputy (for Sakura Ito) approved" in lines_of([event])[0].sentence
     page = sign_in(cast.requester).get(reverse("approvals:request-detail", args=[request.public_id]))
     assert "Deputy (for Sakura Ito)" in page.content.decode()
+
+
+def test_pages_name_the_deputy_and_not_the_person_who_is_away_as_asked(cast: Cast) -> None:
+    draft = make_draft(cast.company, cast.requester)
+    give(cast.legal, make_staff("Deputy", "tech"), "legal")
+    request = cast.request()
+    words, client = "Deputy (for Sakura Ito, who is away)", sign_in(cast.requester)
+    form = client.get(reverse("approvals:request-edit", args=[draft.public_id])).content.decode()
+    assert f'<span class="sub">{words}</span>' in form
+    url = reverse("approvals:request-detail", args=[request.public_id])
+    assert f'<span class="sub">Will be asked: {words}</span>' in client.get(url).content.decode()
+    decide(request, cast.pm)
+    assert f'<span class="sub">Asked: {words}</span>' in client.get(url).content.decode()
 
 
 def test_what_waits_already_is_put_before_the_deputy_and_goes_back(cast: Cast) -> None:
