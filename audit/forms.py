@@ -8,13 +8,13 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext_lazy as _
 
 from audit.selectors import Filters
-from audit.wording import GROUPS, Words, actions_in
+from audit.wording import GROUPS, Words, actions_in, label_of
 
 
 def action_choices() -> list[tuple[Words, Any]]:
-    """Everything; each group; below each group its actions by their dotted names, which don't change."""
+    """Everything; each group; below each group its actions in words. The values stand in URLs: they stay."""
     groups = [
-        (words, [(f"group:{name}", words), *((action, action) for action in actions_in(name))])
+        (words, [(f"group:{name}", words), *((action, label_of(action)) for action in actions_in(name))])
         for name, (words, _prefixes) in GROUPS.items()
     ]
     return [("", _("Everything")), *groups]
@@ -57,7 +57,9 @@ class FilterForm(forms.Form):
         value = str(self.data.get(name, ""))
         if name == "action" and value.startswith("group:"):
             return str(GROUPS[value.removeprefix("group:")][0])
-        return value if name in {"action", "thing"} else f"{self.fields[name].label}: {value}"
+        if name == "action":
+            return label_of(value)
+        return value if name == "thing" else f"{self.fields[name].label}: {value}"
 
     def filters(self) -> Filters:
         """What of the form could be read."""

@@ -376,6 +376,12 @@ def look_of(action: str) -> Look:
     return _LOOKS.get(known) or Look(_ICONS[action.partition(".")[0]], "mute")
 
 
+def label_of(action: str) -> str:
+    """An action in words for a list to choose from: its sentence with nobody and nothing named in it."""
+    blanks = dict.fromkeys(("who", "what", "step", "recipient"), "…")
+    return (str(SENTENCES[A(action)]) % blanks).rstrip(".。")
+
+
 def actions_in(group: str) -> list[str]:
     """The names of a group's actions; none for an unknown group."""
     if group not in GROUPS:

@@ -115,6 +115,12 @@ def test_a_chip_removes_its_filter_only(security: User, events: dict[str, Event]
     assert answer.context["chips"] == [("Keys", "?q=leaked"), ("Text: leaked", "?action=group%3Akeys")]
 
 
+def test_actions_are_chosen_in_words(security: User, events: dict[str, Event]) -> None:
+    answer = sign_in(security).get(LIST, {"action": "key.revoked"})
+    assert '<option value="key.revoked" selected>… revoked key …</option>' in answer.content.decode()
+    assert answer.context["chips"] == [("… revoked key …", "?")]
+
+
 def test_what_cannot_be_read_is_said_and_filters_nothing(security: User, events: dict[str, Event]) -> None:
     client = sign_in(security)
     answer = client.get(LIST, {"since": "yesterday", "action": "key.nonsense"})
