@@ -35,7 +35,8 @@ class Filters:
     """What the explorer's list is narrowed to; empty means everything. Days count whole, in the active zone.
 
     `action` is an action's name or `group:<name>`; `actor` a public id or a part of a name; `thing` is
-    written as `key:KB-0412` or just `KB-0412`; `text` is looked for in what events carry and in request ids.
+    written as `key:KB-0412` or just `KB-0412`; `text` is looked for in what events carry, in request ids,
+    and as the number of a thing.
     """
 
     action: str = ""
@@ -102,7 +103,9 @@ def find_events(filters: Filters) -> QuerySet[Event]:
         rows = rows.filter(occurred_at__lt=_midnight(filters.until + timedelta(days=1)))
     if filters.text:
         rows = rows.annotate(payload_text=Cast("payload", TextField())).filter(
-            Q(payload_text__icontains=filters.text) | Q(request_id=filters.text)
+            Q(payload_text__icontains=filters.text)
+            | Q(request_id=filters.text)
+            | Q(objects_touched__contains=[_thing_ref(filters.text.strip())])
         )
     return rows
 

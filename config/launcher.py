@@ -173,7 +173,10 @@ def _prepare(variables: dict[str, str]) -> Facts:
             raise
     if preparing.returncode:
         raise LocalError("The database could not be prepared; the reason stands above.")
-    facts: Facts = json.loads(output.splitlines()[-1])
+    told = json.loads(output.splitlines()[-1])
+    if "error" in told:
+        raise LocalError(told["error"])
+    facts: Facts = told
     return facts
 
 

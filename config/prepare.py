@@ -1,7 +1,7 @@
 """Brings the database to what the code expects, once per start: `python -m config.prepare`.
 
 A process of its own, so that the launcher never loads Django. Its last line on standard output is JSON for
-the launcher: `{"demo": bool, "commands": [str]}`.
+the launcher: `{"demo": bool, "commands": [str]}`, or `{"error": str}` where the database can't be reached.
 """
 
 import json
@@ -18,7 +18,14 @@ def main() -> None:
     from django.conf import settings
     from django.contrib.auth import get_user_model
     from django.core.management import call_command, get_commands
+    from django.db import OperationalError, connection
 
+    try:
+        connection.ensure_connection()
+    except OperationalError as error:
+        reason = " ".join(str(error).split())
+        print(json.dumps({"error": f"The database of DATABASE_URL can't be reached: {reason}"}))
+        return
     call_command("migrate", interactive=False, verbosity=0)
     if not settings.WHITENOISE_USE_FINDERS:
         call_command("collectstatic", interactive=False, verbosity=0)

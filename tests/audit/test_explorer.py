@@ -265,3 +265,14 @@ def test_a_key_without_a_request_concerns_no_nameless_one(security: User) -> Non
     put(Action.KEY_ISSUED, SYSTEM("tests"), "key:KB-0001", "request:", "partner:PT-0001")
     page = sign_in(security).get(LIST)
     assert [thing.ref for thing in page.context["lines"][0].things] == ["key:KB-0001", "partner:PT-0001"]
+
+
+def test_text_finds_the_events_of_a_thing_by_its_number(security: User) -> None:
+    put(Action.KEY_SUSPENDED, staff_actor(security), "key:KB-0412", reason="A drill.")
+    put(Action.KEY_SUSPENDED, staff_actor(security), "key:KB-0413", reason="The twin of KB-0412.")
+    put(Action.KEY_SUSPENDED, staff_actor(security), "key:KB-0414", reason="Another drill.")
+    page = sign_in(security).get(LIST, {"q": " kb-0412"})
+    assert [line.event.objects_touched for line in page.context["lines"]] == [
+        ["key:KB-0413"],
+        ["key:KB-0412"],
+    ]

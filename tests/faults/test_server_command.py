@@ -177,6 +177,14 @@ def test_fresh_leaves_servers_alone_that_are_not_its_own(var: Path, port: int) -
     assert "DATABASE_URL" in text
 
 
+def test_a_database_that_does_not_answer_is_one_clear_line(var: Path, port: int) -> None:
+    given = {"DATABASE_URL": "postgres://kagiban:not-shown@127.0.0.1:9/kagiban", "REDIS_URL": ""}
+    status, text = call("--port", str(port), KAGIBAN_VAR=str(var), **given)
+    assert (status, text.count("\n")) == (1, 1)
+    assert text.startswith("Kagiban: The database of DATABASE_URL can't be reached: ")
+    assert "not-shown" not in text
+
+
 def test_given_servers_are_used_and_none_is_started(
     var: Path, port: int, process_environment: dict[str, str]
 ) -> None:
