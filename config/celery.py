@@ -1,15 +1,28 @@
 """The Celery application and the only beat table of the project (ARCHITECTURE, O1)."""
 
 import os
+import signal
 
 from celery import Celery
 from celery.schedules import schedule
+from celery.signals import worker_process_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 app = Celery("kagiban")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+
+@worker_process_init.connect
+def leave_the_end_to_the_worker(**_details: object) -> None:
+    """A SIGTERM to the whole group (a terminal, a service manager) must not end a task in its middle.
+
+    The worker itself lets its children finish, and then tells them to go.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
 
 # Every job takes `now` from its task, is set-based and safe to run twice at once.
 app.conf.beat_schedule = {

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TypedDict
 
+import honcho.manager
 import psutil
 from honcho.manager import Manager
 
@@ -29,6 +30,8 @@ from config.local import ROOT, VAR, Addresses, LocalError
 
 NEEDED_MIB = 300
 READY_WITHIN_S = 120
+# Tasks under way may end by themselves; honcho's own five seconds are too few on a busy machine.
+honcho.manager.KILL_WAIT = 20
 STOPPED_BY_HAND = {130, 143}
 
 
