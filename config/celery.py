@@ -14,7 +14,6 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
-
 @worker_process_init.connect
 def leave_the_end_to_the_worker(**_details: object) -> None:
     """A SIGTERM to the whole group (a terminal, a service manager) must not end a task in its middle.

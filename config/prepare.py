@@ -31,7 +31,7 @@ def main() -> None:
         call_command("collectstatic", interactive=False, verbosity=0)
     commands = get_commands() if settings.DEMO else {}
     if "load_demo" in commands and not get_user_model().objects.exists():
-        print("Loading the demo's data, once.", file=sys.stderr, flush=True)
+        print("Loading the demo's data, once; this takes a minute or two.", file=sys.stderr, flush=True)
         call_command("load_demo", stdout=sys.stderr)
     print(json.dumps({"demo": settings.DEMO, "commands": sorted(commands)}))
 

@@ -14,6 +14,7 @@ from accounts.access import require, signed_in
 from accounts.roles import Permission
 from core.actors import actor_of
 from core.errors import Conflict, Invalid
+from keys import lifecycle
 from keys.access import find_key
 from keys.forms import QuarantineEndForm, QuarantineForm, ReactivateForm, RevokeForm, SuspendForm
 from keys.models import Key
@@ -33,7 +34,7 @@ def suspend(request: HttpRequest, number: str) -> HttpResponse:
     said = _(
         "%(number)s is suspended. Its calls are refused from now on; you can start it again at any time."
     )
-    return _act(request, number, SuspendForm, suspend_key, "keys/key_suspend.html", said)
+    return _act(request, number, SuspendForm, suspend_key, "keys/key_suspend.html", said, _runs)
 
 
 @require_http_methods(GET_OR_POST)
@@ -41,7 +42,9 @@ def suspend(request: HttpRequest, number: str) -> HttpResponse:
 def reactivate(request: HttpRequest, number: str) -> HttpResponse:
     """End a suspension."""
     said = _("%(number)s runs again.")
-    return _act(request, number, ReactivateForm, reactivate_key, "keys/key_reactivate.html", said)
+    return _act(
+        request, number, ReactivateForm, reactivate_key, "keys/key_reactivate.html", said, _is_suspended
+    )
 
 
 @require_http_methods(GET_OR_POST)
@@ -49,7 +52,7 @@ def reactivate(request: HttpRequest, number: str) -> HttpResponse:
 def quarantine(request: HttpRequest, number: str) -> HttpResponse:
     """Narrow a key for some hours: a reason, an end, and what will be left."""
     said = _("%(number)s is in quarantine: it may only read, a tenth as often, from known addresses.")
-    return _act(request, number, QuarantineForm, quarantine_key, "keys/key_quarantine.html", said)
+    return _act(request, number, QuarantineForm, quarantine_key, "keys/key_quarantine.html", said, _runs)
 
 
 @require_http_methods(GET_OR_POST)
@@ -57,7 +60,15 @@ def quarantine(request: HttpRequest, number: str) -> HttpResponse:
 def quarantine_end(request: HttpRequest, number: str) -> HttpResponse:
     """End a quarantine before its time."""
     said = _("The quarantine of %(number)s has ended.")
-    return _act(request, number, QuarantineEndForm, end_quarantine, "keys/key_quarantine_end.html", said)
+    return _act(
+        request,
+        number,
+        QuarantineEndForm,
+        end_quarantine,
+        "keys/key_quarantine_end.html",
+        said,
+        _is_quarantined,
+    )
 
 
 @require_http_methods(GET_OR_POST)
@@ -65,7 +76,23 @@ def quarantine_end(request: HttpRequest, number: str) -> HttpResponse:
 def revoke(request: HttpRequest, number: str) -> HttpResponse:
     """End a key for ever: reason, note, and its number typed by hand."""
     said = _("%(number)s is revoked. Its calls are refused from now on, for ever.")
-    return _act(request, number, RevokeForm, revoke_key, "keys/key_revoke.html", said)
+    return _act(request, number, RevokeForm, revoke_key, "keys/key_revoke.html", said, _has_not_ended)
+
+
+def _runs(key: Key) -> bool:
+    return lifecycle.can(key, Key.Status.SUSPENDED)
+
+
+def _is_suspended(key: Key) -> bool:
+    return key.status == Key.Status.SUSPENDED
+
+
+def _is_quarantined(key: Key) -> bool:
+    return key.quarantined_until is not None and not key.has_ended
+
+
+def _has_not_ended(key: Key) -> bool:
+    return lifecycle.can(key, Key.Status.REVOKED)
 
 
 def _act(
@@ -75,8 +102,12 @@ def _act(
     service: Service,
     template: str,
     said: str,
+    possible: Callable[[Key], bool],
 ) -> HttpResponse:
-    """Show the form, or do it: 422 with the form's errors, 409 with the key as it stands now."""
+    """Show the form, or do it: 422 with the form's errors, 409 with the key as it stands now.
+
+    Where it is not `possible` now there is no form to show: to the key's page.
+    """
     user = signed_in(request)
     key = find_key(user, number)
     form = form_class(request.POST or None)
@@ -90,5 +121,9 @@ def _act(
         else:
             messages.success(request, said % {"number": number})
             return redirect("keys:key-detail", number)
+    elif request.method != "POST" and not possible(key):
+        # A link from an hour ago: the key's page says what it is now.
+        messages.info(request, _("Nothing to do: here is what %(number)s is now.") % {"number": number})
+        return redirect("keys:key-detail", number)
     context = {"form": form, "key": key, "it": key_page(user, key, now=timezone.now())}
     return render(request, template, context, status=422 if form.errors else 200)

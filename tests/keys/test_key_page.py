@@ -429,3 +429,11 @@ def test_links_are_sent_by_post_by_those_who_may_and_twenty_times_at_most(cast: 
     client = sign_in(cast.pm)
     answers = [client.post(url(key, "redeliver")).status_code for _ in range(21)]
     assert answers == [302] * 19 + [409] * 2
+
+
+@pytest.mark.parametrize("act", ["reactivate", "quarantine-end"])
+def test_a_page_for_what_is_not_there_leads_to_the_key(cast: Cast, act: str) -> None:
+    key = cast.key()
+    answer = sign_in(cast.security).get(reverse(f"keys:key-{act}", args=[key.public_id]), follow=True)
+    assert answer.redirect_chain == [(reverse("keys:key-detail", args=[key.public_id]), 302)]
+    assert f"here is what {key.public_id} is now" in answer.content.decode()

@@ -33,6 +33,8 @@ from intake.models import ReceivedMail
 from intake.services.receiving import receive_mail
 from keys.models import Delivery, Key
 from keys.services.grants import grant_workspace
+from keys.services.quarantine import quarantine_key
+from keys.services.status import suspend_key
 from notifications.models import Message
 from partners.models import Contact
 from tests.cast import Cast, consent, decide, make_draft, make_staff, sign_in
@@ -60,6 +62,7 @@ class World:
 
     cast: Cast
     key: Key
+    stopped: Key
     delivery: Delivery
     request: Request
     change: Request
@@ -118,6 +121,10 @@ def partner(w: World) -> dict[str, Any]:
 
 def key(w: World) -> dict[str, Any]:
     return {"number": w.key.public_id}
+
+
+def stopped(w: World) -> dict[str, Any]:
+    return {"number": w.stopped.public_id}
 
 
 def grant(w: World) -> dict[str, Any]:
@@ -182,8 +189,8 @@ ROWS: dict[str, Row] = {
     "keys:key-detail": Row(P.SEE_KEYS, "GET", key),
     "keys:key-suspend": Row(P.SUSPEND_KEYS, "POST", key),
     "keys:key-quarantine": Row(P.SUSPEND_KEYS, "POST", key),
-    "keys:key-quarantine-end": Row(P.SUSPEND_KEYS, "POST", key),
-    "keys:key-reactivate": Row(P.SUSPEND_KEYS, "POST", key),
+    "keys:key-quarantine-end": Row(P.SUSPEND_KEYS, "POST", stopped),
+    "keys:key-reactivate": Row(P.SUSPEND_KEYS, "POST", stopped),
     "keys:key-revoke": Row(P.REVOKE_KEYS, "POST", key),
     "keys:key-redeliver": Row(P.REDELIVER_KEYS, "POST", key),
     "keys:delivery-collect": Row(PUBLIC, "GET", delivery),
@@ -377,6 +384,13 @@ def let_act_elsewhere(cast: Cast, key: Key) -> None:
     )
 
 
+def make_stopped_key(cast: Cast) -> Key:
+    """A key in quarantine that was suspended besides."""
+    made, now, who = cast.key(), timezone.now(), staff_actor(cast.security)
+    quarantine_key(actor=who, by=cast.security, key=made, reason="A drill.", hours=24, now=now)
+    return suspend_key(actor=who, by=cast.security, key=made, reason="A drill.", now=now)
+
+
 def make_world() -> World:
     cast = Cast()
     made = cast.key()
@@ -393,6 +407,7 @@ def make_world() -> World:
     return World(
         cast=cast,
         key=made,
+        stopped=make_stopped_key(cast),
         delivery=made.deliveries.get(),
         request=request,
         change=ask_change(made, cast.requester, rpm=50),
