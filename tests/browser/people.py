@@ -98,6 +98,9 @@ def sign_in_by_hand(page: Page, person: User, secret: str = "") -> None:
 
 def assert_fits(page: Page) -> None:
     """Nothing makes the page scroll sideways."""
+    # The answer to a form may have no document yet.
+    page.wait_for_load_state("domcontentloaded")
+    page.wait_for_selector("body", state="attached")
     wide = page.evaluate(
         "[document.documentElement.scrollWidth - innerWidth, [...document.querySelectorAll('main *')]"
         ".filter(e => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest('.scroll, pre, .sr'))"

@@ -236,7 +236,7 @@ def test_budget_of_a_workspace_is_exact_over_failovers_and_over_tls(
             wait_until(
                 lambda: int(old.told("INFO", "replication")["slave_repl_offset"]) >= written, "not replicated"
             )
-            assert hotwire.all_answer()
+            wait_until(hotwire.all_answer, "it is not ready after the hand-over")
             new.signal(signal.SIGKILL)
             assert not hotwire.all_answer()
             wait_until(failed_over(cluster, slot, new), "no failover back")
