@@ -58,6 +58,8 @@ def add_owed_steps(*, actor: Actor, step: Step, now: datetime) -> None:
     if revision.steps.filter(state=Step.State.WAITING).exists():
         return
     owed = owed_steps(step)
+    if not owed:
+        return
     consents = Contact.objects.filter(public_id=revision.terms["consent_contact"]).first()
     for added in lay_path(revision, owed, consents, after=revision.steps.count()):
         record(

@@ -197,6 +197,11 @@ class Key(QuarantineFields):
         return self.status in {self.Status.REVOKED, self.Status.EXPIRED}
 
     @property
+    def is_quarantined(self) -> bool:
+        """Whether a quarantine was begun and not ended yet, be it by the sweep that ends what is due."""
+        return self.quarantined_until is not None and not self.has_ended
+
+    @property
     def ends_at(self) -> datetime:
         """When the key ends as things stand: at its planned retirement, else at its expiry."""
         return self.retires_at or self.expires_at

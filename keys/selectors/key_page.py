@@ -147,10 +147,9 @@ def what_may(user: User, key: Key, delivery: Delivery | None) -> May:
     """The buttons for this person and this state."""
     stopped = key.status == Key.Status.SUSPENDED
     suspend = user.may(Permission.SUSPEND_KEYS)
-    held = key.quarantined_until is not None and not key.has_ended
     return May(
-        quarantine=suspend and not held and lifecycle.can(key, Key.Status.SUSPENDED),
-        end_quarantine=suspend and held,
+        quarantine=suspend and not key.is_quarantined and lifecycle.can(key, Key.Status.SUSPENDED),
+        end_quarantine=suspend and key.is_quarantined,
         suspend=suspend and lifecycle.can(key, Key.Status.SUSPENDED),
         reactivate=suspend and stopped and not key.held_for,
         revoke=user.may(Permission.REVOKE_KEYS) and lifecycle.can(key, Key.Status.REVOKED),

@@ -65,7 +65,7 @@ def end_quarantine(*, actor: Actor, by: User, key: Key, reason: str, now: dateti
     if not reason.strip():
         raise Invalid(_("Say why it is safe to end the quarantine."), field="reason")
     key = Key.objects.select_for_update().get(pk=key.pk)
-    if key.quarantined_until is None or key.has_ended:
+    if not key.is_quarantined:
         raise Conflict(_("The key is not in quarantine any more."))
     _release(actor, key, reason.strip()[:MAX_NOTE], now)
     return key

@@ -88,7 +88,7 @@ def _is_suspended(key: Key) -> bool:
 
 
 def _is_quarantined(key: Key) -> bool:
-    return key.quarantined_until is not None and not key.has_ended
+    return key.is_quarantined
 
 
 def _has_not_ended(key: Key) -> bool:
