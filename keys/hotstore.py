@@ -11,7 +11,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -165,9 +166,10 @@ def _publish(public_id: str) -> bool:
         return False
     for _ in range(_TRIES):
         token, now = begin(family), timezone.now()
-        found = read(family, now=now)
-        if found is None or write(family, found.policy, token, now=now) != "LOST":
-            return True
+        with _nothing_older(family):
+            found = read(family, now=now)
+            if found is None or write(family, found.policy, token, now=now) != "LOST":
+                return True
     raise hotwire.StoreUnavailableError("The hot store is emptied again and again.")
 
 
@@ -193,9 +195,29 @@ def _write_all(workspace: str, token: Token) -> bool:
     now = timezone.now()
     for _, group in groupby(secrets, key=lambda secret: secret.key_id):
         own = tuple(group)
-        if write(own[0].key.family, policy_of(own[0].key, own, now=now), token, now=now) == "LOST":
-            return False
+        family = own[0].key.family
+        with _nothing_older(family):
+            if write(family, policy_of(own[0].key, own, now=now), token, now=now) == "LOST":
+                return False
     return True
+
+
+@contextmanager
+def _nothing_older(family: str) -> Iterator[None]:
+    """Where our own mistake keeps the store from being told, the record that it has is taken away.
+
+    Else a revoked key would go on until its record's time is over. The epoch goes first: a slow reader must
+    not put back what it had read before.
+    """
+    try:
+        yield
+    except (hotwire.StoreUnavailableError, DatabaseError):
+        raise
+    except Exception:
+        epoch, record = hotrecord.epoch_key(_tag(family)), hotrecord.record_key(family)
+        hotwire.ask(hotwire.encode("DEL", epoch), epoch)
+        hotwire.ask(hotwire.encode("HDEL", record, "p"), record)
+        raise
 
 
 def read(family: str, *, now: datetime) -> Registered | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from core.actors import address_behind_proxies
 from keys.hotwire import StoreUnavailableError
-from keys.secret_format import contains_secret, key_id_of
+from keys.secret_format import key_id_of
 from verifier import answers, cold, degraded, gateways, openapi, question, usage, warm
 from verifier.answers import Response
 from verifier.codes import Code
@@ -84,7 +84,7 @@ def bearer_of(environ: "WSGIEnvironment") -> str:
 def key_in_query(environ: "WSGIEnvironment") -> bool:
     """Whether somebody put a key where every log on the way keeps it."""
     query: str = environ.get("QUERY_STRING", "")
-    return query != "" and contains_secret(query)
+    return query != "" and question.key_stands_in(query)
 
 
 def verify(environ: "WSGIEnvironment") -> Response:

@@ -2,11 +2,11 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, unquote
 
 from core.countries import country_of
 from keys.hotrecord import MICROS, address_hex, environment_word
@@ -142,27 +142,54 @@ def split(body: bytes) -> tuple[bytes, Context]:
     return secret, context
 
 
-def _parse(body: bytes) -> tuple[bytes, Context]:
-    """A field that is not known is refused: a typo in `scope` must not make a check weaker."""
+class _Twice:
+    """Stands for a JSON object in which a member stands twice."""
+
+
+TWICE: Final = _Twice()
+
+
+def read_json(body: bytes) -> Any:
+    """The JSON of a body, with TWICE for each object that has two members of one name.
+
+    Of two the last would count here and the first elsewhere: `{"scope":"a","scope":""}` must not pass for
+    less than it says. Raises BadQuestionError.
+    """
     try:
-        data = json.loads(body)
+        return json.loads(body, object_pairs_hook=_members)
     except (ValueError, RecursionError):
         raise BadQuestionError("The body is not JSON.") from None
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Twice:
+    members = dict(pairs)
+    return members if len(members) == len(pairs) else TWICE
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names of fields for a sentence; one in which a key stands is not quoted."""
+    return ", ".join(sorted("…" if contains_secret(name) else name[:40] for name in names))
+
+
+def _parse(body: bytes) -> tuple[bytes, Context]:
+    """A field that is not known is refused: a typo in `scope` must not make a check weaker."""
+    data = read_json(body)
+    if data is TWICE:
+        raise BadQuestionError("A field stands there twice.")
     if type(data) is not dict:
         raise BadQuestionError("The body is not a JSON object.")
     if not data.keys() <= FIELDS:
-        unknown = ", ".join(sorted(str(name)[:40] for name in data.keys() - FIELDS))
-        raise BadQuestionError(f"Unknown fields: {unknown}.")
+        raise BadQuestionError(f"Unknown fields: {listed(data.keys() - FIELDS)}.")
     if "key" not in data:
         raise BadQuestionError("`key` is missing.")
     if type(data["key"]) is not str:
         raise BadQuestionError("`key` is not text.")
     context = Context(
         ip=address(ip) if (ip := _text(data, "ip")) else b"",
-        environment=_text(data, "environment"),
-        workspace=_text(data, "workspace"),
+        environment=_word("environment", _text(data, "environment")),
+        workspace=_word("workspace", _text(data, "workspace")),
         scopes=_words(data, "scope", "scopes"),
-        model=_text(data, "model"),
+        model=_joined(_text(data, "model")),
         features=_words(data, "feature", "features"),
         cost_micros=cost_micros(data.get("cost_usd", 0)),
         names_cost="cost_usd" in data,
@@ -173,21 +200,44 @@ def _parse(body: bytes) -> tuple[bytes, Context]:
 
 def _text(data: Mapping[str, Any], name: str) -> str:
     value = data.get(name, "")
-    if type(value) is not str:
+    if not _is_text(value):
         raise BadQuestionError(f"`{name}` is not text.")
     if len(value) > MAX_TEXT:
         raise BadQuestionError(f"`{name}` is too long.")
-    return value
+    return str(value)
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is text that can be sent on: JSON may name half of a character (a lone surrogate)."""
+    if type(value) is not str:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _joined(*texts: str) -> str:
+    """Words with one space between them, as the hot store's function and `checks` take them apart."""
+    return " ".join(" ".join(texts).split())
+
+
+def _word(name: str, text: str) -> str:
+    """A text that is compared whole. Raises BadQuestionError where it is more than one word."""
+    if text and text.split() != [text]:
+        raise BadQuestionError(f"`{name}` is not one word.")
+    return text
 
 
 def _words(data: Mapping[str, Any], one: str, many: str) -> str:
     text = _text(data, one)
     values = data.get(many, [])
-    if type(values) is not list or not all(type(value) is str for value in values):
+    if type(values) is not list or not all(map(_is_text, values)):
         raise BadQuestionError(f"`{many}` is not a list of texts.")
     if len(values) > MAX_WORDS or any(len(value) > MAX_TEXT for value in values):
         raise BadQuestionError(f"`{many}` is too long.")
-    return " ".join([text, *values]).strip()
+    return _joined(text, *values)
 
 
 def cost_micros(value: Any) -> int:
@@ -250,19 +300,24 @@ def _context_of(address_text: str, asked: str) -> Context:
     texts = {_ASKED[name]: " ".join(values) for name, values in query.items()}
     return Context(
         ip=address(address_text) if address_text else b"",
-        environment=texts.get("environment", ""),
-        workspace=texts.get("workspace", ""),
-        scopes=texts.get("scopes", ""),
-        model=texts.get("model", ""),
-        features=texts.get("features", ""),
+        environment=_word("environment", texts.get("environment", "")),
+        workspace=_word("workspace", texts.get("workspace", "")),
+        scopes=_joined(texts.get("scopes", "")),
+        model=_joined(texts.get("model", "")),
+        features=_joined(texts.get("features", "")),
     )
+
+
+def key_stands_in(text: str) -> bool:
+    """Whether a key stands in a piece of a URL, be it written with percent signs."""
+    return contains_secret(text) or ("%" in text and contains_secret(unquote(text)))
 
 
 def key_stands_in_url(environ: "WSGIEnvironment") -> bool:
     """Whether the partner's URL, or the one that the gateway called, has a key in it (V1)."""
     get = environ.get
     return any(
-        contains_secret(text)
+        key_stands_in(text)
         for text in (
             get("QUERY_STRING", ""),
             get("PATH_INFO", ""),

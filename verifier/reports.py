@@ -13,7 +13,7 @@ from keys.visits import LATENCY_CLASSES
 from verifier import check_ids
 from verifier.check_ids import CheckId
 from verifier.gateways import Caller
-from verifier.question import BadQuestionError, cost_micros
+from verifier.question import TWICE, BadQuestionError, cost_micros, listed
 
 FIELDS: Final = frozenset({"id", "check", "lease", "key", "status", "latency_ms", "cost_usd"})
 MAX_ID: Final = 128
@@ -58,11 +58,12 @@ class Report:
 
 def read_report(row: Any, caller: Caller, *, now: float) -> Report:
     """Read one row of a gateway's report. Raises WrongRowError."""
+    if row is TWICE:
+        raise WrongRowError("BAD_REPORT", "A field stands there twice.")
     if type(row) is not dict:
         raise WrongRowError("BAD_REPORT", "This is not a JSON object.")
     if not row.keys() <= FIELDS:
-        unknown = ", ".join(sorted(str(name)[:40] for name in row.keys() - FIELDS))
-        raise WrongRowError("BAD_REPORT", f"Unknown fields: {unknown}.")
+        raise WrongRowError("BAD_REPORT", f"Unknown fields: {listed(row.keys() - FIELDS)}.")
     check, name = _check(row, caller, now), _text(row, "id")
     key = _text(row, "key")
     if check is None and not key:

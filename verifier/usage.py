@@ -3,7 +3,6 @@
 Reports are taken in a thread, few in one call of the hot store, so that warm checks go on between them.
 """
 
-import json
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from keys.hotrecord import lease_key, record_key, reported_key, settled_key, sha
 from keys.models import Key
 from keys.secret_format import BUCKET_LENGTH
 from verifier.gateways import Caller
-from verifier.question import BadQuestionError
+from verifier.question import TWICE, BadQuestionError, read_json
 from verifier.registry import UnavailableError, for_keys
 from verifier.reports import Report, WrongRowError, read_report
 
@@ -85,11 +84,8 @@ def take(body: bytes, caller: Caller) -> list[Row]:
 
 
 def _rows_of(body: bytes) -> Sequence[Any]:
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        raise BadQuestionError("The body is not JSON.") from None
-    if type(data) is dict:
+    data = read_json(body)
+    if type(data) is dict or data is TWICE:
         return [data]
     if type(data) is not list or not data:
         raise BadQuestionError("The body is neither a report nor a list of reports.")
@@ -100,7 +96,8 @@ def _rows_of(body: bytes) -> Sequence[Any]:
 
 def _families_of(numbers: set[str]) -> dict[str, str]:
     found = {number: _families[number] for number in numbers if number in _families}
-    missing = numbers - found.keys()
+    # PostgreSQL has no text with a NUL in it, and would refuse the whole batch.
+    missing = {number for number in numbers - found.keys() if "\0" not in number}
     if missing:
         try:
             with for_keys.reading():

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfoNotFoundError
 
 import pytest
 import redis
@@ -238,3 +239,16 @@ def test_an_emergency_key_is_refused_from_its_deadline_on_without_any_sweep(gate
     change(live.key, provisional_until=None)
     hotstore.publish_key(live.key.public_id)
     assert verify(gateway, live.text).code == "VALID"
+
+
+def test_where_telling_fails_by_our_own_mistake_no_older_record_stands(db: None) -> None:
+    """Else a key that was revoked in this moment would go on until its record's time is over."""
+    gateway, live = make_gateway(), make_live_key()
+    assert verify(gateway, live.text).code == "VALID"
+    type(live.key.workspace).objects.filter(pk=live.key.workspace_id).update(time_zone="Nowhere/At all")
+    change(live.key, status="revoked", revoke_reason="leaked", ended_at=timezone.now())
+    with pytest.raises(ZoneInfoNotFoundError):
+        hotstore.publish_key(live.key.public_id)
+    assert verify(gateway, live.text).status == 500
+    type(live.key.workspace).objects.filter(pk=live.key.workspace_id).update(time_zone="Asia/Tokyo")
+    assert verify(gateway, live.text).code == "REVOKED"

@@ -110,6 +110,18 @@ def test_key_in_a_url_is_refused_whatever_else_is_true(gateway: str, live: LiveK
     assert live.text.encode() not in answer.body
 
 
+def test_key_in_a_url_is_seen_behind_percent_signs(gateway: str, live: LiveKey) -> None:
+    encoded = live.text.replace("_", "%5F")
+    for told in ({"HTTP_X_ORIGINAL_URI": f"/p/{encoded}"}, {"query": f"scope={encoded}"}):
+        assert problem(authorize(gateway, live.text, **told, **FROM)) == (403, "KEY_IN_URL")
+
+
+@pytest.mark.parametrize("name", ["workspace", "environment"])
+def test_what_there_is_one_of_is_not_told_twice(gateway: str, live: LiveKey, name: str) -> None:
+    answer = authorize(gateway, live.text, query=f"{name}=live&{name}=test", **FROM)
+    assert problem(answer) == (400, "BAD_REQUEST")
+
+
 def test_address_of_a_sub_path_is_the_one_that_the_gateway_names(gateway: str) -> None:
     here = make_live_key(ip_ranges=["203.0.113.0/24"])
     named = {"HTTP_X_FORWARDED_FOR": "198.51.100.1", "HTTP_X_KAGIBAN_ADDRESS": "203.0.113.9"}

@@ -146,6 +146,8 @@ def test_authorize_answers_as_the_wsgi_entry_does(wire: Wire, mode: str) -> None
 def test_head_has_no_body_and_other_paths_are_nowhere(wire: Wire) -> None:
     wire.send(b"HEAD /v1/authorize HTTP/1.1\r\nHost: v\r\n\r\n")
     assert wire.answer(bodiless=True).status == 403
+    wire.send(b"HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert wire.answer(bodiless=True).status == 200
     wire.send(b"GET /accounts/login/ HTTP/1.1\r\nHost: v\r\n\r\n")
     assert wire.answer().code == "NO_SUCH_ENDPOINT"
     wire.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")

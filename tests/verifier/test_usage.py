@@ -272,7 +272,9 @@ def test_bad_rows_spoil_no_others(gateway: str, live: LiveKey) -> None:
         ({"check": check, "cost_usd": [1]}, "BAD_REPORT"),
         ({"id": "d", "key": number, "cost_usd": "0.1"}, "NOT_RESERVED"),
         ({"id": "e", "key": "KB-9999", "status": 200}, "UNKNOWN_KEY"),
+        ({"id": "e", "key": "KB-\0", "status": 200}, "UNKNOWN_KEY"),
         ({"id": "f", "key": live.text, "status": 200}, "BAD_REPORT"),
+        (good | {"id": "f", live.text: 1}, "BAD_REPORT"),
         ({"check": "nonsense", "status": 200}, "UNKNOWN_CHECK"),
         ({"check": check, "cost_usd": "0.1"}, "taken"),
         (good | {"id": "a"}, "repeated"),
@@ -290,6 +292,16 @@ def test_bad_rows_spoil_no_others(gateway: str, live: LiveKey) -> None:
     }
     assert live.text.encode() not in answer.body
     assert spent(live) == Decimal("0.1")
+
+
+def test_field_that_stands_twice_spoils_its_own_report_only(gateway: str, live: LiveKey) -> None:
+    twice = f'{{"id":"a","key":"{live.key.public_id}","status":200,"status":500}}'
+    for body in (twice, f"[{twice},{twice.replace('status', 'id', 1)}]", f"[{twice.replace('500', '200')}]"):
+        answer = call("/v1/usage", "POST", body.encode(), HTTP_AUTHORIZATION=f"Bearer {gateway}")
+        assert {row["code"] for row in answer.json["reports"]} == {"BAD_REPORT"}
+    good = f'{{"id":"a","key":"{live.key.public_id}","status":200}}'
+    answer = call("/v1/usage", "POST", f"[{twice},{good}]".encode(), HTTP_AUTHORIZATION=f"Bearer {gateway}")
+    assert [row["outcome"] for row in answer.json["reports"]] == ["wrong", "taken"]
 
 
 def test_a_full_batch_over_many_keys(gateway: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from core.logs import JsonFormatter
-from keys import hotstore, secret_format
+from keys import hotstore, hotwire, secret_format
 from keys.models import Key, Secret
 from tests.dataplane import LiveKey, add_secret, call, change, make_live_key, retire, verify
 from verifier.codes import Code
@@ -309,6 +309,13 @@ def test_a_planned_end_is_kept_to_by_the_verifier_alone(gateway: str) -> None:
         (b'{"key":"x","lease_seconds":0}', "`lease_seconds`"),
         (b'{"key":"x","lease_seconds":1.5}', "`lease_seconds`"),
         (b'{"key":"\xff"}', "not JSON"),
+        (b'{"key":"x","scope":"a","scope":""}', "twice"),
+        (b'{"key":"y","scope":"a","key":"x"}', "twice"),
+        (b'{"key":"x","scope":"\\ud800"}', "`scope`"),
+        (b'{"key":"x","scopes":["\\ud800"]}', "`scopes`"),
+        (b'{"key":"x","workspace":"\\udfff"}', "`workspace`"),
+        (b'{"key":"x","workspace":"WS-0001 own"}', "`workspace`"),
+        (b'{"key":"x","environment":"dev "}', "`environment`"),
     ],
 )
 def test_wrong_question_is_400_with_the_reason(gateway: str, body: bytes, word: str) -> None:
@@ -316,6 +323,25 @@ def test_wrong_question_is_400_with_the_reason(gateway: str, body: bytes, word: 
     assert answer.status == 400
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert word in answer.json["detail"]
+
+
+def test_key_in_the_place_of_a_fields_name_is_not_quoted(gateway: str, live: LiveKey) -> None:
+    answer = call(
+        "/v1/keys/verify", "POST", json.dumps({live.text: 1}).encode(), HTTP_AUTHORIZATION=f"Bearer {gateway}"
+    )
+    assert (answer.status, answer.json["detail"]) == (400, "Unknown fields: ….")
+
+
+@pytest.mark.parametrize("space", ["\t", "\u3000", "\xa0", "  "])
+def test_words_are_the_same_with_the_store_and_without(
+    gateway: str, live: LiveKey, space: str, settings: Any
+) -> None:
+    both, one = f"catalog:read{space}catalog:write", f"catalog:read{space}catalog:admin"
+    for _ in ("with", "without"):
+        assert verify(gateway, live.text, **INSIDE, scope=both).code == "VALID"
+        assert verify(gateway, live.text, **INSIDE, scope=one).code == "INSUFFICIENT_SCOPE"
+        settings.HOT_STORE_URL = "redis://127.0.0.1:1/0"
+        hotwire.drop()
 
 
 def test_edges_of_http(gateway: str, live: LiveKey) -> None:
