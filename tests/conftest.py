@@ -158,6 +158,21 @@ def valkey() -> Iterator["redis.Redis"]:
 
 
 @pytest.fixture
+def fresh_process() -> Iterator[None]:
+    """Nothing of another test's hot store is left in this process, and nothing of ours afterwards."""
+    from keys import hotwire
+    from verifier import degraded, gateways
+
+    gateways.forget_all()
+    degraded.forget_all()
+    hotwire.resume()
+    yield
+    degraded.forget_all()
+    hotwire.drop()
+    hotwire.resume()
+
+
+@pytest.fixture
 def process_environment(transactional_db: None) -> dict[str, str]:
     """The environment for a process that a test starts: this worker's own database and Valkey."""
     from django.db import connection

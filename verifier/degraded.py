@@ -11,7 +11,7 @@ from django.utils import timezone
 from keys import hotstore
 from keys.hotrecord import MICROS, Policy, SecretState
 from keys.secret_format import FAMILY_LENGTH
-from verifier import checks, cold, warm
+from verifier import checks, cold, local_use
 from verifier.checks import Call, Counters
 from verifier.codes import Code
 from verifier.question import Question
@@ -50,13 +50,16 @@ def decide(question: Question, key_id: str, digest: bytes) -> Verdict:
     _proven.add(digest)
     policy = found.policy
     state = SecretState(digest, secret.status, secret.ends_at)
-    return _judge(policy, state, question, family)
+    verdict = _judge(policy, state, question, family)
+    local_use.of_process.count(key_id, verdict.code, question.context, now=verdict.now)
+    return verdict
 
 
 def forget_all() -> None:
     """Drop what this process has counted and proven by itself."""
     _counters.clear()
     _proven.clear()
+    local_use.of_process.forget()
 
 
 def _judge(policy: Policy, state: SecretState, question: Question, family: str) -> Verdict:
@@ -65,7 +68,7 @@ def _judge(policy: Policy, state: SecretState, question: Question, family: str) 
     verdict = Verdict(code or Code.VALID, policy.identity, now=int(now), degraded=True)
     if code is not None:
         return verdict
-    verdict.lease, verdict.is_local = warm.new_lease(), True
+    verdict.lease = local_use.new_lease()
     with _lock:
         if len(_counters) >= _MAX_KEYS:
             _counters.clear()

@@ -9,11 +9,10 @@ import logging
 import uuid
 from datetime import datetime
 
-from keys.hotrecord import ADDRESS_LENGTH, N_TAGS, batch_key, readable_address, use_key
+from keys.hotrecord import N_TAGS, batch_key, use_key
 from keys.hotwire import Patient, StoreUnavailableError
-from keys.secret_format import FAMILY_LENGTH
-from keys.services.outcomes import Outcome
-from keys.services.use import AtOnce, Cost, Use, forget_batches, record_use
+from keys.services.use import forget_batches
+from verifier.use_lines import record_lines
 
 logger = logging.getLogger(__name__)
 
@@ -41,32 +40,7 @@ def _drain(store: Patient, tag: bytes, now: datetime) -> bool:
     batch = fields.pop(b"#", None)
     if batch is None:
         return False
-    uses, costs, peaks, outcomes = _read(fields)
-    added = record_use(batch=batch.decode(), uses=uses, costs=costs, peaks=peaks, outcomes=outcomes, now=now)
+    lines = {name.decode(): int(n) for name, n in fields.items()}
+    added = record_lines(batch=batch.decode(), lines=lines, now=now)
     store.call("done", [batch_key(tag)], batch)
     return added
-
-
-def _read(fields: dict[bytes, bytes]) -> tuple[list[Use], list[Cost], list[AtOnce], list[Outcome]]:
-    """The lines that the function counts (see lua/hotstore.lua, `u`)."""
-    uses, costs, peaks, outcomes = [], [], [], []
-    for name, n in fields.items():
-        minute, *rest = name.decode().split("|")
-        match rest:
-            case []:
-                pass  # how many addresses a key id has in this batch
-            case [key_id, "$"]:
-                costs.append(Cost(int(minute), key_id[:FAMILY_LENGTH], int(n)))
-            case [key_id, "most", "of", limit]:
-                peaks.append(AtOnce(int(minute), key_id, limit, int(n)))
-            case [family, what] if len(family) == FAMILY_LENGTH:
-                outcomes.append(Outcome(int(minute), family, what, int(n)))
-            case [key_id, code]:  # as counted before there were addresses
-                uses.append(Use(int(minute), key_id, code, int(n)))
-            case [key_id, code, address]:
-                uses.append(Use(int(minute), key_id, code, int(n), _readable(address)))
-    return uses, costs, peaks, outcomes
-
-
-def _readable(address: str) -> str:
-    return address if len(address) != ADDRESS_LENGTH else readable_address(address)

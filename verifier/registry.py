@@ -56,6 +56,8 @@ for_keys: Final = Places(N_INSIDE, N_WAITING)
 for_gateways: Final = Places(2, 2)
 # Without the hot store there are no warm checks to keep threads free for: everybody may wait.
 for_outages: Final = Places(N_INSIDE, 1_000)
+# What was counted meanwhile is written by one thread, which never waits for those who ask.
+for_use: Final = Places(1, 1)
 
 
 def _tidy() -> None:

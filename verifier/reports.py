@@ -13,6 +13,7 @@ from keys.visits import LATENCY_CLASSES
 from verifier import check_ids
 from verifier.check_ids import CheckId
 from verifier.gateways import Caller
+from verifier.local_use import is_local
 from verifier.question import TWICE, BadQuestionError, cost_micros, listed
 
 FIELDS: Final = frozenset({"id", "check", "lease", "key", "status", "latency_ms", "cost_usd"})
@@ -51,7 +52,8 @@ class Report:
             "" if latency is None else LATENCY_CLASSES[bisect_left(LATENCY_CLASSES[:-1], latency)],
             b"" if check is None else check.lease,
             0 if check is None else check.month,
-            0 if check is None else check.reserved,
+            # What only a process has counted is not reserved where the real cost goes.
+            0 if check is None or is_local(check.lease) else check.reserved,
             "" if self.cost_micros is None else self.cost_micros,
         ]
 

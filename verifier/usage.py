@@ -16,6 +16,7 @@ from keys import hotwire
 from keys.hotrecord import lease_key, record_key, reported_key, settled_key, shared_key, tag_of, use_key
 from keys.models import Key
 from keys.secret_format import BUCKET_LENGTH
+from verifier import local_use
 from verifier.gateways import Caller
 from verifier.question import TWICE, BadQuestionError, read_json
 from verifier.registry import UnavailableError, for_keys
@@ -138,7 +139,10 @@ def _send(sent: list[_Sent], answers: list[Row], now: int) -> None:
                 *(value for one in together for value in one.report.arguments(one.family, now)),
             )
             for one, words in zip(together, told, strict=True):
-                answers[one.index] = _told(words.decode().split())
+                row = answers[one.index] = _told(words.decode().split())
+                check = one.report.check
+                if check is not None and local_use.is_local(check.lease) and row.get("cost") == "settled":
+                    local_use.of_process.take_back(check)
 
 
 def _told(words: list[str]) -> Row:

@@ -21,34 +21,27 @@ from tests.checkers import Checkers, Verifier, revoke, running
 from tests.dataplane import LiveKey, make_gateway, make_live_key, verify
 from tests.relay import make_certificate
 from tests.valkeys import Cluster, Valkey, wait_until
-from verifier import degraded, gateways
 from verifier.drain import drain_use
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fresh_process")]
 RECOVERS_WITHIN_S = 15.0
 
 
 @pytest.fixture
 def cluster(settings: Any) -> Iterator[Cluster]:
     """A cluster, which is this process's hot store, too."""
-    gateways.forget_all()
-    degraded.forget_all()
     with Cluster() as servers:
         settings.HOT_STORE_URL = servers.url
         yield servers
-        hotwire.drop()
 
 
 @pytest.fixture
 def cluster_over_tls(settings: Any, tmp_path: Path) -> Iterator[Cluster]:
     """The same, reached over TLS only; this process trusts its authority."""
-    gateways.forget_all()
-    degraded.forget_all()
     authority, context = make_certificate(tmp_path)
     with Cluster(context) as servers:
         settings.HOT_STORE_URL = f"{servers.url}?ssl_ca_certs={authority}"
         yield servers
-        hotwire.drop()
 
 
 def keys_on_every_node(cluster: Cluster, **fields: Any) -> list[LiveKey]:

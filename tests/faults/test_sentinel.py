@@ -1,7 +1,6 @@
 """The hot store behind sentinels: the primary that they name, and the next one after a failover (O1, V5)."""
 
 import signal
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,8 @@ from tests.checkers import Checkers, revoke, running
 from tests.dataplane import make_gateway, make_live_key, verify
 from tests.relay import Relay, make_certificate
 from tests.valkeys import DATA, PASSWORD, Valkey, Valkeys, wait_until
-from verifier import degraded, gateways
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def fresh_process() -> Iterator[None]:
-    """Nothing of another test's store is left in this process, and nothing of ours afterwards."""
-    gateways.forget_all()
-    degraded.forget_all()
-    hotwire.resume()
-    yield
-    hotwire.drop()
-    hotwire.resume()
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fresh_process")]
 
 
 def test_next_primary_is_found_when_the_first_is_killed(settings: Any) -> None:

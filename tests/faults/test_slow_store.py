@@ -23,23 +23,11 @@ from tests.dataplane import LiveKey, make_gateway, make_live_key, verify
 from tests.proxies import verifier as verifier_process
 from tests.relay import Relay
 from tests.valkeys import wait_until
-from verifier import degraded, gateways
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fresh_process")]
 N_KEYS = 24
 # A check may wait for the store, then for the registry; each of them is bounded.
 LONGEST_S = 8.0
-
-
-@pytest.fixture(autouse=True)
-def fresh_process() -> Iterator[None]:
-    """Nothing of another test's store is left in this process, and nothing of ours afterwards."""
-    gateways.forget_all()
-    degraded.forget_all()
-    hotwire.resume()
-    yield
-    hotwire.drop()
-    hotwire.resume()
 
 
 @pytest.fixture

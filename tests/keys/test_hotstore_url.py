@@ -21,21 +21,11 @@ from keys.hotpipe import Way
 from keys.selectors.limits import use_now
 from tests.dataplane import change, make_gateway, make_live_key, verify
 from tests.relay import Relay, make_certificate
-from verifier import degraded, gateways
 from verifier.drain import drain_use
 
 ROOT = Path(__file__).resolve().parents[2]
 
-
-@pytest.fixture(autouse=True)
-def fresh_process() -> Iterator[None]:
-    """Nothing of another test's store is left in this process, and nothing of ours afterwards."""
-    gateways.forget_all()
-    degraded.forget_all()
-    hotwire.resume()
-    yield
-    hotwire.drop()
-    hotwire.resume()
+pytestmark = pytest.mark.usefixtures("fresh_process")
 
 
 @contextmanager

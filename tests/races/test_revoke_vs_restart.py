@@ -1,32 +1,18 @@
 """Revocation while the store is killed and comes back with what it had written: no stale accept (V4)."""
 
 import signal
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from keys import hotwire
 from tests.checkers import Checkers, revoke, running
 from tests.dataplane import make_gateway, make_live_key
 from tests.valkeys import DATA, PASSWORD, Valkeys
-from verifier import degraded, gateways
 
 N_KEYS = 60
 KILLED_AT = (20, 40)
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def fresh_process() -> Iterator[None]:
-    """Nothing of another test's store is left in this process, and nothing of ours afterwards."""
-    gateways.forget_all()
-    degraded.forget_all()
-    hotwire.resume()
-    yield
-    hotwire.drop()
-    hotwire.resume()
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fresh_process")]
 
 
 def test_store_that_is_killed_between_revocations_lets_nothing_through(settings: Any) -> None:

@@ -1,0 +1,141 @@
+"""Servers of a test's own: PostgreSQL and Valkey that it may stop and kill, and a verifier that asks them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import redis
+
+from config import embedded
+from tests.proxies import free_port, wait_for
+
+ROOT = Path(__file__).resolve().parents[1]
+RECOVERS_WITHIN_S = 10.0
+# Both ways to run it: the verifier's own server, and any WSGI server.
+SERVERS = {
+    "own": ["-m", "config.verifier", "--port"],
+    "wsgi": [
+        "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "error", "--blocking-threads", "8",
+        "config.wsgi:application", "--port",
+    ],
+}  # fmt: skip
+
+
+@dataclass
+class Stack:
+    """Servers of its own, a verifier in a process of its own, and what it needs to be asked."""
+
+    folder: Path
+    environment: dict[str, str]
+    process: "subprocess.Popen[bytes]"
+    port: int
+    gateway: str
+    keys: list[str]
+
+    def ask(self, text: str, **question: Any) -> tuple[int, dict[str, Any], float]:
+        """Status, body and seconds of one check."""
+        return self.post("keys/verify", {"key": text, "ip": "203.0.113.9", **question})
+
+    def post(self, path: str, told: object) -> tuple[int, dict[str, Any], float]:
+        """Status, body and seconds of one call below `/v1/`."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/v1/{path}",
+            data=json.dumps(told).encode(),
+            headers={"Authorization": f"Bearer {self.gateway}", "Content-Type": "application/json"},
+        )
+        started = time.perf_counter()
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                status, body = response.status, response.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                status, body = error.code, error.read()
+        return status, json.loads(body), time.perf_counter() - started
+
+    def await_answer(self, text: str, wanted: Callable[[int, dict[str, Any]], bool]) -> None:
+        """Ask until the answer is as wanted; it must be within seconds."""
+        end = time.monotonic() + RECOVERS_WITHIN_S
+        while True:
+            status, body, _ = self.ask(text)
+            if wanted(status, body):
+                return
+            assert time.monotonic() < end, (status, body)
+
+    def missing(self) -> set[str]:
+        """What `/readyz` says is away."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=20) as response:
+                told = json.loads(response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                told = json.loads(error.read())
+        return {name for name, answers in told.items() if answers is False}
+
+    def kill_valkey(self) -> None:
+        client = redis.Redis.from_url(self.environment["REDIS_URL"])
+        pid = int(client.info("server")["process_id"])
+        client.close()
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+    def start_valkey(self) -> None:
+        assert embedded.start_valkey(self.folder) == self.environment["REDIS_URL"]
+
+    @contextmanager
+    def database(self) -> Iterator["psycopg.Connection"]:
+        """A connection to the registry."""
+        url = self.environment["DATABASE_URL"].replace("postgres://", "postgresql://", 1)
+        with psycopg.connect(url, autocommit=True) as connection:
+            yield connection
+
+    def sql(self, statement: str) -> None:
+        with self.database() as connection:
+            connection.execute(statement.encode())
+
+    def stop_verifier(self) -> None:
+        """As a person or a service manager stops it."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(20)
+
+
+@contextmanager
+def running_stack(server: str) -> Iterator[Stack]:
+    """Everything started, with three keys; `server` names one of SERVERS."""
+    with tempfile.TemporaryDirectory(prefix="kagiban-fault-") as name:
+        folder = Path(name)
+        stack: Stack | None = None
+        try:
+            environment = {
+                **os.environ,
+                "DATABASE_URL": embedded.start_postgres(folder),
+                "REDIS_URL": embedded.start_valkey(folder),
+                "PYTHONPATH": str(ROOT),
+                "PYTHONWARNINGS": "ignore",
+            }
+            migrate = [sys.executable, "manage.py", "migrate", "--skip-checks", "--verbosity", "0"]
+            subprocess.run(migrate, cwd=ROOT, env=environment, check=True)
+            seed = [sys.executable, "-m", "script.bench_seed", "3"]
+            seeded = json.loads(subprocess.check_output(seed, cwd=ROOT, env=environment))
+            port = free_port()
+            command = [sys.executable, *SERVERS[server], str(port)]
+            process = subprocess.Popen(command, cwd=ROOT, env=environment)
+            stack = Stack(folder, environment, process, port, seeded["gateway"], seeded["keys"])
+            wait_for(port, process)
+            yield stack
+        finally:
+            if stack is not None:
+                stack.stop_verifier()
+            embedded.stop_valkey(folder)
+            embedded.stop_postgres(folder)
