@@ -190,8 +190,9 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 600,
     "global_keyprefix": "celery:",
-    # Nobody waits in a request for a broker that is down: the outbox's sweep sends what was not queued.
+    # Nobody waits in a request for a broker that is down or hangs: what is not queued, the sweep sends.
     "socket_connect_timeout": 2,
+    "socket_timeout": 2,
     "max_retries": 1,
     "interval_start": 0,
     "interval_step": 0,
