@@ -184,7 +184,7 @@ class Policy:
             environment_word(self.environment),
         )
         workspace = words(self.workspace)
-        parts = [head, struct.pack("<B", len(workspace)), workspace]
+        parts = [head, struct.pack("<H", len(workspace)), workspace]
         lists = (words(self.scopes), words(self.models), words(self.features))
         for value in (ranges(self.ip_ranges), words(self.countries), *lists, self.identity):
             parts += [struct.pack("<H", len(value)), value]

@@ -29,7 +29,7 @@ missing, a revocation among them, so every older policy is read again from the d
 -- revision, run, fresh_until, status, flags, starts, ends, rpm, rph, leases, burst increment and
 -- tolerance in µs, budget in millionths of a USD (-1: none), end of this budget month and of the next,
 -- shift of the hour window in s, environment, workspace, IP ranges, countries, scopes, models, features, identity
-local POLICY = '<dc8I4BBI4I4I4I4I4dddI4I4I2c4Bc0Hc0Hc0Hc0Hc0Hc0Hc0'
+local POLICY = '<dc8I4BBI4I4I4I4I4dddI4I4I2c4Hc0Hc0Hc0Hc0Hc0Hc0Hc0'
 -- The flags: every secret of the key is named (1), limits shared in the workspace stand behind the rest (2),
 -- what the key may do is narrowed by a quarantine (4).
 local SHARED, QUARANTINED = 2, 4

@@ -14,8 +14,9 @@ from audit.models import Event
 from core.actors import staff_actor
 from core.errors import Invalid
 from keys import hotstore
-from keys.models import WorkspaceGrant
-from keys.services.grants import end_due_grants, grant_workspace
+from keys.models import Key, WorkspaceGrant
+from keys.services.grants import MAX_GRANTS, end_due_grants, grant_workspace
+from keys.services.status import revoke_key
 from keys.terms import office_day
 from notifications.models import Message
 from notifications.services.delivery import sweep_outbox
@@ -42,6 +43,25 @@ def ask(client: Client, live: LiveKey, workspace: str = "WS-9001", days: int = 3
     sent = {"workspace": workspace, "ends_on": day.isoformat(), "reason": "One migration.", **changes}
     status: int = client.post(reverse("keys:grant-add", args=[live.key.public_id]), sent).status_code
     return status
+
+
+def test_as_many_places_as_may_be_with_names_as_long_as_may_be(cast: Cast, live: LiveKey) -> None:
+    gateway, by, now = make_gateway(), cast.security, timezone.now()
+    codes = [str(number) * 60 for number in range(MAX_GRANTS)]
+    for number, code in enumerate(codes):
+        place = cast.company.workspaces.create(public_id=f"WS-91{number:02d}", code=code, name=code)
+        grant_workspace(
+            actor=staff_actor(by), by=by, key=live.key, workspace=place.public_id, reason="Migration.",
+            ends_on=office_day(now) + timedelta(days=3), now=now,
+        )  # fmt: skip
+        assert verify(gateway, live.text, workspace=code).code == "VALID"
+    assert {verify(gateway, live.text, workspace=code).code for code in codes} == {"VALID"}
+    assert verify(gateway, live.text, workspace="9" * 60).code == "WRONG_WORKSPACE"
+    key = Key.objects.get(pk=live.key.pk)
+    revoke_key(
+        actor=staff_actor(by), by=by, key=key, reason="leaked", note="", typed_number=key.public_id, now=now
+    )
+    assert verify(gateway, live.text).code == "REVOKED"
 
 
 def test_a_granted_key_acts_there_from_the_next_check_on_and_the_verdict_says_so(
