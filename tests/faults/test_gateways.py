@@ -238,8 +238,14 @@ def test_limit_is_429_and_says_when_to_come_back(proxy: Proxy) -> None:
 
 
 def test_key_in_the_url_is_refused_and_logged_nowhere(proxy: Proxy, api: Api, live: LiveKey) -> None:
-    reply = proxy.with_key(live.text, f"/catalog/posts?api_key={live.text}")
-    assert (reply.status, reply.code) == (403, "KEY_IN_URL")
+    for text in (live.text, live.text.replace("_", "%5F")):
+        for url in (
+            f"/catalog/posts?api_key={text}",
+            f"/catalog/{text}/posts",
+            f"/catalog/posts/{text}?page=2",
+        ):
+            reply = proxy.with_key(live.text, url)
+            assert (reply.status, reply.code) == (403, "KEY_IN_URL")
     assert api.calls == []
     assert live.text.rpartition("_")[2] not in proxy.finish()
 
