@@ -250,6 +250,14 @@ def test_key_in_the_url_is_refused_and_logged_nowhere(proxy: Proxy, api: Api, li
     assert live.text.rpartition("_")[2] not in proxy.finish()
 
 
+@pytest.mark.parametrize("path", ["/catalog/../orders", "/catalog/..%2forders", "/catalog/%2e%2e/orders"])
+def test_who_may_read_the_catalogue_gets_nowhere_else_by_two_dots(
+    proxy: Proxy, api: Api, live: LiveKey, path: str
+) -> None:
+    assert proxy.with_key(live.text, path).status in {400, 403, 404}
+    assert api.calls == []
+
+
 def test_what_a_caller_says_the_call_needs_is_not_believed(proxy: Proxy, api: Api) -> None:
     writer = make_live_key(scopes=["catalog:read"], environment="live")
     wishes: dict[str, Any] = {

@@ -106,6 +106,14 @@ def live() -> LiveKey:
     return make_live_key(ip_ranges=["127.0.0.1/32"], rpm=50)
 
 
+@pytest.mark.parametrize("path", ["/catalog/../orders", "/catalog/..%2forders", "/catalog/%2e%2e/orders"])
+def test_who_may_read_the_catalogue_gets_nowhere_else_by_two_dots(
+    nginx: Proxy, api: Api, live: LiveKey, path: str
+) -> None:
+    assert nginx.with_key(live.text, path).status == 403
+    assert api.calls == []
+
+
 def test_allowed_call_reaches_the_api_with_who_calls_and_without_the_key(
     nginx: Proxy, api: Api, live: LiveKey
 ) -> None:
