@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Final
+from urllib.parse import unquote
 
 from kagiban_client.client import Client
 from kagiban_client.errors import KagibanError, UnavailableError
@@ -63,7 +64,7 @@ class Guard:
         needs = self._needs(request) if callable(self._needs) else self._needs
         if needs is None:
             return None
-        if contains_key(url):
+        if contains_key(unquote(url)):
             return KEY_IN_URL
         scheme, _, key = authorization.partition(" ")
         if scheme.lower() != "bearer":
