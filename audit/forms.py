@@ -15,7 +15,7 @@ def action_choices() -> list[tuple[Words, Any]]:
     """Everything; each group; below each group its actions in words. The values stand in URLs: they stay."""
     groups = [
         (words, [(f"group:{name}", words), *((action, label_of(action)) for action in actions_in(name))])
-        for name, (words, _prefixes) in GROUPS.items()
+        for name, words in GROUPS.items()
     ]
     return [("", _("Everything")), *groups]
 
@@ -56,7 +56,7 @@ class FilterForm(forms.Form):
         """What one filter is set to, in words."""
         value = str(self.data.get(name, ""))
         if name == "action" and value.startswith("group:"):
-            return str(GROUPS[value.removeprefix("group:")][0])
+            return str(GROUPS[value.removeprefix("group:")])
         if name == "action":
             return label_of(value)
         return value if name == "thing" else f"{self.fields[name].label}: {value}"

@@ -19,12 +19,12 @@ from audit.models import Event
 from audit.names import names_of, page_of, refs_named
 from audit.wording import (
     FIELD_WORDS,
-    OBJECT_WORDS,
     REASONS,
     SENTENCES,
     STEPS,
     actions_in,
     look_of,
+    word_of,
 )
 
 TIMELINE_LENGTH = 50
@@ -202,7 +202,7 @@ def _detail(payload: Mapping[str, Any]) -> str:
 
 def _thing(ref: str, names: Mapping[str, str]) -> Thing:
     kind, _colon, number = ref.partition(":")
-    return Thing(ref, str(OBJECT_WORDS.get(kind, kind)), number, names.get(number, ""), page_of(ref))
+    return Thing(ref, word_of(kind), number, names.get(number, ""), page_of(ref))
 
 
 # --- one event --------------------------------------------------------------------------------------

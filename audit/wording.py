@@ -162,37 +162,55 @@ REASONS: dict[str, Words] = {
     "other": _("Other"),
 }
 
-# The groups of the filter: a name, and the first parts of its actions' names.
-GROUPS: dict[str, tuple[Words, tuple[str, ...]]] = {
-    "keys": (_("Keys"), ("key", "secret", "delivery")),
-    "requests": (
-        _("Requests and approvals"),
-        ("request", "step", "link", "consent", "delegation", "deputy", "mail"),
-    ),
-    "partners": (_("Partners"), ("partner", "contact", "contract", "workspace")),
-    "policies": (_("Approval policy"), ("policy",)),
-    "staff": (_("Staff and sign-in"), ("staff",)),
-    "gateways": (_("Gateways and API products"), ("gateway", "address", "product", "plan")),
-    "messages": (_("Notifications and exports"), ("message", "export")),
+# The groups of the filter.
+GROUPS: dict[str, Words] = {
+    "keys": _("Keys"),
+    "requests": _("Requests and approvals"),
+    "partners": _("Partners"),
+    "policies": _("Approval policy"),
+    "staff": _("Staff and sign-in"),
+    "gateways": _("Gateways and API products"),
+    "messages": _("Notifications and exports"),
 }
 
-OBJECT_WORDS: dict[str, Words] = {
-    "key": _("Key"),
-    "request": _("Request"),
-    "partner": _("Partner"),
-    "contact": _("Contact"),
-    "contract": _("Contract"),
-    "workspace": _("Workspace"),
-    "staff": _("Staff"),
-    "delegation": _("Delegation"),
-    "gateway": _("Gateway"),
-    "block": _("Blocked address"),
-    "mail": _("Mail request"),
-    "message": _("Notification"),
-    "product": _("API product"),
-    "plan": _("Plan"),
-    "list": _("List"),
-    "policy": _("Approval policy"),
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What actions (`key.issued`) and references (`key:KB-0412`) of one kind have in common.
+
+    The group and the icon of its actions, empty where there is none; and what such an object is called.
+    """
+
+    group: str
+    icon: str
+    word: Words = ""
+
+
+KINDS: dict[str, Kind] = {
+    "address": Kind("gateways", "ban"),
+    "block": Kind("", "", _("Blocked address")),
+    "consent": Kind("requests", "shield"),
+    "contact": Kind("partners", "user", _("Contact")),
+    "contract": Kind("partners", "terms", _("Contract")),
+    "delegation": Kind("requests", "user", _("Delegation")),
+    "delivery": Kind("keys", "handover"),
+    "deputy": Kind("requests", "user"),
+    "export": Kind("messages", "download"),
+    "gateway": Kind("gateways", "gateway", _("Gateway")),
+    "key": Kind("keys", "key", _("Key")),
+    "link": Kind("requests", "send"),
+    "list": Kind("", "", _("List")),
+    "mail": Kind("requests", "inbox", _("Mail request")),
+    "message": Kind("messages", "mail", _("Notification")),
+    "partner": Kind("partners", "partner", _("Partner")),
+    "plan": Kind("gateways", "gauge", _("Plan")),
+    "policy": Kind("policies", "checklist", _("Approval policy")),
+    "product": Kind("gateways", "code", _("API product")),
+    "request": Kind("requests", "request", _("Request")),
+    "secret": Kind("keys", "lock"),
+    "staff": Kind("staff", "user", _("Staff")),
+    "step": Kind("requests", "checklist"),
+    "workspace": Kind("partners", "network", _("Workspace")),
 }
 
 ACTOR_KINDS: dict[str, Words] = {
@@ -279,30 +297,6 @@ class Look:
     tone: str
 
 
-_ICONS = {
-    "address": "ban",
-    "consent": "shield",
-    "contact": "user",
-    "contract": "terms",
-    "delegation": "user",
-    "delivery": "handover",
-    "deputy": "user",
-    "export": "download",
-    "gateway": "gateway",
-    "key": "key",
-    "link": "send",
-    "mail": "inbox",
-    "message": "mail",
-    "partner": "partner",
-    "plan": "gauge",
-    "policy": "checklist",
-    "product": "code",
-    "request": "request",
-    "secret": "lock",
-    "staff": "user",
-    "step": "checklist",
-    "workspace": "network",
-}
 _LOOKS: dict[A, Look] = {
     A.SIGN_IN_FAILED: Look("alert", "warn"),
     A.STAFF_DEACTIVATED: Look("user-off", "mute"),
@@ -373,7 +367,18 @@ def look_of(action: str) -> Look:
         known = A(action)
     except ValueError:
         return Look("info", "mute")
-    return _LOOKS.get(known) or Look(_ICONS[action.partition(".")[0]], "mute")
+    return _LOOKS.get(known) or Look(kind_of(known).icon, "mute")
+
+
+def kind_of(action: A) -> Kind:
+    """What an action has in common with others."""
+    return KINDS[action.value.partition(".")[0]]
+
+
+def word_of(kind: str) -> str:
+    """What an object of this kind is called; the kind itself where it has no word."""
+    known = KINDS.get(kind)
+    return str(known.word) if known and known.word else kind
 
 
 def label_of(action: str) -> str:
@@ -384,7 +389,4 @@ def label_of(action: str) -> str:
 
 def actions_in(group: str) -> list[str]:
     """The names of a group's actions; none for an unknown group."""
-    if group not in GROUPS:
-        return []
-    prefixes = GROUPS[group][1]
-    return [action.value for action in A if action.value.partition(".")[0] in prefixes]
+    return [action.value for action in A if kind_of(action).group == group]

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RECOVERS_WITHIN_S = 10.0
 # Both ways to run it: the verifier's own server, and any WSGI server.
 SERVERS = {
-    "own": ["-m", "config.verifier", "--port"],
+    "own": ["-m", "config.verifier", "--workers", "2", "--port"],
     "wsgi": [
         "-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "error", "--blocking-threads", "8",
         "config.wsgi:application", "--port",

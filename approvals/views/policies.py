@@ -1,5 +1,6 @@
 """The approval policy: its versions, its editor, the dry run, and the second person's decision (A2)."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -164,39 +165,38 @@ def policy_propose(request: HttpRequest, number: str) -> HttpResponse:
 @require(Permission.EDIT_POLICY)
 def policy_take_back(request: HttpRequest, number: str) -> HttpResponse:
     """Make a proposal a draft again."""
-    user = signed_in(request)
-    policy = find_policy(user, number)
-    try:
-        take_back_policy(
-            actor=actor_of(request),
-            by=user,
-            policy=policy,
-            version=_number(request, "version"),
-            now=timezone.now(),
-        )
-    except Conflict as conflict:
-        return _detail(request, find_policy(user, number), conflict=conflict.message, status=409)
-    return redirect("approvals:policy-edit", number)
+    conflict = _change_state(request, number, take_back_policy)
+    return conflict or redirect("approvals:policy-edit", number)
 
 
 @require_POST
 @require(Permission.EDIT_POLICY)
 def policy_withdraw(request: HttpRequest, number: str) -> HttpResponse:
     """Give a draft or a proposal up."""
+    conflict = _change_state(request, number, withdraw_policy)
+    if conflict is None:
+        messages.success(
+            request, gettext("%(number)s is withdrawn. It is kept as it was.") % {"number": number}
+        )
+    return conflict or redirect("approvals:policy-list")
+
+
+def _change_state(
+    request: HttpRequest, number: str, change: Callable[..., PolicyVersion]
+) -> HttpResponse | None:
+    """Do it; the page to show in its place where somebody else was quicker."""
     user = signed_in(request)
-    policy = find_policy(user, number)
     try:
-        withdraw_policy(
+        change(
             actor=actor_of(request),
             by=user,
-            policy=policy,
+            policy=find_policy(user, number),
             version=_number(request, "version"),
             now=timezone.now(),
         )
     except Conflict as conflict:
         return _detail(request, find_policy(user, number), conflict=conflict.message, status=409)
-    messages.success(request, gettext("%(number)s is withdrawn. It is kept as it was.") % {"number": number})
-    return redirect("approvals:policy-list")
+    return None
 
 
 # --- the second person ------------------------------------------------------------------------------------

@@ -3,11 +3,9 @@
 import asyncio
 import os
 import ssl
-from collections.abc import Sequence
-from decimal import Decimal
 from threading import Lock
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, Unpack
 from weakref import WeakKeyDictionary
 
 import httpx2 as httpx
@@ -17,11 +15,15 @@ from kagiban_client.cache import Cache
 from kagiban_client.errors import BadQuestionError, NotAllowedError, UnavailableError
 from kagiban_client.keyform import is_key
 from kagiban_client.usage import Outcome, Receipt
-from kagiban_client.verdict import LET_THROUGH, MALFORMED, Needs, Question, Verdict
+from kagiban_client.verdict import LET_THROUGH, MALFORMED, Needed, Needs, Question, Verdict
 
 VERIFY: Final = "/v1/keys/verify"
 USAGE: Final = "/v1/usage"
 _KEEP_SECONDS: Final = 30.0  # shorter than the verifier keeps an idle connection
+
+# What was answered, or the kind of the failure: httpx's errors themselves hold the request, and so the key.
+_Answer = httpx.Response | str
+_FAILURES: Final = (httpx.HTTPError, httpx.InvalidURL)
 
 
 class Client:
@@ -75,72 +77,31 @@ class Client:
 
     # --- asking ---
 
-    def verify(
-        self,
-        key: str,
-        *,
-        ip: str | None = None,
-        scopes: Sequence[str] = (),
-        workspace: str | None = None,
-        environment: str | None = None,
-        model: str | None = None,
-        features: Sequence[str] = (),
-        cost_usd: Decimal | None = None,
-        lease_seconds: int | None = None,
-    ) -> Verdict:
-        """May this key do this, now? Every call is counted against the key's limits.
+    def verify(self, key: str, *, ip: str | None = None, **needs: Unpack[Needed]) -> Verdict:
+        """May this key do this, now? What the call needs is named as in Needs.
 
-        Raises UnavailableError (unless it is to be let through), NotAllowedError, BadQuestionError.
+        Every call is counted against the key's limits. Raises UnavailableError (unless it is to be let
+        through), NotAllowedError, BadQuestionError.
         """
-        needs = Needs(scopes, workspace, environment, model, features, cost_usd, lease_seconds)
-        return self.ask(Question(key, ip, needs))
+        return self.ask(Question(key, ip, Needs(**needs)))
 
-    async def averify(
-        self,
-        key: str,
-        *,
-        ip: str | None = None,
-        scopes: Sequence[str] = (),
-        workspace: str | None = None,
-        environment: str | None = None,
-        model: str | None = None,
-        features: Sequence[str] = (),
-        cost_usd: Decimal | None = None,
-        lease_seconds: int | None = None,
-    ) -> Verdict:
+    async def averify(self, key: str, *, ip: str | None = None, **needs: Unpack[Needed]) -> Verdict:
         """`verify`, for an event loop."""
-        needs = Needs(scopes, workspace, environment, model, features, cost_usd, lease_seconds)
-        return await self.aask(Question(key, ip, needs))
+        return await self.aask(Question(key, ip, Needs(**needs)))
 
     def ask(self, question: Question) -> Verdict:
         """`verify` of a question that was made before."""
         known = self._known(question)
-        if known is not None:
-            return known
-        asked_at = self._now()
-        try:
-            response = self._post(VERIFY, question.body())
-            found = verdict.read(response.content, response.headers)
-        except UnavailableError:
-            if self._when_unavailable == "refuse":
-                raise
-            return LET_THROUGH
-        return self._kept(question, found, asked_at)
+        if known is None:
+            known = self._verdict(question, self._now(), self._post(VERIFY, question.body()))
+        return known
 
     async def aask(self, question: Question) -> Verdict:
         """`ask`, for an event loop."""
         known = self._known(question)
-        if known is not None:
-            return known
-        asked_at = self._now()
-        try:
-            response = await self._apost(VERIFY, question.body())
-            found = verdict.read(response.content, response.headers)
-        except UnavailableError:
-            if self._when_unavailable == "refuse":
-                raise
-            return LET_THROUGH
-        return self._kept(question, found, asked_at)
+        if known is None:
+            known = self._verdict(question, self._now(), await self._apost(VERIFY, question.body()))
+        return known
 
     def _known(self, question: Question) -> Verdict | None:
         """What can be said without asking: a text that is no key never leaves this process."""
@@ -151,7 +112,14 @@ class Client:
     def _now(self) -> float:
         return self._cache.now() if self._cache else 0.0
 
-    def _kept(self, question: Question, found: Verdict, asked_at: float) -> Verdict:
+    def _verdict(self, question: Question, asked_at: float, answer: _Answer) -> Verdict:
+        try:
+            response = _told(answer)
+            found = verdict.read(response.content, response.headers)
+        except UnavailableError:
+            if self._when_unavailable == "refuse":
+                raise
+            return LET_THROUGH
         if self._cache:
             self._cache.put(question, found, asked_at)
         return found
@@ -160,11 +128,11 @@ class Client:
 
     def report(self, *outcomes: Outcome) -> Receipt:
         """Tell how calls ended, up to 500 at once. Whatever was raised, the same may be sent again."""
-        return usage.read(self._post(USAGE, usage.body(outcomes)).content)
+        return usage.read(_told(self._post(USAGE, usage.body(outcomes))).content)
 
     async def areport(self, *outcomes: Outcome) -> Receipt:
         """`report`, for an event loop."""
-        return usage.read((await self._apost(USAGE, usage.body(outcomes))).content)
+        return usage.read(_told(await self._apost(USAGE, usage.body(outcomes))).content)
 
     # --- HTTP ---
 
@@ -178,25 +146,22 @@ class Client:
                 self._http = httpx.Client(transport=transport, **self._options)
             return self._http
 
-    def _post(self, path: str, body: bytes) -> httpx.Response:
+    def _post(self, path: str, body: bytes) -> _Answer:
         try:
-            return _told(self._connections().post(path, content=body))
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            why = type(error).__name__
-        # Outside of the handler: httpx's errors hold the request, and so the key.
-        raise UnavailableError(f"The verifier does not answer ({why}).")
+            return self._connections().post(path, content=body)
+        except _FAILURES as error:
+            return type(error).__name__
 
-    async def _apost(self, path: str, body: bytes) -> httpx.Response:
+    async def _apost(self, path: str, body: bytes) -> _Answer:
         loop = asyncio.get_running_loop()
         http = self._ahttp.get(loop)
         if http is None:
             transport = httpx.AsyncHTTPTransport(**self._transport)
             http = self._ahttp[loop] = httpx.AsyncClient(transport=transport, **self._options)
         try:
-            return _told(await http.post(path, content=body))
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            why = type(error).__name__
-        raise UnavailableError(f"The verifier does not answer ({why}).")
+            return await http.post(path, content=body)
+        except _FAILURES as error:
+            return type(error).__name__
 
     def close(self) -> None:
         """Close the connections of threads."""
@@ -228,8 +193,10 @@ class Client:
         await self.aclose()
 
 
-def _told(response: httpx.Response) -> httpx.Response:
+def _told(response: _Answer) -> httpx.Response:
     """The response, where it is an answer. Raises what else it may be."""
+    if isinstance(response, str):
+        raise UnavailableError(f"The verifier does not answer ({response}).")
     if response.status_code == 200:
         return response
     if response.status_code in {401, 403}:

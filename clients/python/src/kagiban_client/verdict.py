@@ -5,13 +5,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_UP, Decimal
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from kagiban_client.errors import UnavailableError
 from kagiban_client.keyform import mask
 
 # What an API passes on to its own caller.
 PASSED_ON: Final = ("RateLimit-Policy", "RateLimit", "Deprecation", "Sunset")
+
+
+class Needed(TypedDict, total=False):
+    """The fields of Needs, as keywords."""
+
+    scopes: Sequence[str]
+    workspace: str | None
+    environment: str | None
+    model: str | None
+    features: Sequence[str]
+    cost_usd: Decimal | None
+    lease_seconds: int | None
 
 
 @dataclass(frozen=True, slots=True)
