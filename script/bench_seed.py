@@ -2,7 +2,7 @@
 
 import json
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import django
@@ -38,47 +38,71 @@ def main(n_keys: int, limits: list[dict[str, Any]]) -> None:
         public_id=next_public_id("CO"), partner=partner, name="Bench", email="bench@partner.example"
     )
     plan = Plan.objects.create(code="bench", name="Bench", level="standard", max_rpm=1, max_rph=1)
-    spaces = [
+    around = {"partner": partner, "recipient": contact, "owner": owner, "plan": plan}
+    spaces, limits = make_workspaces(partner), limits or [EVERY_LIMIT]
+    keys, secrets, texts = [], [], []
+    for number in range(n_keys):
+        own = limits[number % len(limits)].copy()
+        space = spaces[own.pop("workspace", number % len(spaces))]
+        limit(space, own.pop("shared", {}))
+        key = new_key(number + 1, space, now, **around, **(NO_LIMIT | own))
+        text, secret = new_secret(key, now)
+        keys.append(key)
+        secrets.append(secret)
+        texts.append(text)
+    Key.objects.bulk_create(keys, batch_size=1_000)
+    Secret.objects.bulk_create(secrets, batch_size=1_000)
+    print(json.dumps({"gateway": make_gateway(now), "keys": texts}))
+
+
+def make_workspaces(partner: Partner) -> list[Workspace]:
+    """Fifty of them, without limits."""
+    return [
         Workspace.objects.create(
             public_id=next_public_id("WS"), partner=partner, code=f"bench-{number}", name="Bench"
         )
         for number in range(50)
     ]
-    limits = limits or [EVERY_LIMIT]
-    keys, secrets, texts = [], [], []
-    for number in range(n_keys):
-        own = limits[number % len(limits)].copy()
-        space = spaces[own.pop("workspace", number % len(spaces))]
-        shared = own.pop("shared", {})
-        for name, value in shared.items():
-            setattr(space, name, value)
-        space.save(update_fields=shared)
-        key = Key(
-            public_id=f"KB-{number + 1:04}", family=secret_format.new_family(space.public_id), name="Bench",
-            status="active", partner=partner, workspace=space, recipient=contact, owner=owner, plan=plan,
-            environment="live", purpose_category="integration", purpose="Bench",
-            scopes=["catalog:read", "catalog:write"], ip_ranges=["203.0.113.0/24", "198.51.100.0/24"],
-            rotation_days=90, issued_at=now, activated_at=now, changed_at=now,
-            expires_at=now + timedelta(days=90), **(NO_LIMIT | own),
-        )  # fmt: skip
-        fresh = secret_format.generate("kb", "live", key.family)
-        digest = hashing.digest(fresh.text)
-        secret = Secret(
-            key=key, public_id=fresh.key_id, digest=digest, pepper_version=hashing.current_version(),
-            argon2_hash=hashing.hash_digest(digest), hint=fresh.text[-4:], created_at=now,
-        )  # fmt: skip
-        keys.append(key)
-        secrets.append(secret)
-        texts.append(fresh.text)
-    Key.objects.bulk_create(keys, batch_size=1_000)
-    Secret.objects.bulk_create(secrets, batch_size=1_000)
+
+
+def limit(space: Workspace, shared: dict[str, Any]) -> None:
+    """Give a workspace limits that its keys hold together."""
+    for name, value in shared.items():
+        setattr(space, name, value)
+    space.save(update_fields=shared)
+
+
+def new_key(number: int, space: Workspace, now: datetime, **fields: Any) -> Key:
+    """An active key, not saved yet."""
+    return Key(
+        public_id=f"KB-{number:04}", family=secret_format.new_family(space.public_id), name="Bench",
+        status="active", workspace=space, environment="live", purpose_category="integration",
+        purpose="Bench", scopes=["catalog:read", "catalog:write"],
+        ip_ranges=["203.0.113.0/24", "198.51.100.0/24"], rotation_days=90, issued_at=now, activated_at=now,
+        changed_at=now, expires_at=now + timedelta(days=90), **fields,
+    )  # fmt: skip
+
+
+def new_secret(key: Key, now: datetime) -> tuple[str, Secret]:
+    """A key's secret, not saved yet: its text and its row."""
+    fresh = secret_format.generate("kb", "live", key.family)
+    digest = hashing.digest(fresh.text)
+    secret = Secret(
+        key=key, public_id=fresh.key_id, digest=digest, pepper_version=hashing.current_version(),
+        argon2_hash=hashing.hash_digest(digest), hint=fresh.text[-4:], created_at=now,
+    )  # fmt: skip
+    return fresh.text, secret
+
+
+def make_gateway(now: datetime) -> str:
+    """A gateway; its credential."""
     credential = secret_format.generate("kbg", "live")
     gateway = Gateway.objects.create(public_id=next_public_id("GW"), name="Bench", created_at=now)
     GatewayCredential.objects.create(
         gateway=gateway, credential_id=credential.key_id, digest=hashing.digest(credential.text),
         pepper_version=hashing.current_version(), created_at=now,
     )  # fmt: skip
-    print(json.dumps({"gateway": credential.text, "keys": texts}))
+    return credential.text
 
 
 if __name__ == "__main__":

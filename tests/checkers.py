@@ -14,7 +14,7 @@ from django.db import connection
 
 from keys import hotstore
 from tests.dataplane import LiveKey, change
-from tests.proxies import verifier as verifier_process
+from tests.serving import verifier as verifier_process
 
 RECOVERS_WITHIN_S = 15.0
 

@@ -175,10 +175,9 @@ def fresh_process() -> Iterator[None]:
 @pytest.fixture
 def process_environment(transactional_db: None) -> dict[str, str]:
     """The environment for a process that a test starts: this worker's own database and Valkey."""
-    from django.db import connection
+    from tests.serving import environment_here
 
-    database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
-    return {**os.environ, "DATABASE_URL": database.geturl()}
+    return environment_here()
 
 
 @pytest.fixture

@@ -1,73 +1,21 @@
-"""What stands around a real proxy in a test: a verifier to ask, an API behind it, a partner who calls."""
+"""What stands around a real proxy in a test: the API behind it, a partner, a verifier that is away."""
 
 import http.client
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from django.db import connection
+from tests.serving import ROOT, free_port, verifier
 
-from keys import secret_format
-
-ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ROOT / "docs" / "gateways"
-STARTS_WITHIN_S = 60
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    end = time.monotonic() + STARTS_WITHIN_S
-    while time.monotonic() < end:
-        assert process.poll() is None, "it ended at once"
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.02)
-            continue
-        return
-    raise AssertionError("It did not start.")
-
-
-@contextmanager
-def verifier(**variables: str) -> Iterator[int]:
-    """A verifier on this worker's database; its port."""
-    database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
-    environment = {**os.environ, "DATABASE_URL": database.geturl(), "PYTHONWARNINGS": "ignore", **variables}
-    port = free_port()
-    command = [sys.executable, "-m", "config.verifier", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment)
-    try:
-        wait_for(port, process)
-        _ask_once(port)
-        yield port
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
-
-
-def _ask_once(port: int) -> None:
-    """Let the process connect to its servers: on a busy machine that takes longer than a proxy waits."""
-    asker = http.client.HTTPConnection("127.0.0.1", port, timeout=STARTS_WITHIN_S)
-    credential = secret_format.generate("kbg", "live").text
-    asker.request("GET", "/v1/authorize", headers={"X-Gateway-Credential": credential})
-    asker.getresponse()
-    asker.close()
 
 
 class Api(ThreadingHTTPServer):

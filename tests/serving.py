@@ -1,5 +1,6 @@
-"""A verifier's process on the database of this test run."""
+"""The verifier's processes on the database of this test run, and the ports they listen on."""
 
+import http.client
 import os
 import signal
 import socket
@@ -7,38 +8,72 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.db import connection
 
+from keys import secret_format
+
 ROOT = Path(__file__).resolve().parents[1]
+STARTS_WITHIN_S = 60
+
+
+def free_ports(n: int) -> list[int]:
+    """So many ports that nobody has now."""
+    with ExitStack() as listeners:
+        opened = [listeners.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(n)]
+        return [int(listener.getsockname()[1]) for listener in opened]
+
+
+def free_port() -> int:
+    """A port that nobody has now."""
+    return free_ports(1)[0]
+
+
+def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+    """Until the process listens there."""
+    end = time.monotonic() + STARTS_WITHIN_S
+    while time.monotonic() < end:
+        assert process.poll() is None, "it ended at once"
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.02)
+            continue
+        return
+    raise AssertionError("It did not start.")
+
+
+def environment_here() -> dict[str, str]:
+    """The environment for a process that a test starts: this worker's own database and Valkey."""
+    database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
+    return {**os.environ, "DATABASE_URL": database.geturl()}
 
 
 @contextmanager
-def serving(*arguments: str) -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
+def serving(*arguments: str, **variables: str) -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
     """A verifier on this worker's database; its port and its process."""
-    database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
-    environment = {**os.environ, "DATABASE_URL": database.geturl(), "PYTHONWARNINGS": "ignore"}
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "config.verifier", "--port", str(port), *arguments]
+    environment = {**environment_here(), "PYTHONWARNINGS": "ignore", **variables}
     process = subprocess.Popen(command, cwd=ROOT, env=environment)
     try:
-        _wait_for(port, process)
+        wait_for(port, process)
         yield port, process
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
 
 
-def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    while process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), 30).close()
-        except OSError:
-            time.sleep(0.02)
-            continue
-        return
-    raise AssertionError("It did not start.")
+@contextmanager
+def verifier(**variables: str) -> Iterator[int]:
+    """A verifier that is connected to its servers: on a busy machine that takes longer than a proxy waits."""
+    with serving(**variables) as (port, _):
+        asker = http.client.HTTPConnection("127.0.0.1", port, timeout=STARTS_WITHIN_S)
+        credential = secret_format.generate("kbg", "live").text
+        asker.request("GET", "/v1/authorize", headers={"X-Gateway-Credential": credential})
+        asker.getresponse()
+        asker.close()
+        yield port

@@ -19,9 +19,8 @@ import psycopg
 import redis
 
 from config import embedded
-from tests.proxies import free_port, wait_for
+from tests.serving import ROOT, STARTS_WITHIN_S, free_port, wait_for
 
-ROOT = Path(__file__).resolve().parents[1]
 RECOVERS_WITHIN_S = 10.0
 # Both ways to run it: the verifier's own server, and any WSGI server.
 SERVERS = {
@@ -72,6 +71,11 @@ class Stack:
             if wanted(status, body):
                 return
             assert time.monotonic() < end, (status, body)
+
+    def await_start(self) -> None:
+        """Until it answers: several workers' port is open before there is one."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=STARTS_WITHIN_S):
+            pass
 
     def missing(self) -> set[str]:
         """What `/readyz` says is away."""
@@ -133,6 +137,7 @@ def running_stack(server: str) -> Iterator[Stack]:
             process = subprocess.Popen(command, cwd=ROOT, env=environment)
             stack = Stack(folder, environment, process, port, seeded["gateway"], seeded["keys"])
             wait_for(port, process)
+            stack.await_start()
             yield stack
         finally:
             if stack is not None:

@@ -6,7 +6,6 @@ The wheel's Valkey speaks no TLS: a relay before each server does, at the port t
 import os
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import tempfile
@@ -22,16 +21,10 @@ from keys.hotaddress import Address
 from keys.hotmap import N_SLOTS
 from keys.hotsocket import Argument, Connection, StoreUnavailableError, encode
 from tests.relay import Relay
+from tests.serving import free_port, free_ports
 
 PASSWORD = "of-the-tests"
 STARTS_WITHIN_S = 30
-
-
-def free_ports(n: int) -> list[int]:
-    """So many ports that nobody has now."""
-    with ExitStack() as listeners:
-        opened = [listeners.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(n)]
-        return [int(listener.getsockname()[1]) for listener in opened]
 
 
 def wait_until(is_so: Callable[[], bool], what: str) -> None:
@@ -115,7 +108,7 @@ class Valkeys:
 
     def add(self, settings: list[str], arguments: list[str] | None = None, port: int = 0) -> Valkey:
         """One more server, started."""
-        port = port or free_ports(1)[0]
+        port = port or free_port()
         common = ["bind 127.0.0.1", "daemonize no"]
         server = Valkey(self.folder / str(port), port, [*common, *settings], arguments or [])
         self.servers.append(server)

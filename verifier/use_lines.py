@@ -6,7 +6,7 @@ from datetime import datetime
 from keys.hotrecord import ADDRESS_LENGTH, readable_address
 from keys.secret_format import FAMILY_LENGTH
 from keys.services.outcomes import Outcome
-from keys.services.use import AtOnce, Cost, Use, record_use
+from keys.services.use import Cost, Peak, Use, record_use
 
 
 def record_lines(*, batch: str, lines: Mapping[str, int], now: datetime) -> bool:
@@ -15,7 +15,7 @@ def record_lines(*, batch: str, lines: Mapping[str, int], now: datetime) -> bool
     return record_use(batch=batch, uses=uses, costs=costs, peaks=peaks, outcomes=outcomes, now=now)
 
 
-def _read(lines: Mapping[str, int]) -> tuple[list[Use], list[Cost], list[AtOnce], list[Outcome]]:
+def _read(lines: Mapping[str, int]) -> tuple[list[Use], list[Cost], list[Peak], list[Outcome]]:
     uses, costs, peaks, outcomes = [], [], [], []
     for line, n in lines.items():
         minute, *rest = line.split("|")
@@ -25,7 +25,7 @@ def _read(lines: Mapping[str, int]) -> tuple[list[Use], list[Cost], list[AtOnce]
             case [key_id, "$"]:
                 costs.append(Cost(int(minute), key_id[:FAMILY_LENGTH], n))
             case [key_id, "most", "of", limit]:
-                peaks.append(AtOnce(int(minute), key_id, limit, n))
+                peaks.append(Peak(int(minute), key_id, limit, n))
             case [family, what] if len(family) == FAMILY_LENGTH:
                 outcomes.append(Outcome(int(minute), family, what, n))
             case [key_id, code]:  # as counted before there were addresses

@@ -90,7 +90,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class AtOnce:
+class Peak:
     """The most that calls of one secret used at once of `limit`: `burst` or `concurrency` (places held)."""
 
     minute: int
@@ -105,7 +105,7 @@ def record_use(
     batch: str,
     uses: Iterable[Use],
     costs: Iterable[Cost] = (),
-    peaks: Iterable[AtOnce] = (),
+    peaks: Iterable[Peak] = (),
     outcomes: Iterable[Outcome] = (),
     now: datetime,
 ) -> bool:
@@ -151,7 +151,7 @@ def forget_batches(*, now: datetime) -> int:
 
 
 def _add_days(
-    uses: list[Use], secrets: dict[str, Secret], costs: Iterable[Cost], peaks: Iterable[AtOnce]
+    uses: list[Use], secrets: dict[str, Secret], costs: Iterable[Cost], peaks: Iterable[Peak]
 ) -> None:
     days: dict[tuple[int, date], Counter[str]] = defaultdict(Counter)
     micros: Counter[tuple[int, date]] = Counter()

@@ -6,14 +6,43 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from tests.dataplane import LiveKey
+    from tests.proxies import Api
     from tests.stack import Stack
+
+# pytest reads this file before the settings are there: each fixture imports what it needs.
 
 
 @pytest.fixture(params=["own", "wsgi"])
 def stack(request: pytest.FixtureRequest) -> "Iterator[Stack]":
     """Servers of its own, asked through the verifier's own server and through a WSGI server."""
-    # pytest reads this file before the settings are there.
     from tests.stack import running_stack
 
     with running_stack(request.param) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def verifier_port(django_db_setup: None) -> Iterator[int]:
+    """A verifier for the proxies of one file."""
+    from tests.serving import verifier
+
+    with verifier() as port:
+        yield port
+
+
+@pytest.fixture
+def api() -> "Iterator[Api]":
+    """The API behind a proxy."""
+    from tests.proxies import api_behind
+
+    with api_behind() as server:
+        yield server
+
+
+@pytest.fixture
+def live() -> "LiveKey":
+    """A key for who calls from here."""
+    from tests.dataplane import make_live_key
+
+    return make_live_key(ip_ranges=["127.0.0.1/32"], rpm=50)

@@ -19,19 +19,8 @@ from core.actors import SYSTEM
 from keys.services.status import revoke_key
 from tests.cast import make_staff
 from tests.dataplane import LiveKey, make_gateway, make_live_key
-from tests.proxies import (
-    DOCUMENTS,
-    STARTS_WITHIN_S,
-    Api,
-    Proxy,
-    api_behind,
-    free_port,
-    mute,
-    nobody,
-    verifier,
-    wait_for,
-    without_store,
-)
+from tests.proxies import DOCUMENTS, Api, Proxy, mute, nobody, without_store
+from tests.serving import STARTS_WITHIN_S, free_port, wait_for
 
 pytestmark = [
     pytest.mark.fault,
@@ -138,18 +127,6 @@ Start = Callable[..., AbstractContextManager[Proxy]]
 STARTS: Final = [caddy, traefik, envoy]
 
 
-@pytest.fixture(scope="module")
-def verifier_port(django_db_setup: None) -> Iterator[int]:
-    with verifier() as port:
-        yield port
-
-
-@pytest.fixture
-def api() -> Iterator[Api]:
-    with api_behind() as server:
-        yield server
-
-
 @pytest.fixture(params=STARTS, ids=lambda start: start.__name__)
 def start(request: pytest.FixtureRequest) -> Start:
     chosen: Start = request.param
@@ -160,11 +137,6 @@ def start(request: pytest.FixtureRequest) -> Start:
 def proxy(start: Start, tmp_path: Path, verifier_port: int, api: Api) -> Iterator[Proxy]:
     with start(tmp_path, verifier_port, api, make_gateway()) as running:
         yield running
-
-
-@pytest.fixture
-def live() -> LiveKey:
-    return make_live_key(ip_ranges=["127.0.0.1/32"], rpm=50)
 
 
 def test_allowed_call_reaches_the_api_with_who_calls_and_without_the_key(

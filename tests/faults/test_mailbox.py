@@ -35,7 +35,7 @@ from notifications.models import Message
 from tests.intake.letters import BODY, mail
 from tests.intake.test_letters import JAPANESE, nested
 from tests.product import ROOT
-from tests.proxies import free_port
+from tests.serving import free_port
 
 pytestmark = [pytest.mark.dovecot, pytest.mark.django_db(transaction=True)]
 USER, PASSWORD = "api-key-requests@starlist.example.jp", "pass/word @100%"

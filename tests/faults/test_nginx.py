@@ -17,34 +17,12 @@ from core.actors import SYSTEM
 from keys.services.status import revoke_key
 from tests.cast import make_staff
 from tests.dataplane import LiveKey, make_gateway, make_live_key
-from tests.proxies import (
-    DOCUMENTS,
-    Api,
-    Proxy,
-    api_behind,
-    free_port,
-    mute,
-    nobody,
-    verifier,
-    wait_for,
-    without_store,
-)
+from tests.proxies import DOCUMENTS, Api, Proxy, mute, nobody, without_store
+from tests.serving import free_port, wait_for
 
 DOCUMENT = DOCUMENTS / "nginx.md"
 
 pytestmark = [pytest.mark.nginx, pytest.mark.django_db(transaction=True)]
-
-
-@pytest.fixture(scope="module")
-def verifier_port(django_db_setup: None) -> Iterator[int]:
-    with verifier() as port:
-        yield port
-
-
-@pytest.fixture
-def api() -> Iterator[Api]:
-    with api_behind() as server:
-        yield server
 
 
 def configuration(changes: dict[str, str]) -> str:
@@ -99,11 +77,6 @@ def running(folder: Path, kagiban: int, api: Api, credential: str, **changes: st
 def nginx(tmp_path: Path, verifier_port: int, api: Api) -> Iterator[Proxy]:
     with running(tmp_path, verifier_port, api, make_gateway(mode="nginx")) as server:
         yield server
-
-
-@pytest.fixture
-def live() -> LiveKey:
-    return make_live_key(ip_ranges=["127.0.0.1/32"], rpm=50)
 
 
 @pytest.mark.parametrize("path", ["/catalog/../orders", "/catalog/..%2forders", "/catalog/%2e%2e/orders"])

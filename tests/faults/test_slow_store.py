@@ -20,7 +20,6 @@ from keys.services.workspace_limits import limit_workspace
 from tests.cast import make_staff
 from tests.checkers import Checkers, Verifier, revoke, running
 from tests.dataplane import LiveKey, make_gateway, make_live_key, verify
-from tests.proxies import verifier as verifier_process
 from tests.relay import Relay
 from tests.valkeys import wait_until
 
@@ -158,8 +157,7 @@ def test_database_that_answers_late_or_never_holds_up_no_warm_check(
     relay, url = slow_database
     gateway, keys = make_gateway(), make_keys(N_KEYS)
     warm, cold = keys[:4], keys[4:]
-    with verifier_process(DATABASE_URL=url, HOT_STORE_URL=os.environ["REDIS_URL"]) as port:
-        verifier = Verifier(port, gateway)
+    with running(os.environ["REDIS_URL"], gateway, DATABASE_URL=url) as verifier:
         verifier.await_health(warm)
         relay.hold()
         with Checkers(verifier.ask, warm, 2) as checkers, ThreadPoolExecutor(len(cold)) as threads:

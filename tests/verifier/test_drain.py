@@ -11,7 +11,7 @@ from keys import hotwire
 from keys.hotrecord import batch_key, tag_of, use_key
 from keys.models import KeyUseDay, SeenAddress, UseBatch
 from keys.services.addresses import MOST_REFUSED, MOST_USED
-from keys.services.use import AtOnce, Cost, Use, record_use
+from keys.services.use import Cost, Peak, Use, record_use
 from keys.terms import office_day
 from tests.dataplane import add_secret, make_live_key, report, verify
 from verifier.drain import drain_use
@@ -200,14 +200,14 @@ def test_a_peak_that_comes_twice_or_from_a_dead_worker_is_the_same_peak(
     assert peaks() == (0, 4)
     uses = [Use(29_000_000, live.secret.public_id, "VALID", 1)]
     for batch, n in (("one", 6), ("one", 9), ("two", 5)):
-        again = [AtOnce(29_000_000, live.secret.public_id, "concurrency", n)]
+        again = [Peak(29_000_000, live.secret.public_id, "concurrency", n)]
         record_use(batch=batch, uses=uses, peaks=again, now=timezone.now())
     old = KeyUseDay.objects.earliest("day")
     assert (old.n_allowed, old.peak_concurrency) == (2, 6)
 
 
 def test_peaks_of_a_secret_that_the_registry_lacks_are_left_out() -> None:
-    unknown = [AtOnce(29_000_000, "nobody000000", "burst", 4)]
+    unknown = [Peak(29_000_000, "nobody000000", "burst", 4)]
     assert record_use(batch="one", uses=[], peaks=unknown, now=timezone.now())
     assert not KeyUseDay.objects.exists()
 
