@@ -225,12 +225,15 @@ def _authorize(method: str, *, below: bool = False) -> Part:
 
 
 def _asked(name: str) -> Part:
-    schema: Part = {"type": "string"}
-    return {"name": name, "in": "query", "description": _TOLD[name], "schema": schema}
+    return {"name": name, "in": "query", "description": _TOLD[name], "schema": _schema(name)}
+
+
+def _schema(name: str) -> Part:
+    return {"type": "string", **(parts.ONE_WORD if name in {"environment", "workspace"} else {})}
 
 
 def _told(name: str) -> Part:
-    schema = parts.ADDRESS if name == "address" else {"type": "string"}
+    schema = parts.ADDRESS if name == "address" else _schema(name)
     meaning = _TOLD.get(name, "The caller's address, where X-Forwarded-For ends with another (Envoy).")
     field = f"X-Kagiban-{name.capitalize()}"
     return {"name": field, "in": "header", "description": meaning, "schema": schema}

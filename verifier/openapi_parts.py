@@ -33,6 +33,8 @@ _LEFT: Final[Part] = {
     "properties": {"minute": _COUNT, "hour": _COUNT, "budget_usd": _USD},
 }
 _WORDS: Final = {"type": "array", "items": {"type": "string"}}
+# What is compared whole has no white space in it.
+ONE_WORD: Final[Part] = {"pattern": r"^\S*$"}
 
 
 def ref(kind: str, name: str) -> Part:
@@ -134,8 +136,12 @@ QUESTION: Final[Part] = {
             "maxItems": MAX_WORDS,
             "description": "Several, every one of which is needed.",
         },
-        "workspace": text("Number or code of the workspace that the call is for.", examples=["WS-0003"]),
-        "environment": text("`live`, `test` or `dev`. No key belongs to any other.", examples=["live"]),
+        "workspace": text(
+            "Number or code of the workspace that the call is for.", examples=["WS-0003"], **ONE_WORD
+        ),
+        "environment": text(
+            "`live`, `test` or `dev`. No key belongs to any other.", examples=["live"], **ONE_WORD
+        ),
         "model": text("The model that the call uses. Refused unless the key lists it."),
         "feature": text("A feature that the call uses. Refused unless the key lists it."),
         "features": {
