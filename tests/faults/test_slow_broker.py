@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tests.proxies import ROOT
 from tests.relay import Relay
+from tests.serving import ROOT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LONGEST_S = 60
