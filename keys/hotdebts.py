@@ -18,7 +18,7 @@ from keys.hotsocket import StoreUnavailableError
 
 logger = logging.getLogger(__name__)
 
-_EVERY_SECONDS: Final = 0.25
+_EVERY_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)

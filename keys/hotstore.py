@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from itertools import count, groupby
 from typing import Final
 
@@ -135,8 +136,15 @@ def _insist(publish: Callable[[str], bool], public_id: str) -> bool:
                     continue
                 why = {"what": public_id, "why": type(error).__name__}
                 logger.warning("hot store not told", extra={"data": why})
-                _debts.add(public_id, publish, seconds=settings.API_KEY_AUTH_CACHE_TTL_SECONDS)
+                pay = partial(_pay, publish)
+                _debts.add(public_id, pay, seconds=settings.API_KEY_AUTH_CACHE_TTL_SECONDS)
                 return False
+
+
+def _pay(publish: Callable[[str], bool], public_id: str) -> None:
+    # From its return until it is told, the store lets pass what was revoked: so it gets no rest from us.
+    with hotwire.insisting():
+        publish(public_id)
 
 
 _debts = Debts()
