@@ -14,29 +14,27 @@ from partners.models import Workspace
 from partners.services.changes import fingerprint
 
 PERSONS_REASONS = [choice for choice in Key.RevokeReason.choices if choice[0] not in NOT_FOR_PEOPLE]
-REASON = forms.Textarea(attrs={"rows": 2, "maxlength": MAX_NOTE})
+NOTE = forms.Textarea(attrs={"rows": 2, "maxlength": MAX_NOTE})
+
+
+class ReasonField(forms.CharField):
+    """Why: a few lines that are kept."""
+
+    def __init__(self, **options: Any) -> None:
+        said = {"label": _("Reason"), "help_text": _("Stays in the audit log.")}
+        super().__init__(max_length=MAX_NOTE, widget=NOTE, **(said | options))
 
 
 class SuspendForm(forms.Form):
     """Stopping for a while: a reason, and no more."""
 
-    reason = forms.CharField(
-        label=_("Reason"),
-        help_text=_("Stays in the audit log and on the key's page."),
-        max_length=MAX_NOTE,
-        widget=REASON,
-    )
+    reason = ReasonField(help_text=_("Stays in the audit log and on the key's page."))
 
 
 class QuarantineForm(forms.Form):
     """Narrowing for a while: a reason and an end."""
 
-    reason = forms.CharField(
-        label=_("Reason"),
-        help_text=_("Stays in the audit log and on the key's page."),
-        max_length=MAX_NOTE,
-        widget=REASON,
-    )
+    reason = ReasonField(help_text=_("Stays in the audit log and on the key's page."))
     hours = forms.IntegerField(
         label=_("For how many hours"),
         help_text=_("Ends by itself. At most 168 (seven days)."),
@@ -49,23 +47,13 @@ class QuarantineForm(forms.Form):
 class QuarantineEndForm(forms.Form):
     """Giving back what the key may do: why that is safe."""
 
-    reason = forms.CharField(
-        label=_("Why it is safe to end the quarantine"),
-        help_text=_("Stays in the audit log."),
-        max_length=MAX_NOTE,
-        widget=REASON,
-    )
+    reason = ReasonField(label=_("Why it is safe to end the quarantine"))
 
 
 class ReactivateForm(forms.Form):
     """Starting again: why it is safe."""
 
-    reason = forms.CharField(
-        label=_("Why it is safe to start the key again"),
-        help_text=_("Stays in the audit log."),
-        max_length=MAX_NOTE,
-        widget=REASON,
-    )
+    reason = ReasonField(label=_("Why it is safe to start the key again"))
 
 
 class RevokeForm(forms.Form):
@@ -80,7 +68,7 @@ class RevokeForm(forms.Form):
         help_text=_("Required for “Other”. Stays in the audit log; the partner is told the reason only."),
         max_length=MAX_NOTE,
         required=False,
-        widget=REASON,
+        widget=NOTE,
     )
     typed_number = forms.CharField(label=_("The key's number"), max_length=40)
 
@@ -90,9 +78,7 @@ class GrantForm(forms.Form):
 
     workspace = forms.ChoiceField(label=_("Workspace"))
     ends_on = DateField(label=_("Last day"), help_text=_("It ends by itself with this day in Japan."))
-    reason = forms.CharField(
-        label=_("Reason"), help_text=_("Stays in the audit log."), max_length=MAX_NOTE, widget=REASON
-    )
+    reason = ReasonField()
 
     def __init__(self, *args: Any, key: Key, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -105,9 +91,7 @@ class GrantForm(forms.Form):
 class EndGrantForm(forms.Form):
     """Takes such a grant back."""
 
-    reason = forms.CharField(
-        label=_("Reason"), help_text=_("Stays in the audit log."), max_length=MAX_NOTE, widget=REASON
-    )
+    reason = ReasonField()
 
 
 class WorkspaceLimitsForm(forms.Form):
@@ -116,9 +100,7 @@ class WorkspaceLimitsForm(forms.Form):
     rpm = WholeNumberField(label=_("Requests a minute"), required=False, min_value=1, max_value=10_000_000)
     rph = WholeNumberField(label=_("Requests an hour"), required=False, min_value=1, max_value=100_000_000)
     monthly_budget_usd = UsdField(label=_("Monthly budget"), required=False)
-    reason = forms.CharField(
-        label=_("Reason"), help_text=_("Stays in the audit log."), max_length=MAX_NOTE, widget=REASON
-    )
+    reason = ReasonField()
     seen = forms.CharField(widget=forms.HiddenInput, required=False, max_length=64)
 
     @classmethod

@@ -19,6 +19,8 @@ _BY_STATUS: Final = {
     "expired": Code.EXPIRED,
 }
 _BY_SECRET: Final = {"revoked": Code.REVOKED, "retired": Code.EXPIRED}
+_OWN_RATES: Final = (Code.RATE_LIMITED_MINUTE, Code.RATE_LIMITED_HOUR)
+_SHARED_RATES: Final = (Code.WORKSPACE_RATE_LIMITED_MINUTE, Code.WORKSPACE_RATE_LIMITED_HOUR)
 _ADDRESS: Final = 32
 _NARROWED: Final = frozenset({Code.IP_NOT_ALLOWED, Code.INSUFFICIENT_SCOPE})
 
@@ -142,10 +144,10 @@ def take(policy: Policy, counters: Counters, shared: Counters, call: Call) -> Ta
     common, shift = policy.shared, hour_shift(call.moment, policy.time_zone)
     own, all_keys = (turned(policy, each.windows, call) for each in (counters, shared))
     refusal = (
-        _by_rate(policy, own, call, shift)
+        _by_rate(policy, own, call, shift, _OWN_RATES)
         or _by_burst(policy, own, call)
         or _by_leases(policy, counters.leases, call)
-        or (common and _by_shared_rate(common, all_keys, call, shift))
+        or (common and _by_rate(common, all_keys, call, shift, _SHARED_RATES))
         or _by_budget(policy.budget_micros, own, call, Code.BUDGET_EXCEEDED)
         or (common and _by_budget(common.budget_micros, all_keys, call, Code.WORKSPACE_BUDGET_EXCEEDED))
     )
@@ -163,11 +165,14 @@ def take(policy: Policy, counters: Counters, shared: Counters, call: Call) -> Ta
 Refusal = tuple[Code, int] | None
 
 
-def _by_rate(policy: Policy, own: Windows, call: Call, shift: int) -> Refusal:
-    if policy.rpm and own.in_minute >= policy.rpm:
-        return Code.RATE_LIMITED_MINUTE, _to_minute(own, call)
-    if policy.rph and own.in_hour >= policy.rph:
-        return Code.RATE_LIMITED_HOUR, _to_hour(own, call, shift)
+def _by_rate(
+    limits: Policy | Shared, windows: Windows, call: Call, shift: int, codes: tuple[Code, Code]
+) -> Refusal:
+    by_minute, by_hour = codes
+    if limits.rpm and windows.in_minute >= limits.rpm:
+        return by_minute, (windows.minute + 1) * 60 - call.seconds
+    if limits.rph and windows.in_hour >= limits.rph:
+        return by_hour, (windows.hour + 1) * 3600 - shift - call.seconds
     return None
 
 
@@ -186,14 +191,6 @@ def _by_leases(policy: Policy, leases: dict[bytes, int], call: Call) -> Refusal:
     if len(leases) < policy.concurrency:
         return None
     return Code.CONCURRENCY_EXCEEDED, max(1, -((millis - min(leases.values())) // 1000))
-
-
-def _by_shared_rate(limits: Shared, all_keys: Windows, call: Call, shift: int) -> Refusal:
-    if limits.rpm and all_keys.in_minute >= limits.rpm:
-        return Code.WORKSPACE_RATE_LIMITED_MINUTE, _to_minute(all_keys, call)
-    if limits.rph and all_keys.in_hour >= limits.rph:
-        return Code.WORKSPACE_RATE_LIMITED_HOUR, _to_hour(all_keys, call, shift)
-    return None
 
 
 def _by_budget(budget: int | None, windows: Windows, call: Call, code: Code) -> Refusal:
@@ -219,14 +216,6 @@ def left_of(limits: Policy | Shared, windows: Windows) -> Left:
         max(0, limits.rph - windows.in_hour) if limits.rph else -1,
         max(0, budget - windows.spent) if budget is not None else -1,
     )
-
-
-def _to_minute(windows: Windows, call: Call) -> int:
-    return (windows.minute + 1) * 60 - call.seconds
-
-
-def _to_hour(windows: Windows, call: Call, shift: int) -> int:
-    return (windows.hour + 1) * 3600 - shift - call.seconds
 
 
 def turned(policy: Policy, windows: Windows, call: Call) -> Windows:

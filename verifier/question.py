@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 from urllib.parse import parse_qs, quote, unquote
 
 from core.countries import country_of
@@ -126,14 +126,14 @@ def split(body: bytes) -> tuple[bytes, Context]:
     before, mark, rest = body.partition(b'"key":"')
     if not mark:
         before, mark, rest = body.partition(b'"key": "')
-    secret, quote, after = rest.partition(b'"')
-    if not quote or b"\\" in secret or not secret.isascii():
+    secret, end, after = rest.partition(b'"')
+    if not end or b"\\" in secret or not secret.isascii():
         return _parse(body)  # written in another way
     around = (before, after)
     context = _contexts.get(around)
     if context is None:
         asked = _parse(body)
-        if _parse(b"".join((before, mark, _PLACEHOLDER, quote, after)))[0] != _PLACEHOLDER:
+        if _parse(b"".join((before, mark, _PLACEHOLDER, end, after)))[0] != _PLACEHOLDER:
             return asked  # a second member of that name, which is the one that counts
         context = asked[1]
         if len(_contexts) >= _MAX_CACHED_CONTEXTS:
@@ -204,10 +204,10 @@ def _text(data: Mapping[str, Any], name: str) -> str:
         raise BadQuestionError(f"`{name}` is not text.")
     if len(value) > MAX_TEXT:
         raise BadQuestionError(f"`{name}` is too long.")
-    return str(value)
+    return value
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: Any) -> TypeGuard[str]:
     """Whether it is text that can be sent on: JSON may name half of a character (a lone surrogate)."""
     if type(value) is not str:
         return False

@@ -17,6 +17,7 @@ from keys.hotrecord import lease_key, record_key, reported_key, settled_key, sha
 from keys.models import Key
 from keys.secret_format import BUCKET_LENGTH
 from verifier import local_use
+from verifier.check_ids import CheckId
 from verifier.gateways import Caller
 from verifier.question import TWICE, BadQuestionError, read_json
 from verifier.registry import UnavailableError, for_keys
@@ -139,10 +140,13 @@ def _send(sent: list[_Sent], answers: list[Row], now: int) -> None:
                 *(value for one in together for value in one.report.arguments(one.family, now)),
             )
             for one, words in zip(together, told, strict=True):
-                row = answers[one.index] = _told(words.decode().split())
-                check = one.report.check
-                if check is not None and local_use.is_local(check.lease) and row.get("cost") == "settled":
-                    local_use.of_process.take_back(check)
+                answers[one.index] = _told(words.decode().split())
+                _take_back(one.report.check, answers[one.index])
+
+
+def _take_back(check: CheckId | None, row: Row) -> None:
+    if check is not None and local_use.is_local(check.lease) and row.get("cost") == "settled":
+        local_use.of_process.take_back(check)
 
 
 def _told(words: list[str]) -> Row:

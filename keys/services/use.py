@@ -131,17 +131,7 @@ def record_use(
     note_addresses(_visits(known, secrets, now), now=now)
     _note_peaks(known, secrets, "minute", minutes=1)
     _note_peaks(known, secrets, "hour", minutes=60)
-    last: dict[str, int] = {}
-    for use in known:
-        if use.code == ALLOWED:
-            last[use.key_id] = max(use.minute, last.get(use.key_id, 0))
-    # A minute is all that was counted; its end is nearer to the truth than its beginning, never too early.
-    times = {key_id: min(now, _begin(minute + 1)) for key_id, minute in last.items()}
-    _note_first_use([secrets[key_id] for key_id in sorted(times)], times, now)
-    _touch("keys_secret", {secrets[key_id].pk: at for key_id, at in times.items()})
-    _touch(
-        "keys_key", {secrets[key_id].key_id: at for key_id, at in sorted(times.items(), key=lambda x: x[1])}
-    )
+    _note_last_use(known, secrets, now)
     return True
 
 
@@ -233,6 +223,20 @@ def _note_peaks(uses: list[Use], secrets: dict[str, Secret], window: str, *, min
         rows.append((key, day, first, counts[first], last, counts[last], max(counts.values())))
     with connection.cursor() as cursor:
         cursor.execute(_PEAK.format(w=window), [list(column) for column in zip(*rows, strict=True)])
+
+
+def _note_last_use(uses: list[Use], secrets: dict[str, Secret], now: datetime) -> None:
+    last: dict[str, int] = {}
+    for use in uses:
+        if use.code == ALLOWED:
+            last[use.key_id] = max(use.minute, last.get(use.key_id, 0))
+    # A minute is all that was counted; its end is nearer to the truth than its beginning, never too early.
+    times = {key_id: min(now, _begin(minute + 1)) for key_id, minute in last.items()}
+    _note_first_use([secrets[key_id] for key_id in sorted(times)], times, now)
+    _touch("keys_secret", {secrets[key_id].pk: at for key_id, at in times.items()})
+    _touch(
+        "keys_key", {secrets[key_id].key_id: at for key_id, at in sorted(times.items(), key=lambda x: x[1])}
+    )
 
 
 def _touch(table: str, times: dict[int, datetime]) -> None:

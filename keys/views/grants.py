@@ -1,7 +1,10 @@
 """Other workspaces in which a key may act: who let it, until when (V2)."""
 
+from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
+from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -31,23 +34,12 @@ def grant_list(request: HttpRequest, number: str) -> HttpResponse:
 @require_recent_second_factor
 def grant_add(request: HttpRequest, number: str) -> HttpResponse:
     """Let the key act in another workspace."""
-    user = signed_in(request)
-    key = find_key(user, number)
+    key = find_key(signed_in(request), number)
     form = GrantForm(request.POST if request.method == "POST" else None, key=key)
-    if form.is_valid():
-        try:
-            grant_workspace(
-                actor=actor_of(request), by=user, key=key, now=timezone.now(), **form.cleaned_data
-            )
-        except Invalid as invalid:
-            form.add_error(invalid.field, str(invalid.message))
-        except Conflict as conflict:
-            return _page(request, key, conflict)
-        else:
-            messages.success(request, _("The key may act there from now on. PMs and owners are told."))
-            return redirect("keys:grant-list", number)
+    said = _("The key may act there from now on. PMs and owners are told.")
+    done = _act(request, key, form, partial(grant_workspace, key=key), said)
     context = {"form": form, "key": key}
-    return render(request, "keys/grant_form.html", context, status=422 if form.errors else 200)
+    return done or render(request, "keys/grant_form.html", context, status=422 if form.errors else 200)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -55,26 +47,32 @@ def grant_add(request: HttpRequest, number: str) -> HttpResponse:
 @require_recent_second_factor
 def grant_end(request: HttpRequest, number: str, uid: UUID) -> HttpResponse:
     """Take a grant back."""
-    user = signed_in(request)
-    key = find_key(user, number)
+    key = find_key(signed_in(request), number)
     grant = key.grants.select_related("workspace").filter(uid=uid).first()
     if grant is None:
         raise NotFound(_("There is no such grant."))
     form = EndGrantForm(request.POST if request.method == "POST" else None)
-    if form.is_valid():
-        try:
-            take_back_grant(
-                actor=actor_of(request), by=user, grant=grant, now=timezone.now(), **form.cleaned_data
-            )
-        except Invalid as invalid:
-            form.add_error(invalid.field, str(invalid.message))
-        except Conflict as conflict:
-            return _page(request, key, conflict)
-        else:
-            messages.success(request, _("The key is refused there from now on. PMs and owners are told."))
-            return redirect("keys:grant-list", number)
+    said = _("The key is refused there from now on. PMs and owners are told.")
+    done = _act(request, key, form, partial(take_back_grant, grant=grant), said)
     context = {"form": form, "key": key, "grant": grant}
-    return render(request, "keys/grant_end.html", context, status=422 if form.errors else 200)
+    return done or render(request, "keys/grant_end.html", context, status=422 if form.errors else 200)
+
+
+def _act(
+    request: HttpRequest, key: Key, form: forms.Form, service: Callable[..., WorkspaceGrant], said: str
+) -> HttpResponse | None:
+    """Do what the form says; None while there is a form to show, with its errors."""
+    if not form.is_valid():
+        return None
+    try:
+        service(actor=actor_of(request), by=signed_in(request), now=timezone.now(), **form.cleaned_data)
+    except Invalid as invalid:
+        form.add_error(invalid.field, str(invalid.message))
+        return None
+    except Conflict as conflict:
+        return _page(request, key, conflict)
+    messages.success(request, said)
+    return redirect("keys:grant-list", key.public_id)
 
 
 def _page(request: HttpRequest, key: Key, conflict: Conflict | None = None) -> HttpResponse:
