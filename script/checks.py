@@ -7,6 +7,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -63,6 +64,22 @@ class Run:
         """Whether all of these commands end with 0; each of them runs."""
         statuses = [self._call(command, variables) for command in commands]
         return not any(statuses)
+
+    def begin(self, command: Command) -> Callable[[], bool]:
+        """Begin a command beside what comes next; the check that waits for it and prints what it said."""
+        output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the check
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=self.environment, stdout=output, stderr=subprocess.STDOUT
+        )
+
+        def check() -> bool:
+            status = process.wait()
+            with output:
+                output.seek(0)
+                print(output.read().decode(errors="replace"), end="", flush=True)
+            return status == 0
+
+        return check
 
     def suite(self, marks: str, workers: int, *options: str) -> bool:
         """Whether the tests with these marks pass, on so many processes."""
@@ -141,7 +158,6 @@ def main(arguments: list[str]) -> int:
             run.environment["SCREENSHOTS"] = "1"
         if browser:
             run.environment["CHROMIUM"] = browser
-        # Migrating keeps one core busy for ten seconds, as the type check does.
         template = servers.begin_template(folder)
         _look(run)
         if template:
@@ -154,6 +170,8 @@ def main(arguments: list[str]) -> int:
 
 
 def _look(run: Run) -> None:
+    # It takes as long as all the others here, on one core.
+    types = run.begin(python("mypy"))
     lint = (
         python("ruff", "check"),
         python("ruff", "format", "--check"),
@@ -169,27 +187,31 @@ def _look(run: Run) -> None:
         ),
     )
     run.section("Floors of the house", lambda: run.commands([str(TOOLS / "lint-imports")]))
-    run.section("Types", lambda: run.commands(python("mypy")))
     run.section("Migrations", lambda: run.commands(manage("makemigrations", "--check", "--dry-run")))
     check = manage("check", "--deploy", "--fail-level", "WARNING")
     run.section("Settings of production", lambda: run.commands(check, **PRODUCTION))
+    run.section("Types", types)
 
 
 def _test(run: Run, *, fast: bool, browser: str | None) -> None:
     workers = min(os.cpu_count() or 1, 8)
-    run.section("Unit and HTTP tests", lambda: run.suite(FAST, workers))
+    # Neighbours share what their file starts; whoever has nothing left takes from the others.
+    shared = ("--dist", "worksteal")
+    run.section("Unit and HTTP tests", lambda: run.suite(FAST, workers, *shared))
     if fast:
         return
     beside = "(race or long) and not browser and not fault"
-    run.section("Race and long tests", lambda: run.suite(beside, workers))
+    run.section("Race and long tests", lambda: run.suite(beside, workers, *shared))
     missing = [name for name in SERVERS if not _server(name)]
     # File by file: what one file starts and stops must not meet another start of the same.
     faults = " and not ".join(["fault", *missing])
-    run.section("Fault tests", lambda: run.suite(faults, workers, "--dist", "loadfile"))
+    alone = ("--dist", "loadfile", "--no-loadscope-reorder")
+    # One more than cores: these wait for servers to fail and to come back.
+    run.section("Fault tests", lambda: run.suite(faults, workers + 1, *alone))
     for name in missing:
         run.section(SERVERS[name][0], functools.partial(_without, name))
     if browser:
-        run.section("Browser tests", lambda: run.suite("browser", workers))
+        run.section("Browser tests", lambda: run.suite("browser", workers, *shared))
     else:
         run.section("Browser tests", _without_browser)
 

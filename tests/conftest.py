@@ -54,6 +54,9 @@ LONG = {
     "verifier/test_server.py",
 }
 
+# The file of the fault tests that takes longest: begun last, it would leave the other cores idle.
+FIRST = "faults/test_server_command.py"
+
 FOLDER = pytest.StashKey[Path]()
 
 
@@ -92,6 +95,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the servers, in the process that started them."""
     if FOLDER in config.stash:
         servers.stop(config.stash[FOLDER])
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        servers.stop_valkey_of(worker["workerid"])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -102,6 +108,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(MARKED_FOLDERS[path.parts[0]])
         if path.as_posix() in LONG:
             item.add_marker("long")
+    first = TESTS / FIRST
+    items.sort(key=lambda item: item.path != first)
 
 
 def _refuse_network(event: str, arguments: tuple[object, ...]) -> None:

@@ -60,6 +60,12 @@ def valkey_of(worker: str) -> str:
     return urlsplit(os.environ["REDIS_URL"])._replace(path=f"/{number}").geturl()
 
 
+def stop_valkey_of(worker: str) -> None:
+    """Stop what `valkey_of` started for this worker, in the process that did."""
+    if FOLDER in os.environ:
+        embedded.stop_valkey(Path(os.environ[FOLDER]) / worker)
+
+
 def stop(folder: Path) -> None:
     """Stop what `start` started there and remove the folder."""
     for root in (folder, *folder.glob("gw*")):
