@@ -24,6 +24,8 @@ MAX_TEXT: Final = 2_000
 MAX_WORDS: Final = 100
 _MAX_CACHED_ADDRESSES: Final = 50_000
 _MAX_CACHED_CONTEXTS: Final = 20_000
+# What is longer is read anew each time: a caller who may choose the model's name must not fill the memory.
+_MAX_CACHED_LENGTH: Final = 1_000
 _AMOUNT: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,12})?", re.ASCII).fullmatch
 
 FIELDS: Final = frozenset(
@@ -127,8 +129,8 @@ def split(body: bytes) -> tuple[bytes, Context]:
     if not mark:
         before, mark, rest = body.partition(b'"key": "')
     secret, end, after = rest.partition(b'"')
-    if not end or b"\\" in secret or not secret.isascii():
-        return _parse(body)  # written in another way
+    if not end or b"\\" in secret or not secret.isascii() or len(body) > _MAX_CACHED_LENGTH:
+        return _parse(body)  # written in another way, or at length
     around = (before, after)
     context = _contexts.get(around)
     if context is None:
@@ -287,6 +289,8 @@ def from_headers(environ: "WSGIEnvironment", sub_path: str) -> Question:
     context = _asked.get((hops, asked))
     if context is None:
         context = _context_of(hops, asked)
+        if len(asked) > _MAX_CACHED_LENGTH:
+            return Question(secret_from_headers(environ), context)
         if len(_asked) >= _MAX_CACHED_CONTEXTS:
             _asked.clear()
         _asked[hops, asked] = context

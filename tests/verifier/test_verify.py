@@ -12,7 +12,8 @@ from django.utils import timezone
 from core.logs import JsonFormatter
 from keys import hotstore, hotwire, secret_format
 from keys.models import Key, Secret
-from tests.dataplane import LiveKey, add_secret, call, change, make_live_key, retire, verify
+from tests.dataplane import LiveKey, add_secret, authorize, call, change, make_live_key, retire, verify
+from verifier import question
 from verifier.codes import Code
 
 pytestmark = pytest.mark.django_db
@@ -330,6 +331,16 @@ def test_key_in_the_place_of_a_fields_name_is_not_quoted(gateway: str, live: Liv
         "/v1/keys/verify", "POST", json.dumps({live.text: 1}).encode(), HTTP_AUTHORIZATION=f"Bearer {gateway}"
     )
     assert (answer.status, answer.json["detail"]) == (400, "Unknown fields: ….")
+
+
+def test_long_questions_are_answered_and_not_kept(gateway: str, live: LiveKey) -> None:
+    before = len(question._contexts), len(question._asked)
+    for number in range(3):
+        model = f"{number}{'x' * 1_500}"
+        assert verify(gateway, live.text, **INSIDE, model=model).code == "MODEL_NOT_ALLOWED"
+        answer = authorize(gateway, live.text, query=f"model={model}", HTTP_X_FORWARDED_FOR="203.0.113.9")
+        assert answer.code == "MODEL_NOT_ALLOWED"
+    assert (len(question._contexts), len(question._asked)) == before
 
 
 @pytest.mark.parametrize("space", ["\t", "\u3000", "\xa0", "  "])
