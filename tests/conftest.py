@@ -54,8 +54,15 @@ LONG = {
     "verifier/test_server.py",
 }
 
-# The file of the fault tests that takes longest: begun last, it would leave the other cores idle.
-FIRST = "faults/test_server_command.py"
+# What takes longest of each suite: begun last, it would leave the other cores idle.
+FIRST = (
+    "approvals/test_workflow_machine.py",
+    "approvals/test_a_quarter.py",
+    "browser/test_every_page.py",
+    "demo/test_demo.py",
+    "faults/test_server_command.py",
+    "verifier/test_openapi_live.py",
+)
 
 FOLDER = pytest.StashKey[Path]()
 
@@ -108,8 +115,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(MARKED_FOLDERS[path.parts[0]])
         if path.as_posix() in LONG:
             item.add_marker("long")
-    first = TESTS / FIRST
-    items.sort(key=lambda item: item.path != first)
+    first = {TESTS / path for path in FIRST}
+    items.sort(key=lambda item: item.path not in first)
 
 
 def _refuse_network(event: str, arguments: tuple[object, ...]) -> None:

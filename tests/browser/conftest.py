@@ -26,9 +26,9 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", f"--disable-features={','.join((*D
 # pytest reads this file before Django's set-up: what imports models is imported by the fixtures.
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """The system's Chromium."""
+    """The system's Chromium, started once; each test opens browsers of its own in it."""
     # Playwright runs a loop in this thread, on which Django refuses its (here harmless) blocking queries.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:

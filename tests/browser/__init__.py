@@ -1,0 +1,1 @@
+"""Tests in a real browser; a package, because they share one Chromium."""
