@@ -30,7 +30,8 @@ from redis.retry import Retry
 DATABASE = "kagiban"
 POSTGRES_MAJOR = "18"
 # A socket's path holds 108 bytes on Linux and 104 on macOS, with the closing zero.
-LONGEST_SOCKET_FOLDER = 103 - len("/.s.PGSQL.5432")
+LONGEST_SOCKET = 103
+LONGEST_SOCKET_FOLDER = LONGEST_SOCKET - len("/.s.PGSQL.5432")
 NOBODY = 65534
 
 # A failed statement is never written to the server's log: Django sends values inside the statement, and a
@@ -231,6 +232,18 @@ def start_valkey(root: Path, *, durable: bool = True) -> str:
     return f"redis://:{password}@127.0.0.1:{port}/0"
 
 
+def valkey_socket_url(root: Path) -> str | None:
+    """The URL of the Valkey of `root` over its Unix socket; None where the folder's path is too long for one.
+
+    A round trip over it costs both sides about half of what one over TCP does.
+    """
+    folder = root.resolve() / "valkey"
+    path = _valkey_socket(folder)
+    if len(os.fsencode(str(path))) > LONGEST_SOCKET:
+        return None
+    return f"unix://:{(folder / 'password').read_text()}@{quote(str(path))}?db=0"
+
+
 def stop_valkey(root: Path) -> None:
     """Stop the Valkey of `root`, its data written; nothing happens where none runs."""
     folder = root.resolve() / "valkey"
@@ -250,13 +263,20 @@ def stop_valkey(root: Path) -> None:
     raise EmbeddedServerError(f"Valkey (process {pid}) did not stop.")
 
 
+def _valkey_socket(folder: Path) -> Path:
+    return folder / "vk.sock"
+
+
 def _spawn_valkey(folder: Path, port: str, password: str, durable: bool) -> None:
     # In a file and not on the command line, where every user of the machine could read the password.
     settings = folder / "valkey.conf"
     settings.touch(mode=0o600)
+    path = _valkey_socket(folder)
+    fits = len(os.fsencode(str(path))) <= LONGEST_SOCKET
     settings.write_text(
         f"bind 127.0.0.1\nport {port}\nrequirepass {password}\ndatabases 64\n"
-        f'dir "{folder}"\nlogfile "{folder / "log"}"\nsave ""\n'
+        + (f'unixsocket "{path}"\nunixsocketperm 700\n' if fits else "")
+        + f'dir "{folder}"\nlogfile "{folder / "log"}"\nsave ""\n'
         f"appendonly {'yes' if durable else 'no'}\nappendfsync everysec\n"
     )
     process = subprocess.Popen(

@@ -45,11 +45,6 @@ def record_key(family: str) -> bytes:
     return b"kb:{%b}:k:%b" % (tag_of(family[:BUCKET_LENGTH]), family.encode())
 
 
-def lease_key(family: str) -> bytes:
-    """The sorted set of the key's concurrency leases."""
-    return b"kb:{%b}:l:%b" % (tag_of(family[:BUCKET_LENGTH]), family.encode())
-
-
 def shared_key(family: str, workspace: str) -> bytes:
     """The hash that counts what the keys of a workspace use together; `family` is that of any of them."""
     return b"kb:{%b}:w:%b" % (tag_of(family[:BUCKET_LENGTH]), workspace.encode())
@@ -61,7 +56,7 @@ def reported_key(family: str, name: bytes) -> bytes:
 
 
 def settled_key(family: str, lease: bytes) -> bytes:
-    """The mark that the cost of the check with this lease was settled."""
+    """What was done already of the check with this lease: its cost settled, its place freed."""
     return b"kb:{%b}:s:%b" % (tag_of(family[:BUCKET_LENGTH]), lease)
 
 

@@ -33,10 +33,11 @@ class Seeded(TypedDict):
 def servers(folder: Path) -> Iterator[dict[str, str]]:
     """PostgreSQL and Valkey with an empty registry; the environment for what runs on them."""
     try:
+        over_tcp = embedded.start_valkey(folder)
         variables = {
             **os.environ,
             "DATABASE_URL": embedded.start_postgres(folder),
-            "REDIS_URL": embedded.start_valkey(folder),
+            "REDIS_URL": embedded.valkey_socket_url(folder) or over_tcp,
             "SECRET_KEY": "b" * 50,
             "API_KEY_HASH_SECRET": f"1:{'a1' * 32}",
             "LINK_SECRET": f"1:{'b1' * 32}",

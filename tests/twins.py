@@ -12,11 +12,12 @@ from typing import Any
 import redis
 
 from keys import hotrecord, hotwire, retirement
+from keys.hotcall import read_verdict
 from keys.hotrecord import MICROS, Policy, SecretState, burst_of, hour_shift, month_ends
 from keys.limits import limits_of
 from keys.models import Key
 from keys.terms import office_day
-from verifier import checks
+from verifier import checks, warm
 from verifier.checks import Call, Counters, Windows
 from verifier.codes import Code
 from verifier.question import Context
@@ -33,7 +34,7 @@ MARKS_STAND_S = 90_000
 def load_with_clock() -> None:
     """The same library under another name, with a clock that the test sets. Only its text knows of it."""
     source = (Path(hotwire.__file__).parent / "lua" / "hotstore.lua").read_text()
-    assert source.count("redis.call('TIME')") == 2
+    assert source.count("redis.call('TIME')") == 3
     source = source.replace("redis.call('TIME')", CLOCK).replace("@VERSION@", "clock")
     hotwire.ask(hotwire.encode("FUNCTION", "LOAD", "REPLACE", source))
 
@@ -55,12 +56,13 @@ def call(name: str, keys: list[bytes], *arguments: hotwire.Argument) -> Any:
 
 @dataclass(frozen=True)
 class Held:
-    """What a check reserved that was let through: what its id carries."""
+    """What a check reserved that was let through, as its id carries it. `held`: until when, in ms (or 0)."""
 
     lease: bytes
     at: int
     month: int
     reserved: int
+    held: int
     in_common: bool
 
 
@@ -169,15 +171,17 @@ class Twin:
         if said[:2] == [b"MISS", b"STALE"]:
             self.put(asked.moment)
             said = self.function(context, lease, secret=secret)
-        code, _identity, *numbers = said
+        code, _identity, minute, hour, budget, now, retry, held, shared = read_verdict(said)
         policy = self.policy_at(asked.moment)
         meant = self.model(policy, secret, context, asked)
-        assert [code.decode(), *numbers] == meant
+        assert [code.decode(), minute, hour, budget, now, retry, *(shared or ())] == meant
+        ends = self.counters.leases.get(lease, 0) if meant[0] == "VALID" else 0
+        assert held == (ends and ends - asked.seconds * 1000)
         if meant[0] == "VALID":
             self.note_most(policy, asked)
             month, _next = month_ends(asked.moment, policy.time_zone)
             common = policy.shared is not None
-            self.held.append(Held(lease, asked.seconds, month, context.cost_micros, common))
+            self.held.append(Held(lease, asked.seconds, month, context.cost_micros, ends, common))
         return str(meant[0])
 
     def note_most(self, policy: Policy, asked: Call) -> None:
@@ -191,23 +195,15 @@ class Twin:
         add_most(self.most, {(self.family, day, limit): n for limit, n in used.items() if n})
 
     def function(
-        self, context: Context, lease: bytes, mode: str = "n", *, secret: SecretState | None = None
-    ) -> list[Any]:
+        self, context: Context, lease: bytes, mode: bytes = b"n", *, secret: SecretState | None = None
+    ) -> Any:
         """What the store answers."""
-        keys = [
-            self.record,
-            hotrecord.use_key(self.tag),
-            hotrecord.epoch_key(self.tag),
-            hotrecord.lease_key(self.family),
-        ]
-        field = hotrecord.secret_field((secret or self.secrets[0]).digest)
-        head = hotwire.encode(
-            "FCALL", "kagiban_verify_clock", 4, *keys, f"{self.family}0000", RUN, mode, field
-        )
-        tail = hotwire.encode(lease)
-        parts = [head.partition(b"\r\n")[2], context.packed, tail.partition(b"\r\n")[2]]
-        reply: list[Any] = hotwire.ask(b"*20\r\n" + b"".join(parts))
-        return reply
+        key_id = f"{self.family}0000".encode()
+        digest = (secret or self.secrets[0]).digest
+        command = warm.command(context, key_id, digest, run=RUN, lease=lease.rjust(20, b"-"), mode=mode)
+        ours, theirs = (hotwire.encode(f"kagiban_verify_{name}")[4:] for name in (hotwire.VERSION, "clock"))
+        assert command.count(ours) == 1
+        return hotwire.ask(command.replace(ours, theirs))
 
     def model(self, policy: Policy, secret: SecretState, context: Context, asked: Call) -> list[Any]:
         """What the checks in Python say."""
@@ -221,8 +217,8 @@ class Twin:
 
     # --- reports of calls that have ended -----------------------------------------------------------
 
-    def report(self, rows: Iterable[tuple[Held, bytes, int | None]]) -> list[str]:
-        """Report to both: of each check, under this id, what it really cost; what became of each."""
+    def report(self, rows: Iterable[tuple[Held, bytes, int | None]], millis: int) -> list[str]:
+        """Report to both now: of each check, under this id, what it really cost; what became of each."""
         rows = list(rows)
         places, arguments = [hotrecord.use_key(self.tag)], list[hotwire.Argument]()
         for held, name, cost in rows:
@@ -230,21 +226,20 @@ class Twin:
                 hotrecord.reported_key(self.family, name),
                 hotrecord.settled_key(self.family, held.lease),
                 self.record,
-                hotrecord.lease_key(self.family),
                 self.in_common if held.in_common else self.record,
             ]
             line = f"{held.at // 60}|{self.family}|"
             told = "" if cost is None else cost
-            arguments += [line, 200, 12, "25", held.lease, held.month, held.reserved, told]
+            arguments += [line, 200, 12, "25", held.held, held.month, held.reserved, told]
         said = [words.decode() for words in call("report", places, MARKS_STAND_S, *arguments)]
-        assert said == [self._reported(*row) for row in rows]
+        assert said == [self._reported(*row, millis) for row in rows]
         return said
 
-    def _reported(self, held: Held, name: bytes, cost: int | None) -> str:
+    def _reported(self, held: Held, name: bytes, cost: int | None, millis: int) -> str:
         if name in self.reported:
             return "REPEATED"
         self.reported.add(name)
-        was_held = self.counters.leases.pop(held.lease, None) is not None
+        was_held = self.counters.leases.pop(held.lease, 0) > millis
         answer = "TAKEN RELEASED" if was_held else "TAKEN NOT_HELD"
         if cost is None:
             return answer

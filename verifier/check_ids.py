@@ -20,9 +20,9 @@ from keys import hashing
 from keys.hotrecord import month_ends
 from keys.secret_format import FAMILY_LENGTH
 
-# Key id, lease, when (seconds since 1970), end of its budget month, what was reserved in millionths of a USD;
-# then the workspace whose budget it counts for, too, and the signature.
-_BODY: Final = struct.Struct(">12s10sIIQ")
+# Key id, lease, when (seconds since 1970), end of its budget month, for how many ms a place is held, what was
+# reserved in millionths of a USD; then the workspace whose budget it counts for, too, and the signature.
+_BODY: Final = struct.Struct(">12s10sIIIQ")
 _N_SIGNATURE: Final = 10
 _MAX_LENGTH: Final = 100
 # Time zones differ by quarters of an hour, so months begin at one.
@@ -38,8 +38,14 @@ class CheckId:
     lease: bytes
     at: int
     month: int
+    held: int
     reserved: int
     workspace: str = ""
+
+    @property
+    def held_until(self) -> int:
+        """When the place becomes free that it holds, in ms since 1970; 0 where it holds none."""
+        return self.at * 1000 + self.held if self.held else 0
 
     @property
     def family(self) -> str:
@@ -48,14 +54,22 @@ class CheckId:
 
 
 def text(
-    gateway: str, key_id: bytes, lease: bytes, at: int, month: int, reserved: int, workspace: str = ""
+    gateway: str,
+    key_id: bytes,
+    lease: bytes,
+    at: int,
+    month: int,
+    held: int,
+    reserved: int,
+    workspace: str = "",
 ) -> bytes:
     """The id of a check as the gateway with this number gets it; made at every check that holds something.
 
-    `lease` names what it holds, `at` is when, `month` the end of its budget month (both in seconds since
-    1970), `reserved` in millionths of a USD; `workspace` is empty where none has a budget of its own.
+    `lease` names the check, `at` is when, `month` the end of its budget month (both in seconds since 1970),
+    `held` is for how many ms after `at` it holds a place (0: none), `reserved` in millionths of a USD;
+    `workspace` is empty where none has a budget of its own.
     """
-    body = _BODY.pack(key_id, unhexlify(lease), at, month, reserved) + workspace.encode()
+    body = _BODY.pack(key_id, unhexlify(lease), at, month, held, reserved) + workspace.encode()
     signed = body + _signature(gateway, _version(), body)
     return b2a_base64(signed, newline=False).translate(_URL_SAFE).rstrip(b"=")
 
@@ -71,9 +85,9 @@ def read(text: str, gateway: str) -> CheckId | None:
     body, signature = found[:-_N_SIGNATURE], found[-_N_SIGNATURE:]
     if not any(hashing.same(_signature(gateway, version, body), signature) for version in settings.PEPPERS):
         return None
-    key_id, lease, at, month, reserved = _BODY.unpack_from(body)
+    key_id, lease, at, month, held, reserved = _BODY.unpack_from(body)
     workspace = body[_BODY.size :].decode()
-    return CheckId(key_id.decode(), lease.hex().encode(), at, month, reserved, workspace)
+    return CheckId(key_id.decode(), lease.hex().encode(), at, month, held, reserved, workspace)
 
 
 def month_end(now: int, time_zone: str) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from keys.hotcall import lease_end
 from keys.hotrecord import MICROS, Policy, SecretState, Shared, burst_of, hour_shift, month_ends, ranges
 from verifier.codes import Code
 from verifier.question import Context
@@ -40,7 +41,10 @@ class Windows:
 
 @dataclass(slots=True)
 class Counters:
-    """What one key, or the keys of a workspace together, have used; a lease's end in ms since 1970."""
+    """What one key, or the keys of a workspace together, have used; a lease's end in ms since 1970.
+
+    Leases that have ended may stand among them.
+    """
 
     windows: Windows = Windows()
     leases: dict[bytes, int] = field(default_factory=dict)
@@ -62,6 +66,11 @@ class Call:
     def seconds(self) -> int:
         """The time in whole seconds since 1970."""
         return self.micros // MICROS
+
+    @property
+    def millis(self) -> int:
+        """The time in whole ms since 1970."""
+        return self.micros // 1000
 
     @property
     def moment(self) -> datetime:
@@ -154,8 +163,9 @@ def take(policy: Policy, counters: Counters, shared: Counters, call: Call) -> Ta
     if not refusal:
         arrival = max(own.arrival, call.micros) + burst_of(policy)[0]
         own = counters.windows = replace(_one_more(own, call), arrival=arrival)
+        counters.leases = _held_at(counters.leases, call.millis) if policy.concurrency else {}
         if policy.concurrency:
-            counters.leases[call.lease] = call.micros // 1000 + call.lease_seconds * 1000
+            counters.leases[call.lease] = lease_end(call.lease_seconds * 1000, call.millis)
         if common:
             all_keys = shared.windows = _one_more(all_keys, call)
     code, retry = refusal or (None, 0)
@@ -185,12 +195,14 @@ def _by_burst(policy: Policy, own: Windows, call: Call) -> Refusal:
 def _by_leases(policy: Policy, leases: dict[bytes, int], call: Call) -> Refusal:
     if not policy.concurrency:
         return None
-    millis = call.micros // 1000
-    for name in [name for name, end in leases.items() if end <= millis]:
-        del leases[name]
-    if len(leases) < policy.concurrency:
+    held = _held_at(leases, call.millis)
+    if len(held) < policy.concurrency:
         return None
-    return Code.CONCURRENCY_EXCEEDED, max(1, -((millis - min(leases.values())) // 1000))
+    return Code.CONCURRENCY_EXCEEDED, max(1, -((call.millis - min(held.values())) // 1000))
+
+
+def _held_at(leases: dict[bytes, int], millis: int) -> dict[bytes, int]:
+    return {name: end for name, end in leases.items() if end > millis}
 
 
 def _by_budget(budget: int | None, windows: Windows, call: Call, code: Code) -> Refusal:

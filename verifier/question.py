@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 from urllib.parse import parse_qs, quote, unquote
 
 from core.countries import country_of
-from keys.hotrecord import MICROS, address_hex, environment_word
-from keys.hotwire import encode
+from keys.hotcall import pack_asked
+from keys.hotrecord import MICROS, address_hex
 from keys.secret_format import contains_secret
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Context:
     """What a secret is asked for. Empty text means "not asked".
 
     `ip` is 32 hex digits; `scopes` and `features` are joined by spaces: every one of them is needed. `packed`
-    is the same as arguments of the hot store's function: gateways repeat themselves, so it is made once.
+    is the same as the last argument of the hot store's call: gateways repeat themselves, so it is made once.
     `country` is that of the address, two letters or empty. `names_cost`: the gateway told a cost, be it 0,
     and will tell the real one.
     """
@@ -61,17 +61,20 @@ class Context:
     lease_seconds: int = DEFAULT_LEASE_SECONDS
     packed: bytes = field(init=False, repr=False, compare=False)
     country: bytes = field(init=False, repr=False, compare=False)
-    packed_country: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Pack the arguments in the order in which the function takes them."""
-        environment = environment_word(self.environment) if self.environment else b""
-        texts = (environment, self.workspace, self.scopes, self.model, self.features)
-        command = encode(self.ip, *texts, self.cost_micros, self.lease_seconds * 1000)
-        object.__setattr__(self, "packed", command.partition(b"\r\n")[2])
+        """Pack it as the function reads it."""
         country = country_of(self.ip)
+        packed = pack_asked(
+            cost=self.cost_micros,
+            lease_ms=self.lease_seconds * 1000,
+            environment=self.environment,
+            address=self.ip,
+            country=country,
+            texts=(self.workspace, self.scopes, self.model, self.features),
+        )
         object.__setattr__(self, "country", country)
-        object.__setattr__(self, "packed_country", b"$%d\r\n%b\r\n" % (len(country), country))
+        object.__setattr__(self, "packed", b"$%d\r\n%b\r\n" % (len(packed), packed))
 
 
 @dataclass(slots=True)

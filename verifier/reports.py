@@ -50,7 +50,7 @@ class Report:
             "" if self.status is None else self.status,
             "" if latency is None else latency,
             "" if latency is None else LATENCY_CLASSES[bisect_left(LATENCY_CLASSES[:-1], latency)],
-            b"" if check is None else check.lease,
+            "" if check is None else check.held_until,
             0 if check is None else check.month,
             # What only a process has counted is not reserved where the real cost goes.
             0 if check is None or is_local(check.lease) else check.reserved,

@@ -6,6 +6,7 @@ What may have to wait for the database goes to a few threads, and can't hold up 
 """
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -108,6 +109,10 @@ class Loop:
 
 def serve(wsgi: "WSGIApplication", listener: socket.socket) -> None:
     """Answer on a listening socket until told to stop."""
+
+    # What was loaded stays: a collection that looked through all of it would hold up the checks meanwhile.
+    gc.collect()
+    gc.freeze()
 
     async def main() -> None:
         asyncio.get_running_loop().set_exception_handler(_tell)

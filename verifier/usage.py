@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import Error as DatabaseFailure
 
 from keys import hotwire
-from keys.hotrecord import lease_key, record_key, reported_key, settled_key, shared_key, tag_of, use_key
+from keys.hotrecord import record_key, reported_key, settled_key, shared_key, tag_of, use_key
 from keys.models import Key
 from keys.secret_format import BUCKET_LENGTH
 from verifier import local_use
@@ -55,7 +55,7 @@ class _Sent:
         mark, record = reported_key(family, self.report.name), record_key(family)
         settled = mark if check is None else settled_key(family, check.lease)
         shared = shared_key(family, check.workspace) if check and check.workspace else record
-        return [mark, settled, record, lease_key(family), shared]
+        return [mark, settled, record, shared]
 
 
 def take(body: bytes, caller: Caller) -> list[Row]:

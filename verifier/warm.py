@@ -7,14 +7,17 @@ from os import register_at_fork, urandom
 from typing import Any, Final
 
 from keys import hashing, hotwire
-from keys.hotrecord import epoch_key, lease_key, record_key, tag_of, use_key
+from keys.hotcall import read_verdict
+from keys.hotrecord import record_key, tag_of, use_key
 from keys.hotwire import encode
 from keys.secret_format import BUCKET_LENGTH, FAMILY_LENGTH
 from verifier.codes import BY_BYTES, Code
 from verifier.question import Context, Question
 
 _FUNCTION: Final = f"kagiban_verify_{hotwire.VERSION}"
-_N_PARTS: Final = 3 + 4 + 14
+# Key id, run, mode, a secret's field and a lease's name in one.
+_N_WHO: Final = 12 + 8 + 1 + 17 + 20
+_N_PARTS: Final = 3 + 2 + 2
 _MAX_PREFIXES: Final = 50_000
 
 FRESH: Final = b"n"
@@ -30,7 +33,8 @@ class Verdict:
     """The answer to one question. What is left: -1 where there is no such limit; budget in millionths.
 
     `identity` is JSON about the key, empty where the caller did not prove to have it. `now` is the store's
-    clock, `retry` the seconds after which asking again makes sense. `lease` names a held place, if any.
+    clock, `retry` the seconds after which asking again makes sense. `lease` names the check, `held` is for
+    how many ms after `now` it holds a place: 0 where it holds none.
     `shared` is what is left in minute, hour and budget of the workspace's limits; None where it has none.
     `order` is who asked for what; `is_local`: it was counted by this process alone, not by the hot store.
     """
@@ -43,6 +47,7 @@ class Verdict:
     now: int = 0
     retry: int = 0
     lease: bytes = b""
+    held: int = 0
     order: Order | None = None
     degraded: bool = False
     shared: tuple[int, int, int] | None = None
@@ -95,9 +100,9 @@ def _prefix(key_id: bytes) -> bytes:
     """The call up to the key id: it is the same at every check of a secret, and holds nothing secret."""
     family = key_id[:FAMILY_LENGTH].decode()
     tag = tag_of(family[:BUCKET_LENGTH])
-    keys = [record_key(family), use_key(tag), epoch_key(tag), lease_key(family)]
-    whole = encode("FCALL", _FUNCTION, len(keys), *keys, key_id)
-    prefix = b"*%d\r\n%b" % (_N_PARTS, whole.partition(b"\r\n")[2])
+    keys = [record_key(family), use_key(tag)]
+    begin = encode("FCALL", _FUNCTION, len(keys), *keys).partition(b"\r\n")[2]
+    prefix = b"*%d\r\n%b$%d\r\n%b" % (_N_PARTS, begin, _N_WHO, key_id)
     if len(_prefixes) >= _MAX_PREFIXES:
         _prefixes.clear()
     _prefixes[key_id] = prefix
@@ -108,25 +113,23 @@ def command(
     context: Context, key_id: bytes, digest: bytes, *, run: bytes, lease: bytes, mode: bytes = FRESH
 ) -> bytes:
     """The one call of a check, for the server process marked `run`."""
-    return b"%b$8\r\n%b\r\n$1\r\n%b\r\n$17\r\ns%b\r\n%b$20\r\n%b\r\n%b" % (
+    return b"%b%b%bs%b%b\r\n%b" % (
         _prefixes.get(key_id) or _prefix(key_id),
         run,
         mode,
         digest[:16],
-        context.packed,
         lease,
-        context.packed_country,
+        context.packed,
     )
 
 
-def verdict_of(reply: list[Any], lease: bytes, order: Order | None = None) -> Verdict | None:
+def verdict_of(reply: bytes | list[Any], lease: bytes, order: Order | None = None) -> Verdict | None:
     """What the store said; None where it does not know (MISS)."""
-    if reply[0] == b"MISS":
+    if type(reply) is not bytes:
         return None
-    code, identity, minute, hour, budget, now, retry, *shared = reply
-    verdict = Verdict(BY_BYTES[code], identity, minute, hour, budget, now, retry, lease, order)
-    if shared:
-        verdict.shared = (shared[0], shared[1], shared[2])
+    code, identity, minute, hour, budget, now, retry, held, shared = read_verdict(reply)
+    verdict = Verdict(BY_BYTES[code], identity, minute, hour, budget, now, retry, lease, held, order)
+    verdict.shared = shared
     return verdict
 
 

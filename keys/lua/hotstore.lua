@@ -4,11 +4,12 @@ The hot store: what the verifier asks on every call, in one atomic function call
 
 One hash per key (`kb:{tag}:k:<family>`) holds
   p        its policy, packed (POLICY below; written by keys/hotrecord.py)
-  c        its counters, packed (COUNTERS): a new policy leaves them alone, overlapping secrets share them
+  c        its counters, packed (COUNTERS), and the places that calls hold at once: a new policy leaves them
+           alone, overlapping secrets share them
   s<16 B>  per secret, named by the first 16 bytes of its digest: a state and, for an overlap, its end
   n        until when the database is known to have no such family (a hash without `p`)
 Beside it, under the same hash tag: `u` use counted since the last drain, `d` the batch being drained,
-`e` the store's epoch (gone when the store was emptied), `l:<family>` the concurrency leases, and
+`e` the store's epoch (gone when the store was emptied), and
 `w:<workspace>` whose `c` counts what the keys of a workspace with limits have used together. Those limits
 stand in the policy of each of its keys, so that they are believed, and go out of date, as the policy does.
 
@@ -17,6 +18,7 @@ Lines of `u`, each with a number (read by verifier/drain.py):
   minute|key id|$              cost of the checks that were let through, in millionths of a USD
   minute|key id|most|of|burst        the most of it used at once, where that grew in this hour
   minute|key id|most|of|concurrency  the most places held at once, as well
+  =                            nothing: it makes the server keep an index of the lines (take)
   key id                       how many addresses it has in this batch
   minute|family|$              what calls cost more, or less, than was reserved for them
   minute|family|s200           outcomes by HTTP status
@@ -40,15 +42,25 @@ local IN_COMMON = '<I4I4dBc0'
 local COUNTERS = '<I4I4I4I4dI4d'
 -- Behind them, of a key with a limit of burst or of concurrency: the most of each used at once in that hour.
 local MOST, MOST_AT, COUNTERS_AND_MOST = '<I4I4', 37, COUNTERS .. 'I4I4'
+-- And behind that, of a key with a limit of concurrency: when places become free, in ms since 1970 and in that
+-- order, and how many do then.
+local PLACES, PLACES_AT, PLACES_LENGTH = '<I6I4', 45, 10
+-- What a check asks for: cost in millionths of a USD, length and grid of its lease in ms, environment (blank where
+-- any will do), address, its country, workspace, scopes, model, features. Empty: not asked.
+local ASKED = '<dI4I4c4Bc0Bc0I4c0I4c0I4c0I4c0'
+-- What it is told: left in minute, hour and budget (-1: no limit), now, seconds until worth a retry, for how many
+-- ms its place is held, whether what is left of the workspace's limits follows (SHARED_LEFT), code. Then the identity.
+local ANY_ENVIRONMENT = '    '
+local VERDICT, SHARED_LEFT = '<i8i8i8I4I4I4BBc0', '<i8i8i8'
 -- So long a workspace's counters are kept: longer than a month.
 local KEEP_SECONDS = 40 * 86400
--- So long leases are kept, set at a key's first check in each minute: the longest lease, a minute, and some.
-local KEEP_LEASES_MS = 3700000
 
 local STATUS = { [3] = 'PENDING', [4] = 'SUSPENDED', [5] = 'REVOKED', [6] = 'EXPIRED' }
 local DEAD = 5
 local DEAD_SECRET = { X = 'REVOKED', E = 'EXPIRED' }
 local MANY = 400
+-- All names begin with `kb:{xx}:`.
+local TAG_LENGTH = 8
 
 -- Whether every word of `asked` stands in `list`, which begins and ends with a space.
 local function lists(list, asked)
@@ -92,7 +104,7 @@ end
 -- The limits that the keys of a workspace hold together, packed in a policy from `at`, and what was used.
 local function in_common(record, policy, at, minute, hour, month)
   local rpm, rph, budget, name = struct.unpack(IN_COMMON, policy, at)
-  local key = string.sub(record, 1, 8) .. 'w:' .. name
+  local key = string.sub(record, 1, TAG_LENGTH) .. 'w:' .. name
   local packed = redis.call('HGET', key, 'c')
   local all = { key = key, is_new = not packed, rpm = rpm, rph = rph, budget = budget }
   all.minute, all.in_minute, all.hour, all.in_hour, all.arrival, all.month, all.spent =
@@ -117,6 +129,10 @@ local function left(rpm, in_minute, rph, in_hour, budget, spent)
     budget >= 0 and max(0, budget - spent) or -1
 end
 
+local function verdict(code, left_in_minute, left_in_hour, left_of_budget, now, retry, held, shared)
+  return struct.pack(VERDICT, left_in_minute, left_in_hour, left_of_budget, now, retry, held, shared, #code, code)
+end
+
 -- The store's epoch; a store that was emptied begins a new one, named by the caller's nonce.
 local function epoch_of(key, nonce)
   local epoch = redis.call('GET', key)
@@ -133,14 +149,14 @@ end
 
 -- The database has to be asked. The epoch goes along and must come back unchanged with the record; our time goes
 -- along because what the registry says may depend on it, and the asker's clock may be behind.
-local function miss(keys, args, now, why)
+local function miss(record, nonce, now, why)
   if why == 'EMPTY' then
-    local absent = redis.call('HGET', keys[1], 'n')
+    local absent = redis.call('HGET', record, 'n')
     if absent and tonumber(absent) > now then
-      return { 'NOT_FOUND', '', -1, -1, -1, now, 0 }
+      return verdict('NOT_FOUND', -1, -1, -1, now, 0, 0, 0)
     end
   end
-  return { 'MISS', why, epoch_of(keys[3], args[13]), now }
+  return { 'MISS', why, epoch_of(string.sub(record, 1, TAG_LENGTH) .. 'e', nonce), now }
 end
 
 -- A caller's address that was not seen since the last drain. Addresses are as many as callers like, so each
@@ -157,6 +173,41 @@ local function raise(use, line, number)
   if tonumber(number) > tonumber(redis.call('HGET', use, line) or -1) then
     redis.call('HSET', use, line, number)
   end
+end
+
+-- Of the places that are held: where those begin that did not end by `millis`, how many they are, when the first
+-- becomes free.
+local function held_at(packed, millis)
+  local n_held, at, first = 0, PLACES_AT, nil
+  local begin = at
+  while at < #packed do
+    local ending, n = struct.unpack(PLACES, packed, at)
+    at = at + PLACES_LENGTH
+    if ending > millis then
+      n_held, first = n_held + n, first or ending
+    else
+      begin = at
+    end
+  end
+  return begin, n_held, first
+end
+
+-- The places from `begin` on with `n` more, or less, that become free at `ending`; nil where none does.
+local function with_places(packed, begin, ending, n)
+  local at = #packed + 1 - PLACES_LENGTH
+  while at >= begin do
+    local its, held = struct.unpack(PLACES, packed, at)
+    if its == ending then
+      local changed = held + n > 0 and struct.pack(PLACES, ending, held + n) or ''
+      return string.sub(packed, begin, at - 1) .. changed .. string.sub(packed, at + PLACES_LENGTH)
+    elseif its < ending then
+      break
+    end
+    at = at - PLACES_LENGTH
+  end
+  at = math.max(at + PLACES_LENGTH, begin)
+  return n > 0 and string.sub(packed, begin, at - 1) .. struct.pack(PLACES, ending, n) .. string.sub(packed, at)
+    or nil
 end
 
 -- The most of burst and of concurrency that calls of this hour used at once; what grew is noted for the drain.
@@ -177,43 +228,53 @@ local function most_at_once(use, minute, key_id, packed, burst, held)
   return most_burst, most_held
 end
 
--- keys: record, use, epoch, leases
--- args: key id, run, 's' to serve a policy past its time, secret field, address, environment, workspace,
---       scopes, model, features, cost in millionths of a USD, lease length in ms, a nonce (the lease's name),
---       the caller's country (empty where it is not known)
--- returns code, identity, left in minute, hour and budget (-1: no limit), now, seconds until worth a retry;
--- and where the workspace has limits and was asked, what is left of them in minute, hour and budget
+-- The minute as the lines of `u` begin with it: making text of a number costs as much as counting it.
+local minute_then, minute_text
+local function line_begins(minute)
+  if minute ~= minute_then then
+    minute_then, minute_text = minute, minute .. '|'
+  end
+  return minute_text
+end
+
+-- keys: record, use
+-- args: key id (12 characters), run (8), 's' to serve a policy past its time or 'n' (1), secret field (17) and a
+--       nonce (20) in one; what is asked (ASKED). Each argument costs the server more than its unpacking here.
+-- returns VERDICT, the shared limits' rest, identity; or a table (miss)
 local function verify(keys, args)
-  local floor, max, ceil = math.floor, math.max, math.ceil
+  local floor, max, ceil, sub = math.floor, math.max, math.ceil, string.sub
   local time = redis.call('TIME')
   local now = tonumber(time[1])
-  local record = keys[1]
-  local got = redis.call('HMGET', record, 'p', 'c', args[4])
+  local record, who = keys[1], args[1]
+  local got = redis.call('HMGET', record, 'p', 'c', sub(who, 22, 38))
   local policy, packed, secret = got[1], got[2], got[3]
   if not policy then
-    return miss(keys, args, now, 'EMPTY')
+    return miss(record, sub(who, 39), now, 'EMPTY')
   end
   local _, run, fresh_until, status, flags = struct.unpack('<dc8I4BB', policy)
-  if run ~= args[2] then
-    return miss(keys, args, now, 'STALE')
+  if run ~= sub(who, 13, 20) then
+    return miss(record, sub(who, 39), now, 'STALE')
   end
+  local may_be_stale = sub(who, 21, 21) == 's'
   if not secret then
     -- Before the rest is unpacked: whoever floods us with false keys shall cost us little.
-    if now >= fresh_until and args[3] ~= 's' then
-      return miss(keys, args, now, 'STALE')
+    if now >= fresh_until and not may_be_stale then
+      return miss(record, sub(who, 39), now, 'STALE')
     elseif flags % SHARED == 1 then
-      return { 'NOT_FOUND', '', -1, -1, -1, now, 0 }
+      return verdict('NOT_FOUND', -1, -1, -1, now, 0, 0, 0)
     end
-    return miss(keys, args, now, 'UNKNOWN')
+    return miss(record, sub(who, 39), now, 'UNKNOWN')
   end
   local _, _, _, _, _, starts, ends, rpm, rph, leases, increment, tolerance, budget,
     month, next_month, shift, environment, workspace, ranges, countries, scopes, models, features, identity, rest =
     struct.unpack(POLICY, policy)
-  local state = string.sub(secret, 1, 1)
+  local cost, lease, grid, its_environment, address, country, its_workspace, its_scopes, model, its_features =
+    struct.unpack(ASKED, args[2])
+  local state = sub(secret, 1, 1)
   local code, retry = DEAD_SECRET[state] or STATUS[status], 0
   -- What is dead stays dead, however old the record is.
-  if now >= fresh_until and args[3] ~= 's' and not (status >= DEAD or DEAD_SECRET[state]) then
-    return miss(keys, args, now, 'STALE')
+  if now >= fresh_until and not (may_be_stale or status >= DEAD or DEAD_SECRET[state]) then
+    return miss(record, sub(who, 39), now, 'STALE')
   end
 
   if not code then
@@ -224,20 +285,20 @@ local function verify(keys, args)
     elseif (state == 'O' or state == 'o') and now >= struct.unpack('<I4', secret, 2) then
       code = 'EXPIRED'
     elseif state == 'l' or state == 'o' then
-      return miss(keys, args, now, 'UNPROVEN')
-    elseif args[6] ~= '' and args[6] ~= environment then
+      return miss(record, sub(who, 39), now, 'UNPROVEN')
+    elseif its_environment ~= ANY_ENVIRONMENT and its_environment ~= environment then
       code = 'WRONG_ENVIRONMENT'
-    elseif args[7] ~= '' and not string.find(workspace, ' ' .. args[7] .. ' ', 1, true) then
+    elseif its_workspace ~= '' and not string.find(workspace, ' ' .. its_workspace .. ' ', 1, true) then
       code = 'WRONG_WORKSPACE'
-    elseif ranges ~= '' and not within(ranges, args[5]) then
+    elseif ranges ~= '' and not within(ranges, address) then
       code = 'IP_NOT_ALLOWED'
-    elseif countries ~= '' and not string.find(countries, ' ' .. args[14] .. ' ', 1, true) then
+    elseif countries ~= '' and not string.find(countries, ' ' .. country .. ' ', 1, true) then
       code = 'COUNTRY_NOT_ALLOWED'
-    elseif args[8] ~= '' and not lists(scopes, args[8]) then
+    elseif its_scopes ~= '' and not lists(scopes, its_scopes) then
       code = 'INSUFFICIENT_SCOPE'
-    elseif args[9] ~= '' and not lists(models, args[9]) and not string.find(models, ' * ', 1, true) then
+    elseif model ~= '' and not lists(models, model) and not string.find(models, ' * ', 1, true) then
       code = 'MODEL_NOT_ALLOWED'
-    elseif args[10] ~= '' and not lists(features, args[10]) and not string.find(features, ' * ', 1, true) then
+    elseif its_features ~= '' and not lists(features, its_features) and not string.find(features, ' * ', 1, true) then
       code = 'FEATURE_NOT_ALLOWED'
     end
   end
@@ -245,8 +306,8 @@ local function verify(keys, args)
   local micros = now * 1000000 + tonumber(time[2])
   local minute, hour = floor(now / 60), floor((now + shift) / 3600)
   local window = now < month and month or next_month
-  local cost = tonumber(args[11])
-  local in_minute, in_hour, arrival, spent, n_held, all = 0, 0, 0, 0, 0, nil
+  local in_minute, in_hour, arrival, spent, all = 0, 0, 0, 0, nil
+  local millis, free_from, n_held, first, held = floor(micros / 1000), PLACES_AT, 0, nil, 0
   if code and flags >= QUARANTINED and NARROWED[code] then
     code = 'QUARANTINED'
   elseif flags % QUARANTINED >= SHARED and not code then
@@ -264,13 +325,11 @@ local function verify(keys, args)
     elseif tolerance > 0 and arrival + increment - micros > tolerance then
       code, retry = 'BURST_EXCEEDED', ceil((arrival + increment - micros - tolerance) / 1000000)
     elseif leases > 0 then
-      local held = keys[4]
-      local millis = floor(micros / 1000)
-      redis.call('ZREMRANGEBYSCORE', held, '-inf', millis)
-      n_held = redis.call('ZCARD', held)
+      if packed then
+        free_from, n_held, first = held_at(packed, millis)
+      end
       if n_held >= leases then
-        local first = redis.call('ZRANGE', held, 0, 0, 'WITHSCORES')
-        code, retry = 'CONCURRENCY_EXCEEDED', max(1, ceil((tonumber(first[2]) - millis) / 1000))
+        code, retry = 'CONCURRENCY_EXCEEDED', max(1, ceil((first - millis) / 1000))
       end
     end
     if all and not code then
@@ -293,41 +352,42 @@ local function verify(keys, args)
     code = 'VALID'
     in_minute, in_hour, spent = in_minute + 1, in_hour + 1, spent + cost
     if tolerance > 0 or leases > 0 then
-      local in_use = 0
+      local in_use, places = 0, ''
       if tolerance > 0 then
         arrival = arrival + increment
         in_use = ceil((arrival - micros) / increment)
       end
+      if leases > 0 then
+        local ending = ceil((millis + lease) / grid) * grid
+        held, n_held = ending - now * 1000, n_held + 1
+        places = with_places(packed or '', free_from, ending, 1)
+      end
       redis.call('HSET', record, 'c',
         struct.pack(COUNTERS_AND_MOST, minute, in_minute, hour, in_hour, arrival, window, spent,
-          most_at_once(keys[2], minute, args[1], in_hour > 1 and packed, in_use, leases > 0 and n_held + 1 or 0)))
+          most_at_once(keys[2], minute, sub(who, 1, 12), in_hour > 1 and packed, in_use, n_held)) .. places)
     else
       redis.call('HSET', record, 'c',
         struct.pack(COUNTERS, minute, in_minute, hour, in_hour, arrival, window, spent))
-    end
-    if leases > 0 then
-      redis.call('ZADD', keys[4], floor(micros / 1000) + tonumber(args[12]), args[13])
-      if n_held == 0 or in_minute == 1 then
-        redis.call('PEXPIRE', keys[4], KEEP_LEASES_MS)
-      end
     end
     if all then
       count_in_common(all, cost)
     end
   end
-  local line = minute .. '|' .. args[1] .. '|' .. code .. '|' .. args[5]
-  if redis.call('HINCRBY', keys[2], line, 1) == 1 and args[5] ~= '' then
-    bound_addresses(keys[2], line, args[1])
+  local begins = line_begins(minute) .. sub(who, 1, 12)
+  local line = begins .. '|' .. code .. '|' .. address
+  if redis.call('HINCRBY', keys[2], line, '1') == 1 and address ~= '' then
+    bound_addresses(keys[2], line, sub(who, 1, 12))
   end
   if cost > 0 and code == 'VALID' then
-    redis.call('HINCRBY', keys[2], minute .. '|' .. args[1] .. '|$', args[11])
+    redis.call('HINCRBY', keys[2], begins .. '|$', string.format('%.0f', cost))
   end
   local a, b, c = left(rpm, in_minute, rph, in_hour, budget, spent)
   if all then
-    return { code, identity, a, b, c, now, retry,
-      left(all.rpm, all.in_minute, all.rph, all.in_hour, all.budget, all.spent) }
+    return verdict(code, a, b, c, now, retry, held, 1)
+      .. struct.pack(SHARED_LEFT, left(all.rpm, all.in_minute, all.rph, all.in_hour, all.budget, all.spent))
+      .. identity
   end
-  return { code, identity, a, b, c, now, retry }
+  return verdict(code, a, b, c, now, retry, held, 0) .. identity
 end
 
 -- Put what a call really cost in the place of what was reserved for it: in the month of its check, while that
@@ -362,46 +422,66 @@ local function count_outcome(use, line, status, latency, class)
   end
 end
 
+-- Free one of the places of this record that become free at `ending`; whether one was held.
+local function release(record, ending)
+  local time = redis.call('TIME')
+  local packed = redis.call('HGET', record, 'c')
+  if not packed or ending <= tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) then
+    return false
+  end
+  local places = with_places(packed, PLACES_AT, ending, -1)
+  if places then
+    redis.call('HSET', record, 'c', string.sub(packed, 1, PLACES_AT - 1) .. places)
+  end
+  return places
+end
+
 -- One report of a gateway: take it unless its id was seen.
 local function take_report(use, keep, keys, args)
-  local mark, settled, record, leases, shared = unpack(keys)
-  local line, status, latency, class, lease, month, reserved, cost = unpack(args)
+  local mark, check, record, shared = unpack(keys)
+  local line, status, latency, class, ending, month, reserved, cost = unpack(args)
   if not redis.call('SET', mark, '', 'NX', 'EX', keep) then
     return 'REPEATED'
   end
   count_outcome(use, line, status, latency, class)
-  local answer = 'TAKEN'
-  if lease ~= '' then
-    answer = answer .. (redis.call('ZREM', leases, lease) == 1 and ' RELEASED' or ' NOT_HELD')
+  if ending == '' then
+    return 'TAKEN'
   end
-  if cost ~= '' then
-    if redis.call('SET', settled, '', 'NX', 'EX', keep) then
-      local difference = tonumber(cost) - tonumber(reserved)
-      settle(record, tonumber(month), difference)
-      if shared ~= record then
-        settle(shared, tonumber(month), difference)
-      end
-      redis.call('HINCRBY', use, line .. '$', string.format('%.0f', difference))
-      answer = answer .. ' SETTLED'
-    else
-      answer = answer .. ' SETTLED_BEFORE'
+  local done = redis.call('GET', check) or ''
+  local answer, now_done = 'TAKEN NOT_HELD', done
+  if ending ~= '0' and not string.find(done, 'l', 1, true) and release(record, tonumber(ending)) then
+    answer, now_done = 'TAKEN RELEASED', now_done .. 'l'
+  end
+  if cost ~= '' and string.find(done, '$', 1, true) then
+    answer = answer .. ' SETTLED_BEFORE'
+  elseif cost ~= '' then
+    local difference = tonumber(cost) - tonumber(reserved)
+    settle(record, tonumber(month), difference)
+    if shared ~= record then
+      settle(shared, tonumber(month), difference)
     end
+    redis.call('HINCRBY', use, line .. '$', string.format('%.0f', difference))
+    answer, now_done = answer .. ' SETTLED', now_done .. '$'
+  end
+  if now_done ~= done then
+    redis.call('SET', check, now_done, 'EX', keep)
   end
   return answer
 end
 
 -- Take the reports of a gateway about calls that have ended (V7), each once, whatever is sent twice.
--- keys: use, then for each: mark of its id, mark of its check, record, leases, and the counters of the workspace
---       that the check was counted in, too (the record again where it was not)
+-- keys: use, then for each: mark of its id, mark of its check, record, and the counters of the workspace that the
+--       check was counted in, too (the record again where it was not)
 -- args: seconds for which the marks stand, then for each: beginning of its lines, status, latency in ms and its
---       class (each may be empty), the check's lease (empty where no check is named), the end of its budget
---       month, what it reserved, and what the call cost in millionths of a USD (empty where that is not told)
+--       class (each may be empty), when the check's place becomes free in ms since 1970 (0: it holds none; empty
+--       where no check is named), the end of its budget month, what it reserved, and what the call cost in
+--       millionths of a USD (empty where that is not told)
 -- returns for each: REPEATED, or TAKEN and what became of the held place and of the reservation
 local function report(keys, args)
   local answers = {}
-  for i = 1, (#keys - 1) / 5 do
-    local k, a = 5 * i - 3, 8 * i - 6
-    answers[i] = take_report(keys[1], args[1], { unpack(keys, k, k + 4) }, { unpack(args, a, a + 7) })
+  for i = 1, (#keys - 1) / 4 do
+    local k, a = 4 * i - 2, 8 * i - 6
+    answers[i] = take_report(keys[1], args[1], { unpack(keys, k, k + 3) }, { unpack(args, a, a + 7) })
   end
   return answers
 end
@@ -462,11 +542,13 @@ end
 -- under the id it already has. keys: use, batch · args: id
 local function take(keys, args)
   if redis.call('EXISTS', keys[2]) == 0 then
-    if redis.call('EXISTS', keys[1]) == 0 then
+    if redis.call('HLEN', keys[1]) == redis.call('HEXISTS', keys[1], '=') then
       return {}
     end
     redis.call('RENAME', keys[1], keys[2])
     redis.call('HSET', keys[2], '#', args[1])
+    -- The server looks through a hash of short lines from its beginning; with one long value it keeps an index.
+    redis.call('HSET', keys[1], '=', string.rep('=', 65))
   end
   return redis.call('HGETALL', keys[2])
 end

@@ -66,7 +66,9 @@ def test_slot_is_the_clusters_own(cluster: Cluster) -> None:
         assert slot_of(key) == cluster.servers[0].ask("CLUSTER", "KEYSLOT", key.decode())
     family = "zq8xxxxx"
     assert (
-        slot_of_bucket(b"zq") == slot_of(hotrecord.record_key(family)) == slot_of(hotrecord.lease_key(family))
+        slot_of_bucket(b"zq")
+        == slot_of(hotrecord.record_key(family))
+        == slot_of(hotrecord.shared_key(family, "WS-0001"))
     )
 
 
