@@ -57,7 +57,7 @@ def reported_key(family: str, name: bytes) -> bytes:
 
 def settled_key(family: str, lease: bytes) -> bytes:
     """What was done already of the check with this lease: its cost settled, its place freed."""
-    return b"kb:{%b}:s:%b" % (tag_of(family[:BUCKET_LENGTH]), lease)
+    return b"kb:{%b}:s:%b" % (tag_of(family[:BUCKET_LENGTH]), lease.hex().encode())
 
 
 def use_key(tag: bytes) -> bytes:

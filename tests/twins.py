@@ -200,7 +200,7 @@ class Twin:
         """What the store answers."""
         key_id = f"{self.family}0000".encode()
         digest = (secret or self.secrets[0]).digest
-        command = warm.command(context, key_id, digest, run=RUN, lease=lease.rjust(20, b"-"), mode=mode)
+        command = warm.command(context, key_id, digest, run=RUN, lease=lease.rjust(10, b"-"), mode=mode)
         ours, theirs = (hotwire.encode(f"kagiban_verify_{name}")[4:] for name in (hotwire.VERSION, "clock"))
         assert command.count(ours) == 1
         return hotwire.ask(command.replace(ours, theirs))

@@ -8,10 +8,10 @@ import hashlib
 import struct
 from base64 import urlsafe_b64decode
 from binascii import Error as NotBase64
-from binascii import b2a_base64, unhexlify
+from binascii import b2a_base64
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Final
 
 from django.conf import settings
@@ -28,6 +28,8 @@ _MAX_LENGTH: Final = 100
 # Time zones differ by quarters of an hour, so months begin at one.
 _QUARTER: Final = 900
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+
+_signers: "dict[str, hashlib.blake2b]" = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +71,10 @@ def text(
     `held` is for how many ms after `at` it holds a place (0: none), `reserved` in millionths of a USD;
     `workspace` is empty where none has a budget of its own.
     """
-    body = _BODY.pack(key_id, unhexlify(lease), at, month, held, reserved) + workspace.encode()
-    signed = body + _signature(gateway, _version(), body)
-    return b2a_base64(signed, newline=False).translate(_URL_SAFE).rstrip(b"=")
+    body = _BODY.pack(key_id, lease, at, month, held, reserved) + workspace.encode()
+    signer = (_signers.get(gateway) or _current_signer(gateway)).copy()
+    signer.update(body)
+    return b2a_base64(body + signer.digest(), newline=False).translate(_URL_SAFE).rstrip(b"=")
 
 
 def read(text: str, gateway: str) -> CheckId | None:
@@ -87,7 +90,7 @@ def read(text: str, gateway: str) -> CheckId | None:
         return None
     key_id, lease, at, month, held, reserved = _BODY.unpack_from(body)
     workspace = body[_BODY.size :].decode()
-    return CheckId(key_id.decode(), lease.hex().encode(), at, month, held, reserved, workspace)
+    return CheckId(key_id.decode(), lease, at, month, held, reserved, workspace)
 
 
 def month_end(now: int, time_zone: str) -> int:
@@ -100,10 +103,10 @@ def _month_end(quarter: int, time_zone: str) -> int:
     return month_ends(datetime.fromtimestamp(quarter * _QUARTER, UTC), time_zone)[0]
 
 
-@cache
-def _version() -> int:
-    # A process keeps the pepper that it was started with.
-    return hashing.current_version()
+def _current_signer(gateway: str) -> "hashlib.blake2b":
+    # A process keeps the pepper that it was started with. Gateways are few.
+    signer = _signers[gateway] = _signer(gateway, hashing.current_version())
+    return signer
 
 
 def _signature(gateway: str, version: int, body: bytes) -> bytes:

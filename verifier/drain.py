@@ -38,6 +38,7 @@ def _drain(store: Patient, tag: bytes, now: datetime) -> bool:
     flat: list[bytes] = store.call("take", [use_key(tag), batch_key(tag)], fresh)
     fields = dict(zip(flat[::2], flat[1::2], strict=True))
     batch = fields.pop(b"#", None)
+    fields.pop(b"=", None)  # no line: it makes the store keep an index of them
     if batch is None:
         return False
     lines = {name.decode(): int(n) for name, n in fields.items()}

@@ -32,8 +32,8 @@ MOST_ADDRESSES: Final = 400
 MOST_LINES: Final = 100_000
 
 # No other check's lease has this at the head of its number, which would have to count to 10^12.
-_MARK: Final = b"f"
-_MARK_AT: Final = 10
+_MARK: Final = b"\xff"
+_MARK_AT: Final = 5
 
 
 def new_lease() -> bytes:

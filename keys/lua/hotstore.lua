@@ -239,7 +239,7 @@ end
 
 -- keys: record, use
 -- args: key id (12 characters), run (8), 's' to serve a policy past its time or 'n' (1), secret field (17) and a
---       nonce (20) in one; what is asked (ASKED). Each argument costs the server more than its unpacking here.
+--       nonce (10) in one; what is asked (ASKED). Each argument costs the server more than its unpacking here.
 -- returns VERDICT, the shared limits' rest, identity; or a table (miss)
 local function verify(keys, args)
   local floor, max, ceil, sub = math.floor, math.max, math.ceil, string.sub
