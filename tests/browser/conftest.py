@@ -66,3 +66,14 @@ def guests(chromium: Browser, product: "Product") -> Iterator["Visitor"]:
     yield visitor
     visitor.close()
     assert not visitor.troubles
+
+
+@pytest.fixture
+def visitor(chromium: Browser, live_server: Any) -> Iterator["Visitor"]:
+    """Browsers that visit the portal alone, served by this process."""
+    from tests.browser.people import Visitor
+
+    visitor = Visitor(chromium, live_server.url)
+    yield visitor
+    visitor.close()
+    assert not visitor.troubles

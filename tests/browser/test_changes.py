@@ -1,12 +1,11 @@
 """Changes of a key in a real browser: by one look, by the whole path, seen in the verifier."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from accounts.models import User
 from approvals.models import KeyChange
@@ -20,14 +19,6 @@ from verifier import gateways
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ADDRESS = "203.0.113.9"
-
-
-@pytest.fixture
-def visitor(chromium: Browser, live_server: Any) -> Iterator[Visitor]:
-    visitor = Visitor(chromium, live_server.url)
-    yield visitor
-    visitor.close()
-    assert not visitor.troubles
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 """The registry, a key's danger zone and the collect page, in a real browser: with and without JavaScript."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, expect
+from playwright.sync_api import Error, Page, expect
 
 from audit.models import Event
 from keys.models import Key, Secret
@@ -13,14 +12,6 @@ from tests.cast import Cast, make_contract, make_partner
 from tests.key_stories import link_of, reveal
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def visitor(chromium: Browser, live_server: Any) -> Iterator[Visitor]:
-    visitor = Visitor(chromium, live_server.url)
-    yield visitor
-    visitor.close()
-    assert not visitor.troubles
 
 
 def assert_fits_and_is_accessible(page: Page) -> None:

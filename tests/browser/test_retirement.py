@@ -1,12 +1,10 @@
 """A planned retirement in a real browser: asked for, approved, seen on the key, told on every check (K9)."""
 
-from collections.abc import Iterator
 from datetime import UTC, timedelta
-from typing import Any
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from keys.models import Key
 from keys.terms import OFFICE_ZONE
@@ -18,14 +16,6 @@ from tests.dataplane import make_gateway, verify
 from verifier import gateways
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def visitor(chromium: Browser, live_server: Any) -> Iterator[Visitor]:
-    visitor = Visitor(chromium, live_server.url)
-    yield visitor
-    visitor.close()
-    assert not visitor.troubles
 
 
 def test_from_the_key_to_sunset_on_its_checks(cast: Cast, visitor: Visitor) -> None:

@@ -1,12 +1,10 @@
 """What security does about keys, in a real browser: shared limits, a grant, quarantine, blocked addresses."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from keys.terms import office_day
 from tests.browser.people import PHONE, Visitor, assert_accessible, assert_fits
@@ -16,14 +14,6 @@ from verifier import gateways
 from verifier.models import BlockedAddress
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def visitor(chromium: Browser, live_server: Any) -> Iterator[Visitor]:
-    visitor = Visitor(chromium, live_server.url)
-    yield visitor
-    visitor.close()
-    assert not visitor.troubles
 
 
 def test_security_limits_grants_quarantines_and_blocks(cast: Cast, visitor: Visitor) -> None:
