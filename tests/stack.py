@@ -114,28 +114,50 @@ class Stack:
         self.process.wait(20)
 
 
+@dataclass
+class Seed:
+    """A migrated cluster with three keys and a gateway, to be copied: making it takes long."""
+
+    folder: Path
+    gateway: str
+    keys: list[str]
+
+
+def make_seed(folder: Path) -> Seed:
+    """Make it below this folder."""
+    environment = _environment(DATABASE_URL=embedded.start_postgres(folder, durable=False))
+    try:
+        migrate = [sys.executable, "manage.py", "migrate", "--skip-checks", "--verbosity", "0"]
+        subprocess.run(migrate, cwd=ROOT, env=environment, check=True)
+        seed = [sys.executable, "-m", "script.bench_seed", "3"]
+        seeded = json.loads(subprocess.check_output(seed, cwd=ROOT, env=environment))
+    finally:
+        embedded.stop_postgres(folder)
+    return Seed(folder, seeded["gateway"], seeded["keys"])
+
+
+def _environment(**variables: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", **variables}
+
+
 @contextmanager
-def running_stack(server: str) -> Iterator[Stack]:
-    """Everything started, with three keys; `server` names one of SERVERS."""
+def running_stack(server: str, seed: Seed) -> Iterator[Stack]:
+    """Everything started, on a copy of the seed; `server` names one of SERVERS."""
     with tempfile.TemporaryDirectory(prefix="kagiban-fault-") as name:
         folder = Path(name)
         stack: Stack | None = None
         try:
-            environment = {
-                **os.environ,
-                "DATABASE_URL": embedded.start_postgres(folder),
-                "REDIS_URL": embedded.start_valkey(folder),
-                "PYTHONPATH": str(ROOT),
-                "PYTHONWARNINGS": "ignore",
-            }
-            migrate = [sys.executable, "manage.py", "migrate", "--skip-checks", "--verbosity", "0"]
-            subprocess.run(migrate, cwd=ROOT, env=environment, check=True)
-            seed = [sys.executable, "-m", "script.bench_seed", "3"]
-            seeded = json.loads(subprocess.check_output(seed, cwd=ROOT, env=environment))
+            # With its owner: as root, PostgreSQL runs as somebody else.
+            subprocess.run(["cp", "-a", str(seed.folder / "pg"), str(folder / "pg")], check=True)
+            environment = _environment(
+                DATABASE_URL=embedded.start_postgres(folder, durable=False),
+                REDIS_URL=embedded.start_valkey(folder),
+            )
             port = free_port()
-            command = [sys.executable, *SERVERS[server], str(port)]
-            process = subprocess.Popen(command, cwd=ROOT, env=environment)
-            stack = Stack(folder, environment, process, port, seeded["gateway"], seeded["keys"])
+            process = subprocess.Popen(
+                [sys.executable, *SERVERS[server], str(port)], cwd=ROOT, env=environment
+            )
+            stack = Stack(folder, environment, process, port, seed.gateway, seed.keys)
             wait_for(port, process)
             stack.await_start()
             yield stack

@@ -1,6 +1,8 @@
 """What several tests of faults stand on."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,17 +10,27 @@ import pytest
 if TYPE_CHECKING:
     from tests.dataplane import LiveKey
     from tests.proxies import Api
-    from tests.stack import Stack
+    from tests.stack import Seed, Stack
 
 # pytest reads this file before the settings are there: each fixture imports what it needs.
 
 
+@pytest.fixture(scope="package")
+def seed() -> "Iterator[Seed]":
+    """What each stack begins with."""
+    from tests.stack import make_seed
+
+    # Not below pytest's own folder, which PostgreSQL's user may not enter.
+    with tempfile.TemporaryDirectory(prefix="kagiban-seed-") as name:
+        yield make_seed(Path(name))
+
+
 @pytest.fixture(params=["own", "wsgi"])
-def stack(request: pytest.FixtureRequest) -> "Iterator[Stack]":
+def stack(request: pytest.FixtureRequest, seed: "Seed") -> "Iterator[Stack]":
     """Servers of its own, asked through the verifier's own server and through a WSGI server."""
     from tests.stack import running_stack
 
-    with running_stack(request.param) as running:
+    with running_stack(request.param, seed) as running:
         yield running
 
 
