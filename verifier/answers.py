@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from keys.hotrecord import MICROS, hour_shift
@@ -16,8 +16,16 @@ from verifier.warm import Verdict
 
 Header = tuple[str, str]
 _MAX_FACTS: Final = 20_000
+_QUARTER: Final = 900
 # A member of an enumeration is looked up in 0.2 µs, a name of the module in 0.02 µs.
 _VALID: Final = Code.VALID
+# The limits in RateLimit, by the refusals that they lead to.
+_REFUSING: Final = {
+    Code.RATE_LIMITED_MINUTE: b"minute",
+    Code.RATE_LIMITED_HOUR: b"hour",
+    Code.WORKSPACE_RATE_LIMITED_MINUTE: b"workspace-minute",
+    Code.WORKSPACE_RATE_LIMITED_HOUR: b"workspace-hour",
+}
 
 PROBLEM: Final[Header] = ("Content-Type", "application/problem+json")
 NO_STORE: Final[Header] = ("Cache-Control", "no-store")
@@ -78,7 +86,6 @@ class Facts:
     policy: bytes
     identity: bytes
     dates: bytes
-    shift: int
     workspace: str
     # Other workspaces in which the key may act: their numbers, by number and by code.
     granted: dict[str, str]
@@ -129,7 +136,6 @@ def _prepare(identity: bytes) -> Facts:
         policy=wire([("RateLimit-Policy", policy)]) if policy else b"",
         identity=wire(who),
         dates=wire(dates),
-        shift=hour_shift(datetime.now(UTC), data["time_zone"]),
         workspace=data["workspace"],
         granted=_granted(data.get("granted_workspaces", ())),
         time_zone=data["time_zone"],
@@ -153,10 +159,11 @@ def limit_fields(verdict: Verdict, facts: Facts) -> bytes:
     if not facts.policy:
         return b""
     now = verdict.now
+    to_hour = 3600 - (now + _shift(now // _QUARTER, facts.time_zone)) % 3600
     if verdict.shared is not None:
-        left = _tightest(verdict, verdict.shared, facts)
+        left = _tightest(verdict, verdict.shared, to_hour)
     elif verdict.minute < 0:
-        left = b'"hour";r=%d;t=%d' % (verdict.hour, 3600 - (now + facts.shift) % 3600)
+        left = b'"hour";r=%d;t=%d' % (verdict.hour, to_hour)
     elif verdict.hour < 0:
         left = b'"minute";r=%d;t=%d' % (verdict.minute, 60 - now % 60)
     else:
@@ -164,16 +171,22 @@ def limit_fields(verdict: Verdict, facts: Facts) -> bytes:
             verdict.minute,
             60 - now % 60,
             verdict.hour,
-            3600 - (now + facts.shift) % 3600,
+            to_hour,
         )
     return b"%bRateLimit: %b\r\n" % (facts.policy, left)
 
 
-def _tightest(verdict: Verdict, shared: tuple[int, int, int], facts: Facts) -> bytes:
+@lru_cache(maxsize=1_000)
+def _shift(quarter: int, time_zone: str) -> int:
+    """By how many seconds full hours differ from UTC's there; clocks are put at a quarter of an hour."""
+    return hour_shift(datetime.fromtimestamp(quarter * _QUARTER, UTC), time_zone)
+
+
+def _tightest(verdict: Verdict, shared: tuple[int, int, int], to_hour: int) -> bytes:
     """RateLimit where the workspace has limits, too: for each window the limit of which less is left."""
     windows = (
         (b"minute", verdict.minute, shared[0], 60 - verdict.now % 60),
-        (b"hour", verdict.hour, shared[1], 3600 - (verdict.now + facts.shift) % 3600),
+        (b"hour", verdict.hour, shared[1], to_hour),
     )
     items = []
     for name, own, common, seconds in windows:
@@ -249,8 +262,11 @@ def _refused(verdict: Verdict) -> bytes:
 
 
 def _limited(verdict: Verdict) -> bytes:
-    fields = limit_fields(verdict, facts_of(verdict.identity)) if verdict.identity else b""
-    return b"%bRetry-After: %d\r\n" % (fields, max(1, verdict.retry))
+    """RateLimit names the limit that refused and no other: there is one truth about when to come back."""
+    seconds, name = max(1, verdict.retry), _REFUSING.get(verdict.code)
+    policy = facts_of(verdict.identity).policy if verdict.identity else b""
+    limit = b'RateLimit: "%b";r=0;t=%d\r\n' % (name, seconds) if policy and name else b""
+    return b"%b%bRetry-After: %d\r\n" % (policy, limit, seconds)
 
 
 def _dates(verdict: Verdict) -> bytes:

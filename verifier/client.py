@@ -72,8 +72,8 @@ class Client(asyncio.Protocol):
 
     __slots__ = (
         "_address", "_body", "_check", "_chunk", "_environ", "_environ_served", "_in_head", "_is_last",
-        "_is_within", "_keeps", "_known", "_n_body", "_n_head", "_n_lessons", "_n_owed", "_parser", "_peer",
-        "_template", "_transport", "_url", "_waiting", "is_busy", "server", "since",
+        "_is_within", "_keeps", "_known", "_n_body", "_n_head", "_n_lessons", "_n_owed", "_n_unread",
+        "_parser", "_peer", "_template", "_transport", "_url", "_waiting", "is_busy", "server", "since",
     )  # fmt: skip
 
     def __init__(self, server: Server) -> None:
@@ -82,7 +82,7 @@ class Client(asyncio.Protocol):
         self.is_busy = False
         self._waiting: deque[tuple[WSGIEnvironment, bool]] = deque()
         self._parser = httptools.HttpRequestParser(self)
-        self._n_head = 0
+        self._n_head = self._n_unread = 0
         self._in_head = False
         self._is_within = False
         self._is_last = False
@@ -120,6 +120,7 @@ class Client(asyncio.Protocol):
                 self._serve_known(known)
                 return
             self._chunk = data
+        self._n_unread += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -128,8 +129,10 @@ class Client(asyncio.Protocol):
             self._read_owed(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse(400)
-        self._n_head = self._n_head + len(data) if self._in_head else 0
-        if self._n_head > MAX_HEAD:
+        # Of a field that goes on and on the parser tells nothing before its end.
+        if not self._in_head:
+            self._n_unread = 0
+        elif self._n_unread > MAX_HEAD and not self._is_last:
             self._refuse(431)
 
     def pause_writing(self) -> None:
@@ -157,6 +160,7 @@ class Client(asyncio.Protocol):
         self.since = self.server.tick
         self._in_head = self._is_within = True
         self._url = b""
+        self._n_head = 0
         self._environ: WSGIEnvironment = self._template.copy()
         self._body: list[bytes] = []
         self._n_body = 0
@@ -164,9 +168,16 @@ class Client(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         """Take a piece of the target."""
         self._url += url
+        self._n_head += len(url)
+        self._n_unread -= len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field. One sent twice is joined by a comma."""
+        """Take a field. One sent twice is joined by a comma; one behind the body (a trailer) is no field."""
+        length = len(name) + len(value) + len(b": \r\n")
+        self._n_unread -= length
+        if not self._in_head:
+            return
+        self._n_head += length
         field = _names.get(name)
         if field is None:
             field = _field(name)
@@ -177,9 +188,18 @@ class Client(asyncio.Protocol):
         environ[field] = f"{environ[field]},{text}" if field in environ else text
 
     def on_headers_complete(self) -> None:
-        """Ask for the body where the gateway waits for that."""
+        """Look at the head as a whole; ask for the body where the gateway waits for that."""
         self._in_head = False
-        if self._environ.get("HTTP_EXPECT", "").lower() == "100-continue":
+        if self._is_last:
+            return
+        hosts = self._environ.get("HTTP_HOST", "").split(",")
+        if self._n_head > MAX_HEAD:
+            self._refuse(431)
+        elif self._parser.get_http_version() == "1.1" and (len(hosts) > 1 or not hosts[0]):
+            self._refuse(400)  # RFC 9112, 3.2
+        elif self.is_busy or self._waiting:
+            pass  # nothing may stand before the answers that are due
+        elif self._environ.get("HTTP_EXPECT", "").lower() == "100-continue":
             self.server.post(self._transport, b"HTTP/1.1 100 Continue\r\n\r\n", keeps=True)
 
     def on_body(self, piece: bytes) -> None:
@@ -187,6 +207,7 @@ class Client(asyncio.Protocol):
         if self._n_body <= MAX_BODY or (self._n_body <= usage.MAX_BODY and self._url == USAGE):
             self._body.append(piece)
         self._n_body += len(piece)
+        self._n_unread -= len(piece)
         if self._n_body > _MAX_READ:
             self._refuse(413)
 

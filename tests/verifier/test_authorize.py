@@ -90,7 +90,9 @@ def test_limit_is_429_and_says_when_to_come_back(gateway: str, live: LiveKey) ->
     assert problem(last) == (429, "RATE_LIMITED_MINUTE")
     assert last.headers["RateLimit"].startswith('"minute";r=0;t=')
     left = int(last.headers["RateLimit"].split(";t=")[1].split(",")[0])
-    assert int(last.headers["Retry-After"]) >= left > 0
+    assert int(last.headers["Retry-After"]) == left > 0
+    # Only the limit that refused: of the hour there is enough left.
+    assert "hour" not in last.headers["RateLimit"]
 
 
 def test_nginx_gets_only_what_it_understands(live: LiveKey) -> None:

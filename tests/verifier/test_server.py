@@ -350,6 +350,51 @@ def test_a_full_batch_of_reports_is_taken(wire: Wire) -> None:
     assert wire.answer().status == 413
 
 
+def test_requests_that_come_together_are_no_long_head(wire: Wire) -> None:
+    gateway, live = make_gateway(), make_live_key()
+    one, n = request(gateway, asked(live.text), f"X-Trace: {'t' * 1_000}"), 100
+    wire.send(one * n + one[:60])
+    assert [wire.answer().code for _ in range(n)] == ["VALID"] * n
+    wire.send(one[60:])
+    assert wire.answer().code == "VALID"
+
+
+def test_a_long_head_is_refused_however_it_comes(wire: Wire, port: int) -> None:
+    whole = request(make_gateway(), asked("x"), *(f"X-{n}: {'x' * 1_000}" for n in range(70)))
+    wire.send(whole)
+    assert wire.answer().status == 431
+    assert wire.is_closed()
+    slow = Wire(port)
+    for at in range(0, len(whole), 5_000):
+        slow.send(whole[at : at + 5_000])
+        time.sleep(0.005)
+    assert slow.answer().status == 431
+    slow.close()
+
+
+def test_fields_behind_the_body_are_no_fields(wire: Wire) -> None:
+    gateway, live = make_gateway(), make_live_key(ip_ranges=["203.0.113.0/24"])
+    body = asked(live.text, ip="203.0.113.9")
+    trailers = b"0\r\nAuthorization: Bearer q\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n"
+    head = request(gateway, b"", "Transfer-Encoding: chunked").replace(b"Content-Length: 0\r\n", b"")
+    wire.send(head + b"%x\r\n%b\r\n" % (len(body), body) + trailers)
+    assert wire.answer().code == "VALID"
+
+
+def test_nothing_stands_before_the_answers_that_are_due(wire: Wire) -> None:
+    gateway, live = make_gateway(), make_live_key()
+    plain = request(gateway, asked(live.text))
+    wire.send(plain + request(gateway, asked(live.text), "Expect: 100-continue"))
+    assert [wire.answer().status for _ in range(2)] == [200, 200]
+
+
+@pytest.mark.parametrize("hosts", ["", "Host: \r\n", "Host: a\r\nHost: b\r\n"])
+def test_a_request_names_its_host_once(wire: Wire, hosts: str) -> None:
+    wire.send(f"GET /healthz HTTP/1.1\r\n{hosts}\r\n".encode())
+    assert wire.answer().status == 400
+    assert wire.is_closed()
+
+
 def test_field_with_an_underscore_does_not_pass_for_another(wire: Wire) -> None:
     gateway, live = make_gateway(), make_live_key(ip_ranges=["203.0.113.0/24"])
     for _ in ("cold", "warm"):
