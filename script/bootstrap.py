@@ -61,7 +61,8 @@ def _fill(lock: str) -> None:
         f"Installing what {lock} names into .venv; this happens once and takes a minute or two.", flush=True
     )
     pip = _make_venv()
-    command = [*pip, "install", "--quiet", "--no-input", "--disable-pip-version-check", "--require-hashes"]
+    quietly = ["--quiet", "--no-input", "--disable-pip-version-check"]
+    command = [*pip, "install", *quietly, "--no-compile", "--require-hashes"]
     done = subprocess.run(
         [*command, "--requirement", str(ROOT / lock)], stderr=subprocess.PIPE, text=True, check=False
     )
@@ -69,6 +70,8 @@ def _fill(lock: str) -> None:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
         reason = (errors or done.stderr.splitlines() or ["pip gave no reason"])[-1].removeprefix("ERROR: ")
         sys.exit(f"Kagiban: the dependencies could not be installed: {reason}")
+    # pip would do this on one core. What can't be compiled is an example or for another Python.
+    subprocess.run([PYTHON, "-m", "compileall", "-qq", "-j", "0", str(VENV / "lib")], check=False)
     # The development lock holds the other one, whole: script/lock makes it so.
     names = [lock, "requirements.txt"]
     STAMP.write_text("\n".join(sorted({_fingerprint(name) for name in names})) + "\n")
