@@ -113,6 +113,15 @@ def seed(variables: dict[str, str], n_keys: int, *limits: dict[str, object]) -> 
     return seeded
 
 
+def drain(variables: dict[str, str]) -> None:
+    """Write what was counted into the registry, once, as beat does every few seconds."""
+    code = (
+        "import django; django.setup(); from django.utils import timezone; "
+        "from verifier.drain import drain_use; drain_use(now=timezone.now())"
+    )
+    run(["-c", code], variables)
+
+
 def wait_for(port: int, seconds: int = 30) -> None:
     """Return when something answers HTTP on this port."""
     end = time.monotonic() + seconds

@@ -20,7 +20,7 @@ import psutil
 
 from script import bench_peers
 from script.bench_peers import Peer
-from script.bench_stack import Seeded, free_port, on_core, processor_seconds, seed, server, servers
+from script.bench_stack import Seeded, drain, free_port, on_core, processor_seconds, seed, server, servers
 
 N_KEYS = 1_000
 PEERS = ("django", *bench_peers.STARTS)
@@ -103,6 +103,7 @@ def _measure(folder: Path, peers: list[str], rounds: int, seconds: int) -> dict[
                 targets[name] = Target(started[name].url, script, started[name].process)
         for name, target in targets.items():
             ask_by_wrk(target, 1 if name in {"floor", "malformed"} else max(8, seconds))  # every key proven
+        drain(variables)
         for _ in range(rounds):
             for name, target in targets.items():
                 results.setdefault(name, []).append(ask_by_wrk(target, seconds))
