@@ -240,8 +240,7 @@ def _check_id(verdict: Verdict, facts: Facts) -> bytes:
         verdict.now,
         check_ids.month_end(verdict.now, facts.time_zone),
         verdict.held,
-        # What only this process has counted is not reserved where the real cost goes.
-        0 if verdict.is_local else context.cost_micros,
+        context.cost_micros,
         "" if verdict.shared is None else facts.workspace,
     )
 

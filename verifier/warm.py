@@ -36,7 +36,7 @@ class Verdict:
     clock, `retry` the seconds after which asking again makes sense. `lease` names the check, `held` is for
     how many ms after `now` it holds a place: 0 where it holds none.
     `shared` is what is left in minute, hour and budget of the workspace's limits; None where it has none.
-    `order` is who asked for what; `is_local`: it was counted by this process alone, not by the hot store.
+    `order` is who asked for what.
     """
 
     code: Code
@@ -51,7 +51,6 @@ class Verdict:
     order: Order | None = None
     degraded: bool = False
     shared: tuple[int, int, int] | None = None
-    is_local: bool = False
 
 
 @dataclass(frozen=True, slots=True)

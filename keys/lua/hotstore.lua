@@ -13,7 +13,7 @@ Beside it, under the same hash tag: `u` use counted since the last drain, `d` th
 `w:<workspace>` whose `c` counts what the keys of a workspace with limits have used together. Those limits
 stand in the policy of each of its keys, so that they are believed, and go out of date, as the policy does.
 
-Lines of `u`, each with a number (read by verifier/drain.py):
+Lines of `u`, each with a number (read by verifier/use_lines.py):
   minute|key id|code|address   checks; the address is empty where none was told
   minute|key id|$              cost of the checks that were let through, in millionths of a USD
   minute|key id|most|of|burst        the most of it used at once, where that grew in this hour
