@@ -34,6 +34,7 @@ N_CORES: Final = os.cpu_count() or 1
 STRIKES: Final = 60
 STRIKE_SECONDS: Final = 60
 _ROUNDS: Final = 6
+_IPV4: Final = b"0" * 20 + b"ffff"
 
 _provers = BoundedSemaphore(N_CORES)
 
@@ -170,8 +171,13 @@ def _without_database(
 def _strike_keys(question: Question, key_id: str) -> list[bytes]:
     keys = [b"kb:strikes:" + key_id.encode()]
     if question.context.ip:
-        keys.append(b"kb:strikes:" + question.context.ip)
+        keys.append(b"kb:strikes:" + _place(question.context.ip))
     return keys
+
+
+def _place(address: bytes) -> bytes:
+    """An address of IPv4, or the /64 of one of IPv6: whoever has one of those has all of it."""
+    return address if address.startswith(_IPV4) else address[:16]
 
 
 def _strike(question: Question, key_id: str) -> None:

@@ -90,6 +90,14 @@ def test_unknown_family_is_remembered(gateway: str, django_assert_num_queries: A
 
 
 @pytest.mark.django_db
+def test_false_keys_from_all_over_a_network_of_ipv6_are_put_off_together(gateway: str) -> None:
+    for number in range(cold.STRIKES):
+        assert verify(gateway, false_key(), ip=f"2001:db8:1:2:{number:x}::{number:x}").code == "NOT_FOUND"
+    assert verify(gateway, false_key(), ip="2001:db8:1:2::ffff").code == "TOO_MANY_ATTEMPTS"
+    assert verify(gateway, false_key(), ip="2001:db8:1:3::1").code == "NOT_FOUND"
+
+
+@pytest.mark.django_db
 def test_address_that_sends_many_false_keys_is_put_off(gateway: str, django_assert_num_queries: Any) -> None:
     live = make_live_key()
     verify(gateway, live.text)
