@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 THREADS: Final = 16
 BACKLOG: Final = 1_024
 STOP_SECONDS: Final = 10
+SWITCH_SECONDS: Final = 0.0005
 
 
 class Loop:
@@ -110,6 +111,8 @@ class Loop:
 def serve(wsgi: "WSGIApplication", listener: socket.socket) -> None:
     """Answer on a listening socket until told to stop."""
 
+    # A thread that looks into the database must not keep the interpreter from the checks for 5 ms at a time.
+    sys.setswitchinterval(SWITCH_SECONDS)
     # What was loaded stays: a collection that looked through all of it would hold up the checks meanwhile.
     gc.collect()
     gc.freeze()
