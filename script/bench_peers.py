@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 import psycopg
 
+from keys.hotaddress import parse_url
 from script.bench_stack import ROOT, free_port, on_core, stopped_at_the_end, wait_for
 
 HERE: Final = ROOT / "script" / "peers"
@@ -89,7 +90,10 @@ def express_gateway(variables: dict[str, str], n_keys: int, _threads: int) -> It
     folder = _node("express-gateway", EXPRESS_GATEWAY)
     port = free_port()
     command = ["node", str(HERE / "express_gateway.cjs"), str(n_keys), str(port), str(free_port())]
-    more = {"PEER_REDIS_URL": variables["REDIS_URL"], "PEER_MODULES": str(folder / "node_modules")}
+    store = parse_url(variables["REDIS_URL"])
+    place = {"path": store.path} if store.path else {"host": store.host, "port": str(store.port)}
+    redis = json.dumps({**place, "password": store.password})
+    more = {"PEER_REDIS": redis, "PEER_MODULES": str(folder / "node_modules")}
     with _told(command, folder, more) as (keys, process):
         yield {"express-gateway": Peer(f"http://127.0.0.1:{port}/", "Authorization", keys, process)}
 

@@ -6,7 +6,6 @@ const { join } = require("node:path");
 const modules = join(process.env.PEER_MODULES, "express-gateway", "lib");
 
 const [n_keys, port, adminPort] = process.argv.slice(2).map(Number);
-const redis = new URL(process.env.PEER_REDIS_URL);
 const folder = mkdtempSync(join(tmpdir(), "express-gateway-"));
 const terminate = { action: { statusCode: 200, message: '{"valid":true}' } };
 writeFileSync(
@@ -24,7 +23,7 @@ writeFileSync(
   join(folder, "system.config.yml"),
   JSON.stringify({
     db: {
-      redis: { host: redis.hostname, port: Number(redis.port), password: redis.password, namespace: "EG" },
+      redis: { ...JSON.parse(process.env.PEER_REDIS), namespace: "EG" },
     },
     crypto: { cipherKey: "sensitiveKey", algorithm: "aes256", saltRounds: 10 },
     session: { secret: "bench" },
