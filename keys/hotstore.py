@@ -223,7 +223,7 @@ def _nothing_older(family: str) -> Iterator[None]:
         raise
     except Exception:
         epoch, record = hotrecord.epoch_key(_tag(family)), hotrecord.record_key(family)
-        hotwire.ask(hotwire.encode("DEL", epoch), epoch)
+        hotwire.ask(hotwire.encode("UNLINK", epoch), epoch)
         hotwire.ask(hotwire.encode("HDEL", record, "p"), record)
         raise
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfoNotFoundError
 
 import pytest
 import redis.exceptions
@@ -177,6 +178,12 @@ def test_documented_user_may_do_all_that_is_needed(db: None, settings: Any, valk
         change(live.key, status="suspended", suspended_at=now)
         assert hotstore.publish_key(live.key.public_id)
         assert verify(gateway, live.text).code == "SUSPENDED"
+        # Where a mistake of ours keeps the store from being told, the old record is taken out of it.
+        zones = type(live.key.workspace).objects.filter(pk=live.key.workspace_id)
+        zones.update(time_zone="Nowhere/At all")
+        with pytest.raises(ZoneInfoNotFoundError):
+            hotstore.publish_key(live.key.public_id)
+        zones.update(time_zone="Asia/Tokyo")
         assert drain_use(now=now) >= 1
         assert _over_pipe()
         assert valkey.execute_command("ACL", "LOG") == []
