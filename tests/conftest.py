@@ -172,6 +172,14 @@ def valkey() -> Iterator["redis.Redis"]:
     client.close()
 
 
+@pytest.fixture(autouse=True)
+def speaks_japanese() -> None:
+    """No test speaks the language of the last page that another one asked for."""
+    from django.utils import translation
+
+    translation.deactivate()
+
+
 @pytest.fixture
 def fresh_process() -> Iterator[None]:
     """Nothing of another test's hot store is left in this process, and nothing of ours afterwards."""

@@ -157,7 +157,7 @@ def test_a_key_is_not_issued_to_somebody_who_has_left(cast: Cast) -> None:
     decide(request, cast.legal)
     now = timezone.now()
     deactivate_staff(actor=staff_actor(cast.admin), user=cast.requester, reason="Left.", now=now)
-    with pytest.raises(Conflict, match="has left"):
+    with pytest.raises(Conflict, match="退職"):
         decide(request, cast.tech)
     assert not Key.objects.exists()
     assert open_step(request).role == "tech"
