@@ -235,7 +235,7 @@ def start_valkey(root: Path, *, durable: bool = True) -> str:
 def valkey_socket_url(root: Path) -> str | None:
     """The URL of the Valkey of `root` over its Unix socket; None where the folder's path is too long for one.
 
-    A round trip over it costs both sides about half of what one over TCP does.
+    For benchmarks, where TCP would be measured with the rest.
     """
     folder = root.resolve() / "valkey"
     path = _valkey_socket(folder)

@@ -78,6 +78,15 @@ def test_valkey_starts_once_and_wants_its_password(root: Path) -> None:
         assert (root / "valkey" / name).stat().st_mode & 0o077 == 0
 
 
+def test_valkey_answers_on_a_socket_too_where_its_path_is_short(root: Path) -> None:
+    pid = valkey_pid(embedded.start_valkey(root))
+    url = embedded.valkey_socket_url(root)
+    assert url is not None
+    assert valkey_pid(url) == pid
+    assert (root / "valkey" / "vk.sock").stat().st_mode & 0o077 == 0
+    assert embedded.valkey_socket_url(root / ("deep" * 30)) is None
+
+
 def test_valkey_keeps_what_it_acknowledged_a_second_ago(root: Path) -> None:
     url = embedded.start_valkey(root)
     with redis.Redis.from_url(url) as client:
