@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import override
 
 from approvals.form_choices import plan_card
 from approvals.form_drafts import draft_of, posted_by
@@ -381,6 +382,7 @@ def test_the_end_alone_says_whether_a_key_renews_itself(
     assert draft.revisions.get().terms["auto_renew"] is renews
 
 
+@override("en")
 def test_a_plans_card_says_its_level_once() -> None:
     plan = make_plan("premium", "premium", name="Premium")
     assert str(plan_card(plan)).count("Premium") == 1
