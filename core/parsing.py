@@ -52,12 +52,13 @@ def clean_text(text: str, *, lines: bool = False) -> str:
     and tabs; otherwise all white space becomes one space.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    # Before anything is put together: what stood on both sides of it would be looked at too late.
+    text = "".join(
+        char for char in text if not _is_invisible(char) or (char in "\n\t" if lines else char.isspace())
+    )
     text = _WIDE_LETTERS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
     text = unicodedata.normalize("NFC", text)
-    if not lines:
-        text = " ".join(text.split())
-    kept = "\n\t" if lines else ""
-    return "".join(char for char in text if char in kept or not _is_invisible(char)).strip()
+    return text.strip() if lines else " ".join(text.split())
 
 
 def _is_invisible(char: str) -> bool:
