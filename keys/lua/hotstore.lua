@@ -48,9 +48,9 @@ local PLACES, PLACES_AT, PLACES_LENGTH = '<I6I4', 45, 10
 -- What a check asks for: cost in millionths of a USD, length and grid of its lease in ms, environment (blank where
 -- any will do), address, its country, workspace, scopes, model, features. Empty: not asked.
 local ASKED = '<dI4I4c4Bc0Bc0I4c0I4c0I4c0I4c0'
+local ANY_ENVIRONMENT = '    '
 -- What it is told: left in minute, hour and budget (-1: no limit), now, seconds until worth a retry, for how many
 -- ms its place is held, whether what is left of the workspace's limits follows (SHARED_LEFT), code. Then the identity.
-local ANY_ENVIRONMENT = '    '
 local VERDICT, SHARED_LEFT = '<i8i8i8I4I4I4BBc0', '<i8i8i8'
 -- So long a workspace's counters are kept: longer than a month.
 local KEEP_SECONDS = 40 * 86400
@@ -149,14 +149,14 @@ end
 
 -- The database has to be asked. The epoch goes along and must come back unchanged with the record; our time goes
 -- along because what the registry says may depend on it, and the asker's clock may be behind.
-local function miss(record, nonce, now, why)
+local function miss(record, who, now, why)
   if why == 'EMPTY' then
     local absent = redis.call('HGET', record, 'n')
     if absent and tonumber(absent) > now then
       return verdict('NOT_FOUND', -1, -1, -1, now, 0, 0, 0)
     end
   end
-  return { 'MISS', why, epoch_of(string.sub(record, 1, TAG_LENGTH) .. 'e', nonce), now }
+  return { 'MISS', why, epoch_of(string.sub(record, 1, TAG_LENGTH) .. 'e', string.sub(who, 39)), now }
 end
 
 -- A caller's address that was not seen since the last drain. Addresses are as many as callers like, so each
@@ -249,32 +249,32 @@ local function verify(keys, args)
   local got = redis.call('HMGET', record, 'p', 'c', sub(who, 22, 38))
   local policy, packed, secret = got[1], got[2], got[3]
   if not policy then
-    return miss(record, sub(who, 39), now, 'EMPTY')
+    return miss(record, who, now, 'EMPTY')
   end
   local _, run, fresh_until, status, flags = struct.unpack('<dc8I4BB', policy)
   if run ~= sub(who, 13, 20) then
-    return miss(record, sub(who, 39), now, 'STALE')
+    return miss(record, who, now, 'STALE')
   end
   local may_be_stale = sub(who, 21, 21) == 's'
   if not secret then
     -- Before the rest is unpacked: whoever floods us with false keys shall cost us little.
     if now >= fresh_until and not may_be_stale then
-      return miss(record, sub(who, 39), now, 'STALE')
+      return miss(record, who, now, 'STALE')
     elseif flags % SHARED == 1 then
       return verdict('NOT_FOUND', -1, -1, -1, now, 0, 0, 0)
     end
-    return miss(record, sub(who, 39), now, 'UNKNOWN')
+    return miss(record, who, now, 'UNKNOWN')
   end
   local _, _, _, _, _, starts, ends, rpm, rph, leases, increment, tolerance, budget,
     month, next_month, shift, environment, workspace, ranges, countries, scopes, models, features, identity, rest =
     struct.unpack(POLICY, policy)
   local cost, lease, grid, its_environment, address, country, its_workspace, its_scopes, model, its_features =
     struct.unpack(ASKED, args[2])
-  local state = sub(secret, 1, 1)
+  local state, key_id = sub(secret, 1, 1), sub(who, 1, 12)
   local code, retry = DEAD_SECRET[state] or STATUS[status], 0
   -- What is dead stays dead, however old the record is.
   if now >= fresh_until and not (may_be_stale or status >= DEAD or DEAD_SECRET[state]) then
-    return miss(record, sub(who, 39), now, 'STALE')
+    return miss(record, who, now, 'STALE')
   end
 
   if not code then
@@ -285,7 +285,7 @@ local function verify(keys, args)
     elseif (state == 'O' or state == 'o') and now >= struct.unpack('<I4', secret, 2) then
       code = 'EXPIRED'
     elseif state == 'l' or state == 'o' then
-      return miss(record, sub(who, 39), now, 'UNPROVEN')
+      return miss(record, who, now, 'UNPROVEN')
     elseif its_environment ~= ANY_ENVIRONMENT and its_environment ~= environment then
       code = 'WRONG_ENVIRONMENT'
     elseif its_workspace ~= '' and not string.find(workspace, ' ' .. its_workspace .. ' ', 1, true) then
@@ -364,7 +364,7 @@ local function verify(keys, args)
       end
       redis.call('HSET', record, 'c',
         struct.pack(COUNTERS_AND_MOST, minute, in_minute, hour, in_hour, arrival, window, spent,
-          most_at_once(keys[2], minute, sub(who, 1, 12), in_hour > 1 and packed, in_use, n_held)) .. places)
+          most_at_once(keys[2], minute, key_id, in_hour > 1 and packed, in_use, n_held)) .. places)
     else
       redis.call('HSET', record, 'c',
         struct.pack(COUNTERS, minute, in_minute, hour, in_hour, arrival, window, spent))
@@ -373,10 +373,10 @@ local function verify(keys, args)
       count_in_common(all, cost)
     end
   end
-  local begins = line_begins(minute) .. sub(who, 1, 12)
+  local begins = line_begins(minute) .. key_id
   local line = begins .. '|' .. code .. '|' .. address
   if redis.call('HINCRBY', keys[2], line, '1') == 1 and address ~= '' then
-    bound_addresses(keys[2], line, sub(who, 1, 12))
+    bound_addresses(keys[2], line, key_id)
   end
   if cost > 0 and code == 'VALID' then
     redis.call('HINCRBY', keys[2], begins .. '|$', string.format('%.0f', cost))
