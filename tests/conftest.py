@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import hypothesis
 import pytest
 import redis
 
@@ -65,6 +66,21 @@ FIRST = (
 )
 
 FOLDER = pytest.StashKey[Path]()
+
+# The same examples every time: what turns red is what was changed; `--hypothesis-profile=explore` looks for
+# others. How long an example takes says nothing, the machine may be busy. Our fixtures last for all of them.
+hypothesis.settings.register_profile(
+    "explore",
+    deadline=None,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.function_scoped_fixture,
+    ],
+)
+hypothesis.settings.register_profile(
+    "repeatable", hypothesis.settings.get_profile("explore"), derandomize=True, database=None
+)
+hypothesis.settings.load_profile("repeatable")
 
 
 def pytest_configure(config: pytest.Config) -> None:

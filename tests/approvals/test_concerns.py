@@ -2,7 +2,7 @@
 
 from dataclasses import fields as fields_of
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from approvals.concerns import CONCERNS, LISTED, Approval, Place, Why, concerning, fates, moved_fields
@@ -74,7 +74,7 @@ roles = st.sampled_from(StepRole.values)
 places = st.lists(st.builds(Place, role=roles, n_needed=st.integers(1, 2)), min_size=1, max_size=5)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(places, places, st.data())
 def test_an_approval_stands_for_its_own_role_only_and_never_on_all(
     old: list[Place], new: list[Place], data: st.DataObject

@@ -248,7 +248,7 @@ def policies(draw: st.DrawFn) -> tuple[Rule, ...]:
     return parse_rules({"steps": made}, KNOWN)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(rules=policies(), facts=REQUESTS)
 def test_a_policy_that_is_not_refused_gives_every_request_a_path_that_can_be_decided(
     rules: tuple[Rule, ...], facts: Facts
@@ -271,7 +271,7 @@ def test_a_policy_that_is_not_refused_gives_every_request_a_path_that_can_be_dec
         assert facts.monthly_amount_jpy <= HOUSE.coo_threshold_jpy or "coo" in roles
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(rules=policies(), facts=REQUESTS)
 def test_the_linter_knows_every_set_of_steps_that_a_request_can_get(
     rules: tuple[Rule, ...], facts: Facts
@@ -282,7 +282,7 @@ def test_the_linter_knows_every_set_of_steps_that_a_request_can_get(
     assert asked in known
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(rules=policies())
 def test_each_situation_is_one_that_the_rules_really_give(rules: tuple[Rule, ...]) -> None:
     numbered = rules_to_json([replace(rule, why=str(place)) for place, rule in enumerate(rules)])

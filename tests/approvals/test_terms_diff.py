@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.template.loader import render_to_string
 from django.utils.translation import override
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from approvals.selectors.terms import describe_terms
@@ -75,13 +75,13 @@ def test_every_field_has_a_direction_and_a_place_on_the_terms_page(cast: Cast) -
     assert sorted(name for fact in facts for name in (fact.field, *fact.also)) == sorted(names)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(any_terms)
 def test_equal_terms_do_not_differ(terms: KeyTerms) -> None:
     assert changed_fields(terms, replace(terms)) == {}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(any_terms, any_terms)
 def test_the_way_back_of_a_tightening_never_tightens(old: KeyTerms, new: KeyTerms) -> None:
     there, back = changed_fields(old, new), changed_fields(new, old)
@@ -90,7 +90,7 @@ def test_the_way_back_of_a_tightening_never_tightens(old: KeyTerms, new: KeyTerm
     assert [name for name in there if there[name] == CHANGES] == [n for n in there if back[n] == CHANGES]
 
 
-@settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20)
 @given(any_terms, any_terms)
 def test_every_difference_is_shown_once_with_words_that_differ(
     db: None, old: KeyTerms, new: KeyTerms

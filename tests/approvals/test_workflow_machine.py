@@ -32,7 +32,6 @@ def test_the_workflow_holds_whatever_people_do(cast: Cast, start: str) -> None:
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=25,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

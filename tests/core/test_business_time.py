@@ -4,8 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
@@ -18,8 +17,6 @@ CLOCK_HOURS = Office(day_counts=timedelta(hours=9))
 OFFICES = st.sampled_from([OFFICE, NEW_YORK, CLOCK_HOURS, Office(opens=time(8, 30), closes=time(17, 15))])
 START = datetime(2024, 1, 1, tzinfo=UTC)
 MOMENTS = st.integers(0, 7 * 365 * 24 * 60).map(lambda minutes: START + timedelta(minutes=minutes))
-# The machine may be busy: how long an example takes says nothing.
-calm = hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 HOURS = st.integers(0, 24 * 30)
 LATER = st.timedeltas(timedelta(), timedelta(99))
 
@@ -68,19 +65,16 @@ def test_hours_can_be_those_of_the_office_clock() -> None:
     assert CLOCK_HOURS.add(at("2026-11-18 15:00"), 9) == at("2026-11-19 15:00")
 
 
-@calm
 @given(office=OFFICES, start=MOMENTS, hours=HOURS)
 def test_it_is_always_within_office_hours(office: Office, start: datetime, hours: int) -> None:
     assert office.is_open(office.add(start, hours))
 
 
-@calm
 @given(office=OFFICES, start=MOMENTS, hours=HOURS)
 def test_adding_and_counting_are_each_others_inverse(office: Office, start: datetime, hours: int) -> None:
     assert office.between(start, office.add(start, hours)) == pytest.approx(hours, abs=1e-6)
 
 
-@calm
 @given(
     office=OFFICES, start=MOMENTS, hours=HOURS, more=HOURS, later=st.timedeltas(timedelta(), timedelta(99))
 )
@@ -94,7 +88,6 @@ def test_later_and_longer_never_end_sooner(
     assert office.between(start, start + later) >= 0
 
 
-@calm
 @given(start=MOMENTS, days=st.integers(0, 60))
 def test_a_change_of_the_clocks_changes_no_time_of_day(start: datetime, days: int) -> None:
     first = NEW_YORK.add(start, 0).astimezone(ZoneInfo("America/New_York"))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError, close_old_connections, connection
 from django.utils import timezone
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from audit.models import Event
@@ -187,7 +187,7 @@ def test_bad_mails_are_kept_and_shown(name: str) -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(
     st.one_of(
         st.binary(max_size=3_000),

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 import redis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
@@ -114,7 +114,7 @@ contexts = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200)
 @given(policy=policies, secret=secrets, context=contexts)
 def test_checks_before_the_limits(
     with_clock: "redis.Redis", policy: Policy, secret: SecretState, context: Context
@@ -340,7 +340,7 @@ def test_the_most_at_once_is_noted_when_it_grows_and_begins_anew_with_the_day(
 
 def test_limits_over_time(with_clock: "redis.Redis") -> None:
     Limits.valkey = with_clock
-    walks = settings(max_examples=50, stateful_step_count=40, deadline=None)
+    walks = settings(max_examples=50, stateful_step_count=40)
     run_state_machine_as_test(Limits, settings=walks)
 
 

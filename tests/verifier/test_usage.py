@@ -16,7 +16,7 @@ import pytest
 import redis
 from django.db import connections
 from django.utils import timezone
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keys import hotstore, hotwire
@@ -405,7 +405,7 @@ def usd(micros: int) -> str:
 
 
 @given(budget=st.integers(0, 120), steps=steps)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 def test_reserve_settle_and_repeat_in_any_order(
     gateway: str, live: LiveKey, valkey: "redis.Redis", budget: int, steps: list[tuple[str, int, int]]
 ) -> None:
