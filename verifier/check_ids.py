@@ -10,14 +10,12 @@ from base64 import urlsafe_b64decode
 from binascii import Error as NotBase64
 from binascii import b2a_base64
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
 
 from django.conf import settings
 
 from keys import hashing
-from keys.hotrecord import month_ends
 from keys.secret_format import FAMILY_LENGTH
 
 # Key id, lease, when (seconds since 1970), end of its budget month, for how many ms a place is held, what was
@@ -25,8 +23,6 @@ from keys.secret_format import FAMILY_LENGTH
 _BODY: Final = struct.Struct(">12s10sIIIQ")
 _N_SIGNATURE: Final = 10
 _MAX_LENGTH: Final = 100
-# Time zones differ by quarters of an hour, so months begin at one.
-_QUARTER: Final = 900
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 _signers: "dict[str, hashlib.blake2b]" = {}
@@ -91,16 +87,6 @@ def read(text: str, gateway: str) -> CheckId | None:
     key_id, lease, at, month, held, reserved = _BODY.unpack_from(body)
     workspace = body[_BODY.size :].decode()
     return CheckId(key_id.decode(), lease, at, month, held, reserved, workspace)
-
-
-def month_end(now: int, time_zone: str) -> int:
-    """The end of the budget month that runs at `now`; both in seconds since 1970."""
-    return _month_end(now // _QUARTER, time_zone)
-
-
-@lru_cache(maxsize=1_000)
-def _month_end(quarter: int, time_zone: str) -> int:
-    return month_ends(datetime.fromtimestamp(quarter * _QUARTER, UTC), time_zone)[0]
 
 
 def _current_signer(gateway: str) -> "hashlib.blake2b":
