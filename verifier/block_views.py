@@ -13,7 +13,7 @@ from core.actors import actor_of
 from core.errors import Invalid
 from verifier.blocking import block_address, lift_block
 from verifier.forms import BlockForm
-from verifier.selectors import blocks, past_blocks
+from verifier.selectors import blocks, n_idle_blocks, past_blocks
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -33,7 +33,7 @@ def block_list(request: HttpRequest) -> HttpResponse:
             messages.success(request, said % {"network": block.network})
             return redirect("verifier:block-list")
     now = timezone.now()
-    context = {"form": form, "blocks": blocks(now), "past": past_blocks(now)}
+    context = {"form": form, "blocks": blocks(now), "n_idle": n_idle_blocks(now), "past": past_blocks(now)}
     return render(request, "verifier/block_list.html", context, status=422 if form.errors else 200)
 
 

@@ -1,10 +1,12 @@
 """Blocked addresses: from them no key is answered, for a time (V3). In force within three seconds.
 
-By hand, or by itself: an address that sent so many false keys in a minute that it was put off is blocked for
-FALSE_KEYS_BLOCK_MINUTES. One that uses a single wrong key again and again is only put off.
+By hand, or by itself: an address of IPv4, or a /64 of IPv6, that sent so many false keys in a minute that it
+was put off is blocked for FALSE_KEYS_BLOCK_MINUTES. One that uses a single wrong key again and again is only
+put off.
 """
 
 from datetime import datetime, timedelta
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 from django.conf import settings
@@ -22,6 +24,8 @@ from core.parsing import parse_network
 from verifier.models import BlockedAddress
 
 MAX_HOURS: Final = 24 * 30
+# Whoever has one address of IPv6 has all of its /64.
+_IPV6_PREFIX: Final = 64
 
 
 @transaction.atomic
@@ -31,7 +35,7 @@ def block_address(
     """Answer no key from an address or a network for so many hours.
 
     Blocking again sets a new end. Raises NotAllowed; Invalid for what is no network or too large a one,
-    without a reason, or for hours out of 1 to 720.
+    without a reason, for hours out of 1 to 720, or for one block more than the verifier looks through.
     """
     _require_may_block(by)
     network = _canonical(network)
@@ -39,13 +43,14 @@ def block_address(
         raise Invalid(_("Say why."), field="reason")
     if not 1 <= hours <= MAX_HOURS:
         raise Invalid(_("A block lasts from 1 to %(most)d hours.") % {"most": MAX_HOURS}, field="hours")
+    _require_room(network, now)
     return _block(actor, network, reason.strip(), now + timedelta(hours=hours), now, is_automatic=False)
 
 
 @transaction.atomic
 def block_by_itself(*, address: str, now: datetime) -> BlockedAddress | None:
-    """Block an address that sent too many false keys; None where it is blocked already, or that is off."""
-    minutes, network = settings.FALSE_KEYS_BLOCK_MINUTES, _canonical(address)
+    """Block whoever sent too many false keys from an address; None where that is done already, or off."""
+    minutes, network = settings.FALSE_KEYS_BLOCK_MINUTES, _sender(address)
     if minutes < 1 or BlockedAddress.objects.filter(network=network, lifted_at=None, until__gt=now).exists():
         return None
     actor = SYSTEM("verifier.block_address")
@@ -85,6 +90,19 @@ def _tell(
 ) -> None:
     facts = {**payload, "address": block.network}
     record(action, actor=actor, objects=[f"block:{block.pk}"], payload=facts, now=now)
+
+
+def _require_room(network: str, now: datetime) -> None:
+    others = BlockedAddress.objects.filter(lifted_at=None, until__gt=now, is_automatic=False)
+    if others.exclude(network=network).count() >= BlockedAddress.MOST:
+        text = _("%(most)d blocks stand already, and no more are looked at. Lift one, or block a network.")
+        raise Invalid(text % {"most": BlockedAddress.MOST}, field="network")
+
+
+def _sender(address: str) -> str:
+    if ip_address(address).version == 4:
+        return _canonical(address)
+    return str(ip_network(f"{address}/{_IPV6_PREFIX}", strict=False))
 
 
 def _canonical(network: str) -> str:

@@ -16,15 +16,14 @@ from django.db.models import Q
 
 from keys import hashing, secret_format
 from keys.hotrecord import ADDRESS_LENGTH, ranges
-from verifier.models import BlockedAddress, Gateway, GatewayCredential
+from verifier.models import Gateway, GatewayCredential
 from verifier.registry import WAIT_SECONDS, UnavailableError, for_gateways
+from verifier.selectors import blocks
 
 # A credential that was revoked, or a gateway that was disabled, is refused at most this much later.
 FRESH_SECONDS: Final = 2.0
 # A credential that is not known may have been issued since: so often in a second it is worth a look.
 NEWS_PER_SECOND: Final = 10
-# So many blocks are looked through at each check; the newest count.
-MAX_BLOCKED: Final = 200
 _AFTER_FAILURE_SECONDS: Final = 1.0
 
 
@@ -177,8 +176,7 @@ def _read() -> dict[bytes, Caller]:
 
 
 def _read_blocked() -> tuple[tuple[bytes, bytes], ...]:
-    found = BlockedAddress.objects.filter(lifted_at=None, until__gt=datetime.now(UTC))
-    packed = ranges(found.order_by("-id").values_list("network", flat=True)[:MAX_BLOCKED])
+    packed = ranges(blocks(datetime.now(UTC)).values_list("network", flat=True))
     pairs = (packed[i : i + 2 * ADDRESS_LENGTH] for i in range(0, len(packed), 2 * ADDRESS_LENGTH))
     return tuple((pair[:ADDRESS_LENGTH], pair[ADDRESS_LENGTH:]) for pair in pairs)
 

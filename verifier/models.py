@@ -60,6 +60,9 @@ class BlockedAddress(models.Model):
     `network` is a single address or a block of them, in canonical form.
     """
 
+    # So many are looked through at each check.
+    MOST = 200
+
     network = models.CharField(_("address or network"), max_length=50)
     reason = models.CharField(_("reason"), max_length=200)
     is_automatic = models.BooleanField(default=False)

@@ -54,7 +54,19 @@ def _state(gateway: Gateway, credential: GatewayCredential, now: datetime) -> st
 
 
 def blocks(now: datetime) -> "QuerySet[BlockedAddress]":
-    """The blocks that stand, the newest first."""
+    """The blocks that are in force: those that people made, then the newest that came by themselves.
+
+    So nobody can push out what people blocked by sending false keys from many addresses.
+    """
+    return _standing(now).order_by("is_automatic", "-id")[: BlockedAddress.MOST]
+
+
+def n_idle_blocks(now: datetime) -> int:
+    """How many older blocks stand that are not looked at, because there are too many."""
+    return max(0, _standing(now).count() - BlockedAddress.MOST)
+
+
+def _standing(now: datetime) -> "QuerySet[BlockedAddress]":
     return BlockedAddress.objects.filter(lifted_at=None, until__gt=now)
 
 

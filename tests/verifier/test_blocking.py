@@ -4,13 +4,14 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from django.utils.translation import override
 
 from accounts.models import User
 from audit.models import Event
 from core.actors import SYSTEM
 from core.errors import Conflict, Invalid, NotAllowed
 from keys import secret_format
-from tests.cast import make_staff
+from tests.cast import make_staff, sign_in
 from tests.dataplane import authorize, make_gateway, make_live_key, verify
 from verifier import gateways
 from verifier.blocking import block_address, block_by_itself, lift_block
@@ -77,6 +78,39 @@ def test_who_sends_many_false_keys_is_blocked_by_itself() -> None:
     gateways.forget_all()
     assert verify(gateway, live.text, ip=THIEF).code == "ADDRESS_BLOCKED"
     assert block_by_itself(address=THIEF, now=timezone.now()) is None
+
+
+def test_who_sends_them_from_all_over_a_network_of_ipv6_is_blocked_with_all_of_it() -> None:
+    gateway, live = make_gateway(), make_live_key()
+    for number in range(STRIKES):
+        text = secret_format.generate("kb", "live").text
+        assert verify(gateway, text, ip=f"2001:db8:1:2::{number:x}").code == "NOT_FOUND"
+    assert BlockedAddress.objects.get().network == "2001:db8:1:2::/64"
+    gateways.forget_all()
+    assert verify(gateway, live.text, ip="2001:db8:1:2:9::9").code == "ADDRESS_BLOCKED"
+    assert verify(gateway, live.text, ip="2001:db8:1:3::9").code == "VALID"
+
+
+def test_false_keys_from_many_addresses_push_out_no_block_that_people_made(officer: User) -> None:
+    gateway, live = make_gateway(), make_live_key()
+    block(officer)
+    for number in range(BlockedAddress.MOST + 1):
+        assert block_by_itself(address=f"198.51.{100 + number // 256}.{number % 256}", now=timezone.now())
+    gateways.forget_all()
+    with override("en"):
+        page = sign_in(officer).get("/gateways/blocked/").content.decode()
+    assert "2 older blocks that came by themselves are not in force" in page
+    assert verify(gateway, live.text, ip=THIEF).code == "ADDRESS_BLOCKED"
+    assert verify(gateway, live.text, ip="198.51.100.0").code == "VALID"
+    assert verify(gateway, live.text, ip="198.51.100.200").code == "ADDRESS_BLOCKED"
+
+
+def test_a_block_that_nobody_would_look_at_is_refused(officer: User) -> None:
+    for number in range(BlockedAddress.MOST):
+        block(officer, f"198.51.100.{number}")
+    with pytest.raises(Invalid, match="200"):
+        block(officer, "198.51.101.1")
+    block(officer, "198.51.100.7", hours=9)
 
 
 def test_one_wrong_key_again_and_again_blocks_nobody() -> None:
