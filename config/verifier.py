@@ -31,8 +31,21 @@ def main(arguments: list[str]) -> int:
     if options.socket is not None:
         return _work(socket.socket(fileno=options.socket))
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    listener = socket.create_server((options.host, options.port), family=family, backlog=1_024)
+    listener = _bound((options.host, options.port), family)
     return _work(listener) if options.workers <= 1 else _keep(listener, options.workers)
+
+
+def _bound(address: tuple[str, int], family: socket.AddressFamily) -> socket.socket:
+    """A socket that has its port, so that one which is taken is told now, and does not listen yet.
+
+    Until a worker is ready, who calls is refused, and asks another verifier, instead of waiting for us.
+    """
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    listener.bind(address)
+    return listener
 
 
 def _work(listener: socket.socket) -> int:
@@ -80,4 +93,6 @@ def _keep(listener: socket.socket, n_workers: int) -> int:
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    # A gateway does not wait as long as somebody in front of a page.
+    os.environ.setdefault("DATABASE_CONNECT_SECONDS", "2")
     sys.exit(main(sys.argv[1:]))
