@@ -160,8 +160,11 @@ DATABASES["default"]["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=60)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# A database that accepts and never answers must not hold the verifier's threads.
-DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+# A database that accepts and never answers must not hold up pages, nor the verifier (verifier.patience).
+DATABASES["default"].setdefault("OPTIONS", {}).setdefault(
+    "connect_timeout", env.int("DATABASE_CONNECT_SECONDS", default=5)
+)
+VERIFIER_DATABASE_SECONDS = env.float("VERIFIER_DATABASE_SECONDS", default=2.0)
 
 REDIS_URL = env.str("REDIS_URL")
 # What the verifier asks on every call may have servers of its own: a cluster, or one behind sentinels.

@@ -36,6 +36,10 @@ class Verifier:
             caller.close()
         return told
 
+    def by(self, gateway: str) -> Self:
+        """The same one, asked by another gateway."""
+        return type(self)(self._port, gateway)
+
     def await_health(self, keys: list[LiveKey]) -> None:
         """Ask until each key is answered by the store; meanwhile every answer is true."""
         end = time.monotonic() + RECOVERS_WITHIN_S

@@ -93,6 +93,12 @@ def retire(key: Key, left: timedelta, **fields: Any) -> None:
     change(key, **(noticed | fields))
 
 
+def make_live_keys(n: int) -> list[LiveKey]:
+    """Keys of one partner."""
+    first = make_live_key()
+    return [first, *[make_live_key(first.key.partner, first.key.owner) for _ in range(n - 1)]]
+
+
 def make_gateway(**fields: Any) -> str:
     """A gateway; returns the text of its credential."""
     credential = secret_format.generate("kbg", "live")

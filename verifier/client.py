@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
     from keys.hotpipe import Way
+    from verifier.lanes import Lane
 
 # Longer than proxies keep an idle connection to us: the one who closes first must be the one who asks.
 IDLE_SECONDS: Final = 120
@@ -57,6 +58,7 @@ class Server(Protocol):
     way: "Way"
     clients: "set[Client]"
     threads: ThreadPoolExecutor
+    strangers: "Lane"
     wsgi: "WSGIApplication"
     environ: dict[str, Any]
     date: bytes
@@ -294,13 +296,16 @@ class Client(asyncio.Protocol):
             response = quick.answer(self._check, reply)
         except Exception as error:  # noqa: BLE001 - the same
             log_failure(error)
-        if response is None:
-            self._serve_in_thread()
-        else:
+        if response is not None:
             self._send(response)
+        elif not quick.is_of_stranger(reply):
+            self._serve_in_thread()
+        elif self.server.strangers.is_full:
+            self._send(quick.too_many(self._check))
+        else:
+            self._serve_in_thread(self.server.strangers)
 
-    def _serve_in_thread(self) -> None:
-        loop = asyncio.get_running_loop()
+    def _serve_in_thread(self, lane: "Lane | None" = None) -> None:
         if self._transport.is_closing():
             return
         environ = self._environ_served
@@ -308,7 +313,10 @@ class Client(asyncio.Protocol):
             head, piece = self._known
             environ = head.environ_with(piece, self._peer)
         environ["wsgi.input"] = io.BytesIO(environ[BODY])
-        done = loop.run_in_executor(self.server.threads, _call, self.server.wsgi, environ)
+        threads = lane.threads if lane else self.server.threads
+        done = asyncio.get_running_loop().run_in_executor(threads, _call, self.server.wsgi, environ)
+        if lane:
+            lane.count(done)
         done.add_done_callback(self._thread_answered)
 
     def _thread_answered(self, done: "asyncio.Future[Response]") -> None:

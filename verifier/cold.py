@@ -25,7 +25,7 @@ from verifier import warm
 from verifier.blocking import block_by_itself
 from verifier.codes import Code
 from verifier.question import Question
-from verifier.registry import WAIT_SECONDS, UnavailableError, for_keys
+from verifier.registry import WAIT_SECONDS, SilentError, UnavailableError, for_keys, for_known
 from verifier.warm import Miss, Verdict
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,9 @@ def decide(question: Question, key_id: bytes, digest: bytes, first: Miss, *, fai
         try:
             if not _load_once(question, key_id.decode(), digest, reply):
                 return Verdict(Code.NOT_FOUND)
-        except DatabaseFailure:
+        except (DatabaseFailure, SilentError) as error:
+            if isinstance(error, DatabaseFailure):
+                logger.warning("database unavailable for a cold check")
             return _without_database(question, key_id, digest, reply, fail_open=fail_open)
         reply = warm.ask(question, key_id, digest)
     raise UnavailableError
@@ -95,7 +97,8 @@ def _load_once(question: Question, key_id: str, digest: bytes, reply: Miss) -> b
     with _flights.lead(digest) as leads:
         if not leads:
             return True
-        with for_keys.reading():
+        places = for_keys if reply.is_of_stranger else for_known
+        with places.reading():
             return _load(question, key_id, digest, reply)
 
 
@@ -159,7 +162,6 @@ def _without_database(
     question: Question, key_id: bytes, digest: bytes, reply: Miss, *, fail_open: bool
 ) -> Verdict:
     """A record past its time still answers while the database is away, where the gateway wants that (V5)."""
-    logger.warning("database unavailable for a cold check")
     if reply.why == b"STALE" and fail_open:
         late = warm.ask(question, key_id, digest, warm.PAST_ITS_TIME)
         if isinstance(late, Verdict):
@@ -176,7 +178,7 @@ def _strike_keys(question: Question, key_id: str) -> list[bytes]:
 
 
 def _place(address: bytes) -> bytes:
-    """An address of IPv4, or the /64 of one of IPv6: whoever has one of those has all of it."""
+    """An address of IPv4, or the /64 of one of IPv6, as `block_by_itself` blocks them."""
     return address if address.startswith(_IPV4) else address[:16]
 
 

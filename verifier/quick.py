@@ -42,6 +42,17 @@ def answer(check: Check, reply: Any) -> Response | None:
     return None if verdict is None else tell(verdict)
 
 
+def is_of_stranger(reply: Any) -> bool:
+    """Whether the store said that it has no such secret."""
+    return type(reply) is list and reply[1] in warm.STRANGE
+
+
+def too_many(check: Check) -> Response:
+    """The answer where more such checks wait for the registry than it can answer soon."""
+    refused = answers.refused(Code.UNAVAILABLE, app.RETRY_SOON)
+    return answers.for_proxy(refused, nginx=check[4] is _authorized[True])
+
+
 def begin(environ: "WSGIEnvironment", way: "Way") -> Response | Check | None:
     """The answer, the check of the store that leads to it, or None."""
     path = environ["PATH_INFO"]

@@ -5,10 +5,13 @@ from contextlib import contextmanager
 from threading import BoundedSemaphore
 from typing import Final
 
+from django.conf import settings
 from django.db import close_old_connections, connection
 
+from verifier.patience import silence, watch
+
 WAIT_SECONDS: Final = 1.0
-# Of a process's 16 threads: whoever waits for the database holds a thread that warm checks need.
+# Whoever waits for the database holds a thread that others need.
 N_INSIDE: Final = 4
 N_WAITING: Final = 4
 
@@ -17,47 +20,64 @@ class UnavailableError(Exception):
     """The question can't be answered now: 503."""
 
 
-class Places:
-    """A few places at the database, and a short queue before them."""
+class SilentError(UnavailableError):
+    """The database lets whoever asks it wait in vain."""
 
-    def __init__(self, n_inside: int, n_waiting: int) -> None:
-        self._n_inside = n_inside
+
+class Places:
+    """A few places at the database, and a short queue before them.
+
+    Who has a place is waited for `patience` times VERIFIER_DATABASE_SECONDS.
+    """
+
+    def __init__(self, n_inside: int, n_waiting: int, *, patience: int = 1) -> None:
         self._inside = BoundedSemaphore(n_inside)
         self._anywhere = BoundedSemaphore(n_inside + n_waiting)
-
-    def let_wait(self, n_waiting: int) -> None:
-        """Change how many may wait; to be called before anybody does."""
-        self._anywhere = BoundedSemaphore(self._n_inside + n_waiting)
+        self._patience = patience
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """A place at the database, with a connection that works.
 
         Django's own handler would look after the connection; here nobody else does. Raises UnavailableError
-        when the queue is full, or no place gets free in time.
+        when the queue is full, or no place gets free in time; SilentError while the database does not
+        answer. One that stops to answer meanwhile is hung up on: the query raises an error of the database.
         """
+        if silence.lasts():
+            raise SilentError
         if not self._anywhere.acquire(blocking=False):
             raise UnavailableError
         try:
             if not self._inside.acquire(timeout=WAIT_SECONDS):
                 raise UnavailableError
             try:
-                _tidy()
-                yield
+                with watch.over(self._patience * settings.VERIFIER_DATABASE_SECONDS):
+                    yield from _working()
             finally:
-                _tidy()
                 self._inside.release()
         finally:
             self._anywhere.release()
 
 
-# Apart from each other: a flood of false keys must not keep a gateway from being recognised.
+# Apart from each other: a flood of false keys must keep no gateway from being recognised, and no key that the
+# store knows from being read again.
 for_keys: Final = Places(N_INSIDE, N_WAITING)
+for_known: Final = Places(2, 1_000)
 for_gateways: Final = Places(2, 2)
 # Without the hot store there are no warm checks to keep threads free for: everybody may wait.
 for_outages: Final = Places(N_INSIDE, 1_000)
-# What was counted meanwhile is written by one thread, which never waits for those who ask.
-for_use: Final = Places(1, 1)
+# What was counted meanwhile is written by one thread, which never waits for those who ask; it may be much.
+for_use: Final = Places(1, 1, patience=15)
+
+
+def _working() -> Iterator[None]:
+    """Lends the thread's connection, and looks after it before and afterwards."""
+    _tidy()
+    try:
+        yield
+    finally:
+        _tidy()
+    silence.end()
 
 
 def _tidy() -> None:

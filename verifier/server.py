@@ -21,12 +21,15 @@ from keys.hotpipe import Way
 from verifier import answers, gateways
 from verifier.app import log_failure
 from verifier.client import Client
-from verifier.registry import for_keys
+from verifier.lanes import Lane
+from verifier.registry import N_INSIDE, N_WAITING
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 THREADS: Final = 16
+# The registry tells of some 200 strange keys a second: the gateway of whoever came later would have given up.
+MOST_STRANGERS: Final = 256
 BACKLOG: Final = 1_024
 STOP_SECONDS: Final = 10
 SWITCH_SECONDS: Final = 0.0005
@@ -41,7 +44,8 @@ class Loop:
         self.threads = ThreadPoolExecutor(THREADS, "check")
         # Apart: whatever keeps the threads busy, warm checks need gateways that are known.
         self.reader = ThreadPoolExecutor(1, "gateways")
-        for_keys.let_wait(THREADS)  # no warm check needs these threads
+        # As many as find a place at the registry. A flood of keys that nobody has holds up only its own kind.
+        self.strangers = Lane("strangers", N_INSIDE + N_WAITING, MOST_STRANGERS)
         self.wsgi = wsgi
         self.environ: dict[str, Any] = _environ(listener)
         self.date = b""
@@ -83,7 +87,7 @@ class Loop:
         await self._finish()
         clock.cancel()
         await self.way.close()
-        for threads in (self.threads, self.reader):
+        for threads in (self.threads, self.reader, self.strangers.threads):
             threads.shutdown(wait=False, cancel_futures=True)
 
     async def _keep_time(self) -> None:

@@ -20,7 +20,7 @@ from verifier import local_use
 from verifier.check_ids import CheckId
 from verifier.gateways import Caller
 from verifier.question import TWICE, BadQuestionError, read_json
-from verifier.registry import UnavailableError, for_keys
+from verifier.registry import UnavailableError, for_known
 from verifier.reports import Report, WrongRowError, read_report
 
 MAX_ROWS: Final = 500
@@ -102,7 +102,7 @@ def _families_of(numbers: set[str]) -> dict[str, str]:
     missing = {number for number in numbers - found.keys() if "\0" not in number}
     if missing:
         try:
-            with for_keys.reading():
+            with for_known.reading():
                 fresh = dict(Key.objects.filter(public_id__in=missing).values_list("public_id", "family"))
         except DatabaseFailure:
             raise UnavailableError from None

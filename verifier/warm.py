@@ -20,6 +20,9 @@ _N_WHO: Final = 12 + 8 + 1 + 17 + 10
 _N_PARTS: Final = 3 + 2 + 2
 _MAX_PREFIXES: Final = 50_000
 
+# Why a check misses whose secret the store does not have.
+STRANGE: Final = frozenset({b"EMPTY", b"UNKNOWN"})
+
 FRESH: Final = b"n"
 PAST_ITS_TIME: Final = b"s"
 
@@ -64,6 +67,11 @@ class Miss:
     epoch: bytes
     run: bytes
     now: int
+
+    @property
+    def is_of_stranger(self) -> bool:
+        """Whether the store has no such secret: anybody can think of such a key."""
+        return self.why in STRANGE
 
 
 _prefixes: dict[bytes, bytes] = {}

@@ -1,16 +1,14 @@
-"""V5 for real, where nothing is dead but all is late: a proxy holds back what store or database say."""
+"""V5 for real, where nothing is dead but all is late: a proxy holds back what the store says."""
 
 import os
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from core.actors import SYSTEM
@@ -19,7 +17,7 @@ from keys.hotmap import hot_map
 from keys.services.workspace_limits import limit_workspace
 from tests.cast import make_staff
 from tests.checkers import Checkers, Verifier, revoke, running
-from tests.dataplane import LiveKey, make_gateway, make_live_key, verify
+from tests.dataplane import LiveKey, make_gateway, make_live_key, make_live_keys, verify
 from tests.relay import Relay
 from tests.valkeys import wait_until
 
@@ -38,12 +36,6 @@ def relay() -> Iterator[Relay]:
         yield way
 
 
-def make_keys(n: int) -> list[LiveKey]:
-    """Keys of one partner."""
-    first = make_live_key()
-    return [first, *[make_live_key(first.key.partner, first.key.owner) for _ in range(n - 1)]]
-
-
 def all_at_once(verifier: Verifier, keys: list[LiveKey]) -> list[dict[str, Any]]:
     """Ask about each key at the same time; every answer must be about the key that was asked about."""
     with ThreadPoolExecutor(len(keys)) as threads:
@@ -55,7 +47,7 @@ def all_at_once(verifier: Verifier, keys: list[LiveKey]) -> list[dict[str, Any]]
 
 
 def test_store_that_answers_late_or_never_leaves_every_answer_true(relay: Relay) -> None:
-    gateway, keys = make_gateway(), make_keys(N_KEYS)
+    gateway, keys = make_gateway(), make_live_keys(N_KEYS)
     with running(relay.instead_of(os.environ["REDIS_URL"]), gateway) as verifier:
         verifier.await_health(keys)
 
@@ -86,7 +78,7 @@ def test_store_that_answers_late_or_never_leaves_every_answer_true(relay: Relay)
 
 def test_store_that_could_not_be_told_is_told_when_it_answers(relay: Relay, settings: Any) -> None:
     """The store lives and is held back from the portal alone: nothing else would end its records."""
-    gateway, keys = make_gateway(), make_keys(3)
+    gateway, keys = make_gateway(), make_live_keys(3)
     with running(os.environ["REDIS_URL"], gateway) as verifier:
         verifier.await_health(keys)
         settings.HOT_STORE_URL = relay.instead_of(os.environ["REDIS_URL"])
@@ -105,7 +97,7 @@ def test_limits_of_a_workspace_are_owed_to_a_store_that_could_not_be_told(
     relay: Relay, settings: Any
 ) -> None:
     """As one: with many keys, each of which would wait for the store, the page would wait for minutes."""
-    gateway, keys = make_gateway(), make_keys(N_KEYS)
+    gateway, keys = make_gateway(), make_live_keys(N_KEYS)
     with running(os.environ["REDIS_URL"], gateway) as verifier:
         verifier.await_health(keys)
         settings.HOT_STORE_URL = relay.instead_of(os.environ["REDIS_URL"])
@@ -139,37 +131,3 @@ def test_change_reaches_a_store_that_failed_a_moment_ago() -> None:
         hotwire.ask(hotwire.encode("PING"))
     assert revoke(live)
     assert verify(gateway, live.text).code == "REVOKED"
-
-
-@pytest.fixture
-def slow_database(tmp_path: Path) -> Iterator[tuple[Relay, str]]:
-    """The way to this worker's database, by a socket of its own, and the URL that leads there."""
-    parts = urlsplit(os.environ["DATABASE_URL"])
-    folder = Path(parse_qs(parts.query)["host"][0])
-    with Relay(folder / ".s.PGSQL.5432", path=tmp_path / ".s.PGSQL.5432") as way:
-        name = connection.settings_dict["NAME"]
-        yield way, parts._replace(path=f"/{name}", query=f"host={quote(str(tmp_path))}").geturl()
-
-
-def test_database_that_answers_late_or_never_holds_up_no_warm_check(
-    slow_database: tuple[Relay, str],
-) -> None:
-    relay, url = slow_database
-    gateway, keys = make_gateway(), make_keys(N_KEYS)
-    warm, cold = keys[:4], keys[4:]
-    with running(os.environ["REDIS_URL"], gateway, DATABASE_URL=url) as verifier:
-        verifier.await_health(warm)
-        relay.hold()
-        with Checkers(verifier.ask, warm, 2) as checkers, ThreadPoolExecutor(len(cold)) as threads:
-            waiting = [threads.submit(verifier.ask, live.text) for live in cold]
-            # While cold checks wait in every place that they may take.
-            before = checkers.codes["VALID"]
-            wait_until(lambda: checkers.codes["VALID"] > before + 50, "warm checks stand still")
-            assert any(not one.done() for one in waiting)
-            relay.release()
-            told = [one.result() for one in waiting]
-        assert checkers.wrong == []
-        assert set(checkers.codes) == {"VALID"}
-        # Who found no place in time was told so.
-        assert {one["code"] for one in told} <= {"VALID", "UNAVAILABLE"}
-        verifier.await_health(keys)

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 
 from keys import hashing, hotstore, secret_format
-from tests.dataplane import LiveKey, make_gateway, make_live_key, verify
+from tests.dataplane import LiveKey, make_gateway, make_live_keys, verify
 from verifier.cold import STRIKES
 from verifier.registry import N_INSIDE
 
@@ -50,8 +50,7 @@ class Costs:
 @pytest.fixture
 def warm() -> tuple[str, list[LiveKey]]:
     """A gateway, and keys that were asked about before."""
-    gateway, first = make_gateway(), make_live_key()
-    keys = [first, *[make_live_key(first.key.partner, first.key.owner) for _ in range(7)]]
+    gateway, keys = make_gateway(), make_live_keys(8)
     assert {verify(gateway, live.text).code for live in keys} == {"VALID"}
     return gateway, keys
 

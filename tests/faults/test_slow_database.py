@@ -1,0 +1,115 @@
+"""V5 for real, where the database is not dead but late, or hangs: a proxy holds back what it says."""
+
+import os
+import select
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+from django.db import connection
+
+from keys import secret_format
+from tests.checkers import Checkers, running
+from tests.dataplane import make_gateway, make_live_keys
+from tests.relay import Relay
+from tests.serving import verifier
+from tests.valkeys import wait_until
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fresh_process")]
+N_KEYS = 24
+
+
+@pytest.fixture
+def slow_database(tmp_path: Path) -> Iterator[tuple[Relay, str]]:
+    """The way to this worker's database, by a socket of its own, and the URL that leads there."""
+    parts = urlsplit(os.environ["DATABASE_URL"])
+    folder = Path(parse_qs(parts.query)["host"][0])
+    with Relay(folder / ".s.PGSQL.5432", path=tmp_path / ".s.PGSQL.5432") as way:
+        name = connection.settings_dict["NAME"]
+        yield way, parts._replace(path=f"/{name}", query=f"host={quote(str(tmp_path))}").geturl()
+
+
+def test_database_that_answers_late_or_never_holds_up_no_warm_check(
+    slow_database: tuple[Relay, str],
+) -> None:
+    relay, url = slow_database
+    gateway, keys = make_gateway(), make_live_keys(N_KEYS)
+    warm, cold = keys[:4], keys[4:]
+    with running(os.environ["REDIS_URL"], gateway, DATABASE_URL=url) as verifier:
+        verifier.await_health(warm)
+        relay.hold()
+        with Checkers(verifier.ask, warm, 2) as checkers, ThreadPoolExecutor(len(cold)) as threads:
+            waiting = [threads.submit(verifier.ask, live.text) for live in cold]
+            # While cold checks wait in every place that they may take.
+            before = checkers.codes["VALID"]
+            wait_until(lambda: checkers.codes["VALID"] > before + 50, "warm checks stand still")
+            assert any(not one.done() for one in waiting)
+            relay.release()
+            told = [one.result() for one in waiting]
+        assert checkers.wrong == []
+        assert set(checkers.codes) == {"VALID"}
+        # Who found no place in time was told so.
+        assert {one["code"] for one in told} <= {"VALID", "UNAVAILABLE"}
+        verifier.await_health(keys)
+
+
+def test_database_that_hangs_is_left_alone_until_it_answers(slow_database: tuple[Relay, str]) -> None:
+    relay, url = slow_database
+    closed, opened = make_gateway(fail_policy="closed"), make_gateway(fail_policy="open")
+    keys = make_live_keys(8)
+    patience = {"VERIFIER_DATABASE_SECONDS": "1", "API_KEY_AUTH_CACHE_TTL_SECONDS": "1"}
+    with running(os.environ["REDIS_URL"], closed, DATABASE_URL=url, **patience) as asked:
+        lenient = asked.by(opened)
+        asked.await_health(keys[:4])
+        lenient.await_health(keys[:4])
+        relay.hold()
+        time.sleep(1.5)  # Every record is past its time.
+        # Whoever comes while it hangs is answered meanwhile, and nobody for ever by the patience of another.
+        with ThreadPoolExecutor(8) as threads:
+            told = list(threads.map(lambda live: asked.ask(live.text)["code"], keys * 8))
+        assert set(told) == {"UNAVAILABLE"}
+        late = [lenient.ask(live.text) for live in keys]
+        assert [(one["code"], one.get("degraded")) for one in late[:4]] == [("VALID", True)] * 4
+        assert {one["code"] for one in late[4:]} == {"UNAVAILABLE"}
+        relay.release()
+        asked.await_health(keys)
+        lenient.await_health(keys)
+
+
+def test_flood_of_strange_keys_holds_up_nobody_else(slow_database: tuple[Relay, str]) -> None:
+    relay, url = slow_database
+    gateway, n_strange = make_gateway(), 300
+    with verifier(DATABASE_URL=url) as port, ExitStack() as closing:
+
+        def send(path: str, *fields: str) -> socket.socket:
+            wire = closing.enter_context(socket.create_connection(("127.0.0.1", port), 60))
+            wire.sendall("\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *fields, "", ""]).encode())
+            return wire
+
+        def ask(number: int) -> socket.socket:
+            key, address = secret_format.generate("kb", "live").text, f"198.51.100.{number % 250}"
+            return send(
+                "/v1/authorize", f"X-Gateway-Credential: {gateway}", f"X-API-Key: {key}",
+                f"X-Forwarded-For: {address}",
+            )  # fmt: skip
+
+        assert ask(0).recv(12) == b"HTTP/1.1 401"
+        relay.hold()
+        asked = [ask(number) for number in range(n_strange)]
+        # More than may wait are told so at once.
+        wait_until(lambda: len(_answered(asked)) >= n_strange - 264, "nobody is refused")
+        refused = _answered(asked)
+        assert {wire.recv(12) for wire in refused} == {b"HTTP/1.1 503"}
+        assert send("/healthz").recv(12) == b"HTTP/1.1 200"
+        assert len(_answered(asked)) < n_strange / 2
+        relay.release()
+        assert {wire.recv(12) for wire in set(asked) - set(refused)} <= {b"HTTP/1.1 401", b"HTTP/1.1 503"}
+
+
+def _answered(wires: list[socket.socket]) -> list[socket.socket]:
+    return select.select(wires, [], [], 0)[0]
