@@ -62,7 +62,7 @@ class Places:
 # Apart from each other: a flood of false keys must keep no gateway from being recognised, and no key that the
 # store knows from being read again.
 for_keys: Final = Places(N_INSIDE, N_WAITING)
-for_known: Final = Places(2, 1_000)
+for_known: Final = Places(N_INSIDE, 1_000)
 for_gateways: Final = Places(2, 2)
 # Without the hot store there are no warm checks to keep threads free for: everybody may wait.
 for_outages: Final = Places(N_INSIDE, 1_000)

@@ -22,7 +22,7 @@ from verifier import answers, gateways
 from verifier.app import log_failure
 from verifier.client import Client
 from verifier.lanes import Lane
-from verifier.registry import N_INSIDE, N_WAITING
+from verifier.registry import N_INSIDE
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -45,7 +45,7 @@ class Loop:
         # Apart: whatever keeps the threads busy, warm checks need gateways that are known.
         self.reader = ThreadPoolExecutor(1, "gateways")
         # As many as find a place at the registry. A flood of keys that nobody has holds up only its own kind.
-        self.strangers = Lane("strangers", N_INSIDE + N_WAITING, MOST_STRANGERS)
+        self.strangers = Lane("strangers", N_INSIDE, MOST_STRANGERS)
         self.wsgi = wsgi
         self.environ: dict[str, Any] = _environ(listener)
         self.date = b""
