@@ -39,6 +39,8 @@ FIELD_SECRETS = parse_versions("FIELD_SECRET", env.str("FIELD_SECRET"))
 # --- keys and the verifier ------------------------------------------------------------------------
 KEY_BRAND = env.str("KEY_BRAND", default="kb")
 API_KEY_AUTH_CACHE_TTL_SECONDS = env.int("API_KEY_AUTH_CACHE_TTL_SECONDS", default=300)
+# Where gateways reach the verifier, as its pages name it. Empty: this portal, which answers them, too.
+VERIFIER_URL = env.str("VERIFIER_URL", default="").rstrip("/")
 USAGE_REPORT_SECONDS = env.int("USAGE_REPORT_SECONDS", default=86_400)
 # A database of countries by address (MaxMind's format); without one no key is bound to countries.
 GEOIP_FILE = env.str("GEOIP_FILE", default="")

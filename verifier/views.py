@@ -1,5 +1,6 @@
 """Pages of gateways (V8): who may ask the verifier, and with which credentials."""
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -31,7 +32,7 @@ def gateway_detail(request: HttpRequest, number: str) -> HttpResponse:
     context = {
         "gateway": gateway,
         "credentials": credential_rows(gateway, timezone.now()),
-        "verify_url": request.build_absolute_uri("/v1/keys/verify"),
+        "verifier_url": settings.VERIFIER_URL or settings.PORTAL_URL,
     }
     return render(request, "verifier/gateway_detail.html", context)
 
@@ -47,7 +48,7 @@ def gateway_add(request: HttpRequest) -> HttpResponse:
         issued = services.add_gateway(
             actor=actor_of(request), by=signed_in(request), now=timezone.now(), **form.cleaned_data
         )
-        return _show_once(request, issued)
+        return _show_once(request, issued, replaces=False)
     return render(request, "verifier/gateway_form.html", {"form": form}, status=422 if form.errors else 200)
 
 
@@ -82,7 +83,7 @@ def credential_rotate(request: HttpRequest, number: str) -> HttpResponse:
     issued = services.rotate_credential(
         actor=actor_of(request), by=signed_in(request), gateway=find_gateway(number), now=timezone.now()
     )
-    return _show_once(request, issued)
+    return _show_once(request, issued, replaces=True)
 
 
 @require_POST
@@ -117,7 +118,7 @@ def gateway_disable(request: HttpRequest, number: str) -> HttpResponse:
     return redirect("verifier:gateway-detail", number)
 
 
-def _show_once(request: HttpRequest, issued: services.Issued) -> HttpResponse:
+def _show_once(request: HttpRequest, issued: services.Issued, *, replaces: bool) -> HttpResponse:
     # Shown in the answer itself: no session, no redirect, no log ever holds it.
-    context = {"gateway": issued.gateway, "text": issued.text}
+    context = {"gateway": issued.gateway, "text": issued.text, "replaces": replaces}
     return render(request, "verifier/credential_shown.html", context)

@@ -9,6 +9,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import Settings
 
 from audit.models import Event
 from keys import secret_format
@@ -32,6 +33,8 @@ def add(client: Client, **changes: str) -> str:
     response = client.post("/gateways/add/", FIELDS | changes)
     assert response.status_code == 200
     assert "no-store" in response["Cache-Control"]
+    # There is no credential before it that would go on for a day.
+    assert not response.context["replaces"]
     found = re.search(r"kbg_live_[0-9A-Za-z_]+", response.content.decode())
     assert found
     return found[0]
@@ -49,6 +52,19 @@ def test_gateway_is_added_and_its_credential_shown_once(tech: Client) -> None:
     assert actions[-2:] == ["gateway.added", "gateway.credential_issued"]
     live = make_live_key()
     assert verify(text, live.text).code == "VALID"
+
+
+def test_page_says_where_the_verifier_is_asked(tech: Client, settings: Settings) -> None:
+    add(tech)
+    page = f"/gateways/{Gateway.objects.get().public_id}/"
+    assert f"{settings.PORTAL_URL}/v1/authorize" in tech.get(page).content.decode()
+    settings.VERIFIER_URL = "https://verifier.example.jp"
+    shown = tech.get(page).content.decode()
+    assert "https://verifier.example.jp/v1/authorize" in shown
+    # nginx asks by subrequest only.
+    assert "/v1/keys/verify" not in shown
+    Gateway.objects.update(mode="standard")
+    assert "https://verifier.example.jp/v1/keys/verify" in tech.get(page).content.decode()
 
 
 def test_wrong_input_is_shown_beside_its_field(tech: Client) -> None:
@@ -79,6 +95,7 @@ def test_rotation_leaves_a_day_for_the_old_credential(tech: Client) -> None:
     response = tech.post(f"/gateways/{number}/credentials/rotate/")
     second = re.findall(r"kbg_live_[0-9A-Za-z_]+", response.content.decode())[0]
     assert second != first
+    assert response.context["replaces"]
     live = make_live_key()
     assert [verify(text, live.text).code for text in (first, second)] == ["VALID", "VALID"]
     old = GatewayCredential.objects.get(credential_id=first.split("_")[2])
