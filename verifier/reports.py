@@ -72,9 +72,7 @@ def read_report(row: Any, caller: Caller, *, now: float) -> Report:
         raise WrongRowError("BAD_REPORT", "Either `check` or `key` is needed.")
     if not name and check is None:
         raise WrongRowError("BAD_REPORT", "A report without `check` needs an `id`.")
-    status, latency = _number(row, "status"), _number(row, "latency_ms")
-    if status is not None and not (row["status"] == status and 100 <= status <= 599):
-        raise WrongRowError("BAD_REPORT", "`status` is not an HTTP status.")
+    status, latency = _status(row), _number(row, "latency_ms")
     cost = _cost(row)
     if check is None and cost is not None:
         raise WrongRowError("NOT_RESERVED", "`cost_usd` needs the `check` that it was reserved by.")
@@ -109,6 +107,15 @@ def _text(row: Mapping[str, Any], name: str) -> str:
     except UnicodeEncodeError:
         raise WrongRowError("BAD_REPORT", f"`{name}` is not a text.") from None
     return value
+
+
+def _status(row: Mapping[str, Any]) -> int | None:
+    value = row.get("status")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value not in range(100, 600):
+        raise WrongRowError("BAD_REPORT", "`status` is not an HTTP status: a whole number from 100 to 599.")
+    return int(value)
 
 
 def _number(row: Mapping[str, Any], name: str) -> int | None:
