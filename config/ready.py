@@ -1,5 +1,6 @@
 """`/readyz`: whether the servers behind this process answer. Here, for it asks what several apps stand on."""
 
+from django.conf import settings
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
@@ -8,6 +9,7 @@ from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
 from keys import hotwire
+from verifier.patience import watch
 
 
 @csrf_exempt  # nothing is changed here: a wrong method is 405, not a form that is too old
@@ -28,7 +30,8 @@ def readyz(_request: HttpRequest) -> HttpResponse:
 
 def _postgresql_answers() -> bool:
     try:
-        with connection.cursor() as cursor:
+        # One that hangs would keep a thread of each probe.
+        with watch.over(settings.VERIFIER_DATABASE_SECONDS), connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except Error:  # InterfaceError, too: a connection that was lost is no DatabaseError
         return False

@@ -7,6 +7,7 @@ a digest that the registry has, a few at a time, and once for all who wait for t
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -25,7 +26,7 @@ from verifier import warm
 from verifier.blocking import block_by_itself
 from verifier.codes import Code
 from verifier.question import Question
-from verifier.registry import WAIT_SECONDS, SilentError, UnavailableError, for_keys, for_known
+from verifier.registry import WAIT_SECONDS, UnavailableError, for_keys, for_known
 from verifier.warm import Miss, Verdict
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ N_CORES: Final = os.cpu_count() or 1
 STRIKES: Final = 60
 STRIKE_SECONDS: Final = 60
 _ROUNDS: Final = 6
+_COMPLAINT_SECONDS: Final = 10.0
 _IPV4: Final = b"0" * 20 + b"ffff"
 
 _provers = BoundedSemaphore(N_CORES)
@@ -69,6 +71,27 @@ class Flights:
 _flights = Flights()
 
 
+class Complaints:
+    """Tells the log of checks that found no database: at once, then how many more, but not of each."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._n = 0
+        self._not_before = 0.0
+
+    def add(self) -> None:
+        """One more check."""
+        with self._lock:
+            self._n += 1
+            if time.monotonic() < self._not_before:
+                return
+            n, self._n, self._not_before = self._n, 0, time.monotonic() + _COMPLAINT_SECONDS
+        logger.warning("database unavailable for cold checks", extra={"data": {"checks": n}})
+
+
+_complaints = Complaints()
+
+
 def decide(question: Question, key_id: bytes, digest: bytes, first: Miss, *, fail_open: bool) -> Verdict:
     """The verdict on a secret that the hot store could not judge; `first` is its MISS.
 
@@ -84,9 +107,9 @@ def decide(question: Question, key_id: bytes, digest: bytes, first: Miss, *, fai
         try:
             if not _load_once(question, key_id.decode(), digest, reply):
                 return Verdict(Code.NOT_FOUND)
-        except (DatabaseFailure, SilentError) as error:
+        except (DatabaseFailure, UnavailableError) as error:
             if isinstance(error, DatabaseFailure):
-                logger.warning("database unavailable for a cold check")
+                _complaints.add()
             return _without_database(question, key_id, digest, reply, fail_open=fail_open)
         reply = warm.ask(question, key_id, digest)
     raise UnavailableError

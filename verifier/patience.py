@@ -16,6 +16,7 @@ import psycopg
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db import Error as DatabaseFailure
+from psycopg.pq import TransactionStatus
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
@@ -92,17 +93,24 @@ class _Watch:
             # Under the lock: whoever is done is not hung up on.
             with self._lock:
                 for until, wrapper in self._waiting.values():
-                    if now >= until:
-                        _hang_up(wrapper)
+                    # Those who come wait no longer than this, even while its user tries once more to connect.
+                    if now >= until and _hang_up(wrapper):
+                        silence.begin()
 
 
 watch: Final = _Watch()
 
 
-def _hang_up(wrapper: "BaseDatabaseWrapper") -> None:
-    """End a connection under its user, whose query fails then as if the server had been killed."""
+def _hang_up(wrapper: "BaseDatabaseWrapper") -> bool:
+    """End a connection under its user, whose query fails then as if the server had been killed.
+
+    Returns whether the server owed an answer; its user may also be busy with something else.
+    """
     raw = wrapper.connection
     if raw is None:
-        return  # It is being opened, which has a time-out of its own.
+        return False  # It is being opened, which has a time-out of its own.
     with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(raw.fileno())) as ours:
+        is_owed = raw.info.transaction_status == TransactionStatus.ACTIVE
         ours.shutdown(socket.SHUT_RDWR)
+        return bool(is_owed)
+    return False

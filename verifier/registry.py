@@ -20,10 +20,6 @@ class UnavailableError(Exception):
     """The question can't be answered now: 503."""
 
 
-class SilentError(UnavailableError):
-    """The database lets whoever asks it wait in vain."""
-
-
 class Places:
     """A few places at the database, and a short queue before them.
 
@@ -40,11 +36,11 @@ class Places:
         """A place at the database, with a connection that works.
 
         Django's own handler would look after the connection; here nobody else does. Raises UnavailableError
-        when the queue is full, or no place gets free in time; SilentError while the database does not
-        answer. One that stops to answer meanwhile is hung up on: the query raises an error of the database.
+        when the queue is full, when no place gets free in time, and while the database does not answer. One
+        that stops to answer meanwhile is hung up on: the query raises an error of the database.
         """
         if silence.lasts():
-            raise SilentError
+            raise UnavailableError
         if not self._anywhere.acquire(blocking=False):
             raise UnavailableError
         try:

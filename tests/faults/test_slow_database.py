@@ -1,5 +1,7 @@
 """V5 for real, where the database is not dead but late, or hangs: a proxy holds back what it says."""
 
+import http.client
+import json
 import os
 import select
 import socket
@@ -81,6 +83,45 @@ def test_database_that_hangs_is_left_alone_until_it_answers(slow_database: tuple
         relay.release()
         asked.await_health(keys)
         lenient.await_health(keys)
+
+
+def test_database_that_hangs_costs_an_open_gateway_no_known_key(slow_database: tuple[Relay, str]) -> None:
+    relay, url = slow_database
+    gateway, keys = make_gateway(fail_policy="open"), make_live_keys(16)
+    patience = {"VERIFIER_DATABASE_SECONDS": "3", "API_KEY_AUTH_CACHE_TTL_SECONDS": "1"}
+    with running(os.environ["REDIS_URL"], gateway, DATABASE_URL=url, **patience) as asked:
+        asked.await_health(keys)
+        relay.hold()
+        time.sleep(1.5)  # Every record is past its time.
+        # More at once than find a place at the database before anybody knows that it hangs.
+        with ThreadPoolExecutor(len(keys)) as threads:
+            told = list(threads.map(lambda live: asked.ask(live.text), keys))
+        assert [(one["code"], one.get("degraded")) for one in told] == [("VALID", True)] * len(keys)
+        relay.release()
+        asked.await_health(keys)
+
+
+def test_readyz_tells_of_a_database_that_hangs(slow_database: tuple[Relay, str]) -> None:
+    relay, url = slow_database
+    with verifier(DATABASE_URL=url, VERIFIER_DATABASE_SECONDS="1") as port:
+        assert _readyz(port) == (200, True)
+        relay.hold()
+        # More than there are threads.
+        with ThreadPoolExecutor(24) as threads:
+            told = set(threads.map(_readyz, [port] * 24))
+        assert told == {(503, False)}
+        relay.release()
+        wait_until(lambda: _readyz(port) == (200, True), "it stays away")
+
+
+def _readyz(port: int) -> tuple[int, bool]:
+    asker = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        asker.request("GET", "/readyz")
+        answer = asker.getresponse()
+        return answer.status, json.loads(answer.read())["postgresql"]
+    finally:
+        asker.close()
 
 
 def test_flood_of_strange_keys_holds_up_nobody_else(slow_database: tuple[Relay, str]) -> None:

@@ -164,3 +164,10 @@ def test_a_clock_behind_the_stores_writes_no_record_that_is_over(gateway: str) -
         question, live.secret.public_id, bytes(live.secret.digest), replace(ahead, why=b"UNPROVEN")
     )
     assert verify(gateway, live.text).json["limits"]["minute"] == 50
+
+
+def test_log_tells_of_an_outage_and_not_of_each_check(caplog: pytest.LogCaptureFixture) -> None:
+    complaints = cold.Complaints()
+    for _ in range(1_000):
+        complaints.add()
+    assert [record.__dict__["data"] for record in caplog.records] == [{"checks": 1}]
