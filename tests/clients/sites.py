@@ -60,7 +60,7 @@ def _told(response: httpx.Response) -> Told:
 def _plain(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
     if environ["PATH_INFO"] == "/broken":
         raise BrokenError
-    body = json.dumps(seen(environ.get(wsgi.VERDICT))).encode()
+    body = json.dumps(seen(environ[wsgi.VERDICT])).encode()
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]
 
@@ -79,7 +79,7 @@ def of_wsgi(guard: Guard, url: str, headers: dict[str, str]) -> Told:
 async def _page(request: Request) -> JSONResponse:
     if request.url.path == "/broken":
         raise BrokenError
-    return JSONResponse(seen(getattr(request.state, "kagiban", None)))
+    return JSONResponse(seen(request.state.kagiban))
 
 
 def starlette(guard: Guard) -> Starlette:
@@ -112,7 +112,7 @@ async def _call(application: Any, guard: Guard, url: str, headers: dict[str, str
 def _view(request: HttpRequest) -> HttpResponse:
     if request.path.endswith("/broken"):
         raise BrokenError
-    return JsonResponse(seen(getattr(request, "kagiban", None)))
+    return JsonResponse(seen(request.kagiban))
 
 
 def _stream(request: HttpRequest) -> StreamingHttpResponse:

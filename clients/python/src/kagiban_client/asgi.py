@@ -16,7 +16,7 @@ _DENIAL = "websocket.http.response"
 
 
 class Middleware:
-    """Lets only requests with a good key through; the application finds `request.state.kagiban`."""
+    """Lets only requests with a good key through; the application finds `request.state.kagiban`: None where nothing was needed."""
 
     def __init__(self, app: Application, guard: Guard) -> None:
         self._app = app
@@ -24,9 +24,12 @@ class Middleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request or websocket."""
-        asked = self._read(scope) if scope["type"] in {"http", "websocket"} else None
-        if asked is None:
+        if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
+            return
+        asked = self._read(scope)
+        if asked is None:
+            await self._app(_with(scope, None), receive, send)
             return
         verdict = await self._guard.adecide(asked)
         if verdict:
@@ -69,9 +72,13 @@ class Middleware:
             await send(message)
 
         try:
-            await self._app({**scope, "state": {**scope.get("state", {}), "kagiban": verdict}}, receive, tell)
+            await self._app(_with(scope, verdict), receive, tell)
         finally:
             end(status)
+
+
+def _with(scope: Scope, verdict: Verdict | None) -> Scope:
+    return {**scope, "state": {**scope.get("state", {}), "kagiban": verdict}}
 
 
 async def _answer(kind: str, refusal: Refusal, send: Send, *, is_head: bool) -> None:

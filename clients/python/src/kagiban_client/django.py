@@ -19,7 +19,7 @@ AnswerSoon = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 @sync_and_async_middleware
 def middleware(get_response: Any) -> Answer | AnswerSoon:
-    """Let only requests with a good key through; views find `request.kagiban`."""
+    """Let only requests with a good key through; views find `request.kagiban`: None where nothing was needed."""
     guard = getattr(settings, "KAGIBAN_GUARD", None)
     if not isinstance(guard, Guard):
         raise ImproperlyConfigured("KAGIBAN_GUARD is to be a kagiban_client.Guard.")
@@ -65,6 +65,7 @@ def _soon(get_response: AnswerSoon, guard: Guard) -> AnswerSoon:
 
 
 def _read(request: HttpRequest, guard: Guard) -> Question | Verdict | None:
+    request.kagiban = None  # type: ignore[attr-defined]  # as Django's own middlewares add to it
     return guard.read(
         request,
         authorization=request.headers.get("Authorization", ""),
@@ -80,7 +81,7 @@ def _refusal(guard: Guard, verdict: Verdict) -> HttpResponse:
 
 
 def _let_in(request: HttpRequest, guard: Guard, verdict: Verdict) -> Callable[[int | None], None]:
-    request.kagiban = verdict  # type: ignore[attr-defined]  # as Django's own middlewares add to it
+    request.kagiban = verdict  # type: ignore[attr-defined]  # as above
     return guard.begin(verdict)
 
 

@@ -14,7 +14,7 @@ VERDICT: Final = "kagiban.verdict"
 
 
 class Middleware:
-    """Lets only requests with a good key through; the application finds `environ["kagiban.verdict"]`."""
+    """Lets only requests with a good key through; the application finds `environ["kagiban.verdict"]`: None where nothing was needed."""
 
     def __init__(self, application: "WSGIApplication", guard: Guard) -> None:
         self._application = application
@@ -30,7 +30,7 @@ class Middleware:
             peer=environ.get("REMOTE_ADDR") or None,
         )
         if asked is None:
-            return self._application(environ, start_response)
+            return self._application({**environ, VERDICT: None}, start_response)
         verdict = self._guard.decide(asked)
         if verdict:
             return self._pass_on(environ, start_response, verdict)
