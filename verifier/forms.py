@@ -16,13 +16,19 @@ class GatewayForm(forms.Form):
         choices=Gateway.Mode.choices,
         initial=Gateway.Mode.STANDARD,
         widget=forms.RadioSelect,
-        help_text=_("nginx turns every status but 401 and 403 into 500: then 429 travels in a field."),
+        help_text=_(
+            "nginx where its auth_request asks: it understands 401 and 403 only. Standard for all others: "
+            "Traefik, Caddy, Envoy, APISIX, programs."
+        ),
     )
     fail_policy = forms.ChoiceField(
         label=_("While the hot store is away"),
         choices=Gateway.FailPolicy.choices,
         initial=Gateway.FailPolicy.OPEN,
         widget=forms.RadioSelect,
+        help_text=_(
+            "The hot store (Valkey) counts for all servers together. Without it each can only count for itself."
+        ),
     )
     ip_ranges = CidrListField(
         label=_("May ask from"),
