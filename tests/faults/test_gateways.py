@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from django.utils import timezone
 from core.actors import SYSTEM
 from keys.services.status import revoke_key
 from tests.cast import make_staff
-from tests.dataplane import LiveKey, make_gateway, make_live_key
+from tests.dataplane import LiveKey, make_gateway, make_live_key, retire
 from tests.proxies import DOCUMENTS, Api, Proxy, mute, nobody, without_store
 from tests.serving import STARTS_WITHIN_S, free_port, wait_for
 
@@ -194,6 +195,23 @@ def test_address_is_the_one_that_the_proxy_saw(proxy: Proxy, api: Api) -> None:
     here = make_live_key(ip_ranges=["127.0.0.0/8"])
     assert proxy.with_key(here.text, X_Forwarded_For="203.0.113.9").status == 200
     assert len(api.calls) == 1
+
+
+# Traefik can't, as its page says: what forwardAuth answers goes to the API only.
+@pytest.mark.parametrize("start", [caddy, envoy], ids=lambda start: start.__name__)
+def test_allowed_answer_tells_the_partner_of_limits_and_of_the_end(proxy: Proxy) -> None:
+    forged = {"X_Told_Sunset": "never", "X_Told_RateLimit": "many", "Sunset": "never"}
+    names = {"ratelimit", "ratelimit-policy", "deprecation", "sunset"}
+    assert not names & proxy.with_key(make_live_key().text, **forged).headers.keys()
+
+    ending = make_live_key(rpm=50)
+    retire(ending.key, timedelta(days=20))
+    told = proxy.with_key(ending.text, **forged)
+    assert told.status == 200
+    assert all(len(told.headers[name]) == 1 for name in names)
+    assert told.headers["ratelimit"][0].startswith('"minute";r=49;t=')
+    assert told.headers["sunset"][0].endswith("GMT")
+    assert told.headers["deprecation"][0].startswith("@")
 
 
 def test_limit_is_429_and_says_when_to_come_back(proxy: Proxy) -> None:
