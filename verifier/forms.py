@@ -27,7 +27,8 @@ class GatewayForm(forms.Form):
         initial=Gateway.FailPolicy.OPEN,
         widget=forms.RadioSelect,
         help_text=_(
-            "The hot store (Valkey) counts for all servers together. Without it each can only count for itself."
+            "The hot store (Valkey) counts for all servers together. Without it each can only count for "
+            "itself."
         ),
     )
     ip_ranges = CidrListField(

@@ -112,7 +112,7 @@ async def _call(application: Any, guard: Guard, url: str, headers: dict[str, str
 def _view(request: HttpRequest) -> HttpResponse:
     if request.path.endswith("/broken"):
         raise BrokenError
-    return JsonResponse(seen(request.kagiban))
+    return JsonResponse(seen(request.kagiban))  # type: ignore[attr-defined]  # the middleware adds it
 
 
 def _stream(request: HttpRequest) -> StreamingHttpResponse:

@@ -16,7 +16,10 @@ _DENIAL = "websocket.http.response"
 
 
 class Middleware:
-    """Lets only requests with a good key through; the application finds `request.state.kagiban`: None where nothing was needed."""
+    """Lets only requests with a good key through; the application finds `request.state.kagiban`.
+
+    It is None where nothing was needed.
+    """
 
     def __init__(self, app: Application, guard: Guard) -> None:
         self._app = app

@@ -19,7 +19,7 @@ AnswerSoon = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 @sync_and_async_middleware
 def middleware(get_response: Any) -> Answer | AnswerSoon:
-    """Let only requests with a good key through; views find `request.kagiban`: None where nothing was needed."""
+    """Let only requests with a good key through; views find `request.kagiban`, or None there."""
     guard = getattr(settings, "KAGIBAN_GUARD", None)
     if not isinstance(guard, Guard):
         raise ImproperlyConfigured("KAGIBAN_GUARD is to be a kagiban_client.Guard.")

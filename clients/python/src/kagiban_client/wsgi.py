@@ -14,7 +14,10 @@ VERDICT: Final = "kagiban.verdict"
 
 
 class Middleware:
-    """Lets only requests with a good key through; the application finds `environ["kagiban.verdict"]`: None where nothing was needed."""
+    """Lets only requests with a good key through; the application finds `environ["kagiban.verdict"]`.
+
+    It is None where nothing was needed.
+    """
 
     def __init__(self, application: "WSGIApplication", guard: Guard) -> None:
         self._application = application
