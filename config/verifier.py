@@ -5,6 +5,7 @@ the health checks.
 """
 
 import argparse
+import errno
 import os
 import signal
 import socket
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 HEALTH = {"/healthz", "/readyz"}
+# The status of a process that can't have its port; another one in its place would not get it either.
+TAKEN = 69
 
 
 def main(arguments: list[str]) -> int:
@@ -31,7 +34,11 @@ def main(arguments: list[str]) -> int:
     if options.socket is not None:
         return _work(socket.socket(fileno=options.socket))
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    listener = _bound((options.host, options.port), family)
+    try:
+        listener = _bound((options.host, options.port), family)
+    except OSError as error:
+        sys.stderr.write(f"Kagiban: Can't listen on {options.host}, port {options.port}: {error}\n")
+        return TAKEN
     return _work(listener) if options.workers <= 1 else _keep(listener, options.workers)
 
 
@@ -63,7 +70,13 @@ def _work(listener: socket.socket) -> int:
         getattr(parts, "close", bool)()
         return []
 
-    serve(answer, listener)
+    try:
+        serve(answer, listener)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        sys.stderr.write(f"Kagiban: Port {listener.getsockname()[1]} is in use.\n")
+        return TAKEN
     return 0
 
 
@@ -71,7 +84,7 @@ def _keep(listener: socket.socket, n_workers: int) -> int:
     """Keep so many workers on one socket until told to stop; one that dies is replaced."""
     number = listener.fileno()
     command = [sys.executable, "-m", "config.verifier", "--socket", str(number)]
-    stopping = False
+    stopping, status = False, 0
 
     def stop(*_signal: object) -> None:
         nonlocal stopping
@@ -81,14 +94,19 @@ def _keep(listener: socket.socket, n_workers: int) -> int:
         signal.signal(name, stop)
     workers: list[subprocess.Popen[bytes]] = []
     while not stopping:
+        if any(worker.poll() == TAKEN for worker in workers):
+            status = TAKEN
+            break
         workers = [worker for worker in workers if worker.poll() is None]
         workers += [subprocess.Popen(command, pass_fds=[number]) for _ in range(n_workers - len(workers))]
         time.sleep(0.5)
+    # Else who calls now would wait for the workers' last answers, and be told nothing.
+    listener.close()
     for worker in workers:
         worker.terminate()
     for worker in workers:
         worker.wait()
-    return 0
+    return status
 
 
 if __name__ == "__main__":

@@ -80,6 +80,8 @@ class Loop:
             loop.add_signal_handler(number, stop.set)
         clock = loop.create_task(self._keep_time())
         await self.way.open()
+        # uvloop would not tell that somebody else has begun to listen there meanwhile.
+        listener.listen(BACKLOG)
         server = await loop.create_server(lambda: Client(self), sock=listener, backlog=BACKLOG)
         await stop.wait()
         server.close()

@@ -1,15 +1,18 @@
 """What several tests of faults stand on."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
 if TYPE_CHECKING:
     from tests.dataplane import LiveKey
     from tests.proxies import Api
+    from tests.relay import Relay
     from tests.stack import Seed, Stack
 
 # pytest reads this file before the settings are there: each fixture imports what it needs.
@@ -58,3 +61,17 @@ def live() -> "LiveKey":
     from tests.dataplane import make_live_key
 
     return make_live_key(ip_ranges=["127.0.0.1/32"], rpm=50)
+
+
+@pytest.fixture
+def slow_database(tmp_path: Path) -> "Iterator[tuple[Relay, str]]":
+    """The way to this worker's database, by a socket of its own, and the URL that leads there."""
+    from django.db import connection
+
+    from tests.relay import Relay
+
+    parts = urlsplit(os.environ["DATABASE_URL"])
+    folder = Path(parse_qs(parts.query)["host"][0])
+    with Relay(folder / ".s.PGSQL.5432", path=tmp_path / ".s.PGSQL.5432") as way:
+        name = connection.settings_dict["NAME"]
+        yield way, parts._replace(path=f"/{name}", query=f"host={quote(str(tmp_path))}").geturl()

@@ -6,14 +6,10 @@ import os
 import select
 import socket
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
-from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
-from django.db import connection
 
 from keys import secret_format
 from tests.checkers import Checkers, running
@@ -26,16 +22,6 @@ from verifier.server import MOST_STRANGERS
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fresh_process")]
 N_KEYS = 24
-
-
-@pytest.fixture
-def slow_database(tmp_path: Path) -> Iterator[tuple[Relay, str]]:
-    """The way to this worker's database, by a socket of its own, and the URL that leads there."""
-    parts = urlsplit(os.environ["DATABASE_URL"])
-    folder = Path(parse_qs(parts.query)["host"][0])
-    with Relay(folder / ".s.PGSQL.5432", path=tmp_path / ".s.PGSQL.5432") as way:
-        name = connection.settings_dict["NAME"]
-        yield way, parts._replace(path=f"/{name}", query=f"host={quote(str(tmp_path))}").geturl()
 
 
 def test_database_that_answers_late_or_never_holds_up_no_warm_check(
