@@ -13,6 +13,7 @@ from core.actors import actor_of
 from core.errors import Invalid
 from verifier.blocking import block_address, lift_block
 from verifier.forms import BlockForm
+from verifier.models import BlockedAddress
 from verifier.selectors import blocks, n_idle_blocks, past_blocks
 
 
@@ -34,6 +35,7 @@ def block_list(request: HttpRequest) -> HttpResponse:
             return redirect("verifier:block-list")
     now = timezone.now()
     context = {"form": form, "blocks": blocks(now), "n_idle": n_idle_blocks(now), "past": past_blocks(now)}
+    context |= {"most": BlockedAddress.MOST}
     return render(request, "verifier/block_list.html", context, status=422 if form.errors else 200)
 
 

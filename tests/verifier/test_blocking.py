@@ -100,6 +100,7 @@ def test_false_keys_from_many_addresses_push_out_no_block_that_people_made(offic
     with override("en"):
         page = sign_in(officer).get("/gateways/blocked/").content.decode()
     assert "2 older blocks that came by themselves are not in force" in page
+    assert f"looks through {BlockedAddress.MOST} at a time" in page
     assert verify(gateway, live.text, ip=THIEF).code == "ADDRESS_BLOCKED"
     assert verify(gateway, live.text, ip="198.51.100.0").code == "VALID"
     assert verify(gateway, live.text, ip="198.51.100.200").code == "ADDRESS_BLOCKED"
