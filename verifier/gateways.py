@@ -81,8 +81,12 @@ def caller_of(credential: str, address: str) -> Caller:
     if caller is None and secret_format.parse(credential) is not None:
         if _register.was_read and _may_look():
             # A reading that is under way may have begun before the credential was issued.
-            _read_again(time.monotonic(), wait=WAIT_SECONDS)
+            asked_at = time.monotonic()
+            _read_again(asked_at, wait=WAIT_SECONDS)
             caller = _find(credential)
+            # The database may know it: it did not answer within the wait.
+            if caller is None and _register.began_at < asked_at:
+                raise UnavailableError
         if caller is None and not _register.was_read:
             raise UnavailableError
     return _admitted(caller, address)

@@ -4,6 +4,7 @@ One that was killed refuses at once. One that hangs (its disk, its machine, the 
 is asked and says nothing, and no time-out of its own or of TCP's helps: each question would keep a thread.
 """
 
+import math
 import os
 import socket
 import threading
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _LOOK_SECONDS: Final = 0.25
 _PAUSE_SECONDS: Final = 0.5
+# For whatever still waits when the process ends, else whoever stops it would kill it.
+_LAST_SECONDS: Final = 4.0
 
 
 class Silence:
@@ -87,14 +90,17 @@ class _Watch:
                 del self._waiting[me]
 
     def _look(self) -> None:
+        end = math.inf
         while True:
             time.sleep(_LOOK_SECONDS)
             now = time.monotonic()
+            if end == math.inf and not threading.main_thread().is_alive():
+                end = now + _LAST_SECONDS
             # Under the lock: whoever is done is not hung up on.
             with self._lock:
                 for until, wrapper in self._waiting.values():
                     # Those who come wait no longer than this, even while its user tries once more to connect.
-                    if now >= until and _hang_up(wrapper):
+                    if now >= min(until, end) and _hang_up(wrapper):
                         silence.begin()
 
 

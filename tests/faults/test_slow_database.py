@@ -13,7 +13,7 @@ import pytest
 
 from keys import secret_format
 from tests.checkers import Checkers, running
-from tests.dataplane import make_gateway, make_live_keys
+from tests.dataplane import make_gateway, make_live_key, make_live_keys
 from tests.relay import Relay
 from tests.serving import verifier
 from tests.valkeys import wait_until
@@ -98,6 +98,18 @@ def test_readyz_tells_of_a_database_that_hangs(slow_database: tuple[Relay, str])
         assert told == {(503, False)}
         relay.release()
         wait_until(lambda: _readyz(port) == (200, True), "it stays away")
+
+
+def test_new_gateway_is_not_unknown_while_the_database_hangs(slow_database: tuple[Relay, str]) -> None:
+    relay, url = slow_database
+    old, live = make_gateway(), make_live_key()
+    with running(os.environ["REDIS_URL"], old, DATABASE_URL=url) as asked:
+        asked.await_health([live])
+        relay.hold()
+        new = asked.by(make_gateway())
+        assert new.ask(live.text)["code"] == "UNAVAILABLE"
+        relay.release()
+        new.await_health([live])
 
 
 def _readyz(port: int) -> tuple[int, bool]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkers import Verifier
-from tests.dataplane import make_gateway, make_live_keys
+from tests.dataplane import make_gateway, make_live_key, make_live_keys
 from tests.relay import Relay
 from tests.serving import ROOT, environment_here, free_port, serving
 from tests.valkeys import wait_until
@@ -60,6 +60,20 @@ def test_who_calls_while_workers_end_is_refused(slow_database: tuple[Relay, str]
             assert not waiting.done()
             relay.release()
             assert waiting.result()["code"] == "VALID"
+
+
+def test_use_that_can_not_be_written_does_not_keep_a_process_that_ends(
+    slow_database: tuple[Relay, str],
+) -> None:
+    relay, url = slow_database
+    gateway, live = make_gateway(fail_policy="open"), make_live_key()
+    nowhere = f"redis://127.0.0.1:{free_port()}"
+    with serving(DATABASE_URL=url, HOT_STORE_URL=nowhere, VERIFIER_DATABASE_SECONDS="5") as (port, _):
+        asked = Verifier(port, gateway)
+        told = asked.ask(live.text)
+        assert (told["code"], told.get("degraded")) == ("VALID", True)
+        relay.hold()
+        time.sleep(1.5)  # Until it writes, for which it has more than a minute.
 
 
 def _listens(port: int) -> bool:
