@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from keys.hotpipe import Pipe, Way
 
 
+def _without_body(verdict: Verdict, *, nginx: bool) -> Response:
+    response = answers.authorized(verdict, nginx=nginx)
+    return Response(response.status, response.fields, b"")
+
+
 _authorized: Final = {nginx: partial(answers.authorized, nginx=nginx) for nginx in (False, True)}
+# To a HEAD, which Envoy sends on as it is.
+_bodiless: Final = {nginx: partial(_without_body, nginx=nginx) for nginx in (False, True)}
 _MALFORMED: Final = Verdict(Code.MALFORMED)
 _BLOCKED: Final = Verdict(Code.ADDRESS_BLOCKED)
 
@@ -49,8 +56,10 @@ def is_of_stranger(reply: Any) -> bool:
 
 def too_many(check: Check) -> Response:
     """The answer where more such checks wait for the registry than it can answer soon."""
+    tell = check[4]
     refused = answers.refused(Code.UNAVAILABLE, app.RETRY_SOON)
-    return answers.for_proxy(refused, nginx=check[4] is _authorized[True])
+    told = answers.for_proxy(refused, nginx=tell in {_authorized[True], _bodiless[True]})
+    return Response(told.status, told.fields, b"") if tell in _bodiless.values() else told
 
 
 def begin(environ: "WSGIEnvironment", way: "Way") -> Response | Check | None:
@@ -101,12 +110,13 @@ def _verify(environ: "WSGIEnvironment", way: "Way") -> Response | Check | None:
 def _authorize(environ: "WSGIEnvironment", way: "Way") -> Response | Check | None:
     credential = environ.get("HTTP_X_GATEWAY_CREDENTIAL", "")
     caller = gateways.caller_at_hand(credential, app.address_of(environ))
-    if caller is None or environ["REQUEST_METHOD"] == "HEAD" or question.key_stands_in_url(environ):
+    if caller is None or question.key_stands_in_url(environ):
         return None
     asked = question.from_headers(environ, environ["PATH_INFO"][len(app.AUTHORIZE) :])
     if not asked.secret:
         return None
-    return _check(asked.secret, asked.context, way, caller, _authorized[caller.nginx])
+    tells = _bodiless if environ["REQUEST_METHOD"] == "HEAD" else _authorized
+    return _check(asked.secret, asked.context, way, caller, tells[caller.nginx])
 
 
 def _check(

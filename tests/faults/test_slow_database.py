@@ -122,21 +122,24 @@ def _readyz(port: int) -> tuple[int, bool]:
         asker.close()
 
 
-def test_flood_of_strange_keys_holds_up_nobody_else(slow_database: tuple[Relay, str]) -> None:
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_flood_of_strange_keys_holds_up_nobody_else(slow_database: tuple[Relay, str], method: str) -> None:
     relay, url = slow_database
     gateway, n_strange = make_gateway(), 300
     with verifier(DATABASE_URL=url) as port, ExitStack() as closing:
 
-        def send(path: str, *fields: str) -> socket.socket:
+        def send(path: str, *fields: str, method: str = "GET") -> socket.socket:
             wire = closing.enter_context(socket.create_connection(("127.0.0.1", port), 60))
-            wire.sendall("\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *fields, "", ""]).encode())
+            wire.sendall(
+                "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *fields, "", ""]).encode()
+            )
             return wire
 
         def ask(number: int) -> socket.socket:
             key, address = secret_format.generate("kb", "live").text, f"198.51.100.{number % 250}"
             return send(
                 "/v1/authorize", f"X-Gateway-Credential: {gateway}", f"X-API-Key: {key}",
-                f"X-Forwarded-For: {address}",
+                f"X-Forwarded-For: {address}", method=method,
             )  # fmt: skip
 
         assert ask(0).recv(12) == b"HTTP/1.1 401"

@@ -146,6 +146,11 @@ def test_authorize_answers_as_the_wsgi_entry_does(wire: Wire, mode: str) -> None
 def test_head_has_no_body_and_other_paths_are_nowhere(wire: Wire) -> None:
     wire.send(b"HEAD /v1/authorize HTTP/1.1\r\nHost: v\r\n\r\n")
     assert wire.answer(bodiless=True).status == 403
+    gateway, live = make_gateway(), make_live_key()
+    for text, status in [(live.text, 200), (live.text[:-1] + "!", 401)] * 2:
+        fields = f"X-Gateway-Credential: {gateway}\r\nAuthorization: Bearer {text}"
+        wire.send(f"HEAD /v1/authorize HTTP/1.1\r\nHost: v\r\n{fields}\r\n\r\n".encode())
+        assert wire.answer(bodiless=True).status == status
     wire.send(b"HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert wire.answer(bodiless=True).status == 200
     wire.send(b"GET /accounts/login/ HTTP/1.1\r\nHost: v\r\n\r\n")
