@@ -305,13 +305,17 @@ def _greeting(addresses: Addresses, variables: dict[str, str], facts: Facts) -> 
 
 
 def _curl(verifier: str) -> list[str]:
-    """The rest of the command whose credential `demo_signins` printed; the key comes into no argument."""
+    """The rest of the command whose credential `demo_signins` printed; the key comes into no argument.
+
+    No comments between the commands: zsh, the shell of macOS, takes them for arguments.
+    """
     return [
-        "    # Some keys, with the addresses that each may be used from, stand in var/demo_credentials.json.",
-        "    read -rs KEY   # paste a key; the address below must be one that it may be used from",
+        "    read -rs KEY",
         """    printf '{"key": "%s", "ip": "203.0.113.7"}' "$KEY" |""",
         f"""      curl -s {verifier}/v1/keys/verify -d @- -H "Content-Type: application/json" \\""",
         """        -H "Authorization: Bearer $GATEWAY_CREDENTIAL\"""",
+        "  `read` waits for a key to be pasted. The address must be one that it may be used from: some keys",
+        "  with theirs stand in var/demo_credentials.json.",
     ]
 
 
