@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -13,6 +13,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM
 from keys.models import Key, Secret, UseBatch
+from keys.secret_format import FAMILY_LENGTH
 from keys.selectors.after_end import DEAD_CODES
 from keys.services.addresses import note_addresses
 from keys.services.after_end import tell_of_dead_use
@@ -118,7 +119,12 @@ def record_use(
     _, is_new = UseBatch.objects.get_or_create(uid=batch)
     if not is_new:
         return False
-    uses = list(uses)
+    uses, costs, outcomes = list(uses), list(costs), list(outcomes)
+    _lock_keys(
+        {use.key_id[:FAMILY_LENGTH] for use in uses}
+        | {cost.family for cost in costs}
+        | {outcome.family for outcome in outcomes}
+    )
     secrets = {
         secret.public_id: secret
         for secret in Secret.objects.filter(public_id__in={use.key_id for use in uses}).select_related("key")
@@ -133,6 +139,12 @@ def record_use(
     _note_peaks(known, secrets, "hour", minutes=60)
     _note_last_use(known, secrets, now)
     return True
+
+
+def _lock_keys(families: Collection[str]) -> None:
+    """Keys first, and in their order, as everywhere: else a revocation and we wait for each other's rows."""
+    found = Key.objects.select_for_update(no_key=True).filter(family__in=families)
+    list(found.order_by("pk").values_list("pk", flat=True))
 
 
 def forget_batches(*, now: datetime) -> int:

@@ -1,11 +1,10 @@
 """The last approval against a change of what its terms lean on (A1, K8): one of them sees the other."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connections, transaction
 from django.utils import timezone
 
 from core.actors import staff_actor
@@ -13,6 +12,7 @@ from core.errors import Conflict
 from keys.models import Key
 from partners.services import change_contract
 from tests.cast import Cast
+from tests.races.waiting import await_somebody_who_waits
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,23 +30,6 @@ def raise_above_the_threshold(cast: Cast) -> None:
         now=timezone.now(),
         **same,
     )
-
-
-def await_somebody_who_waits() -> None:
-    """Until another connection of this database waits for a lock."""
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        with connection.cursor() as cursor:
-            # Within a transaction PostgreSQL shows the activity as it was when first asked.
-            cursor.execute("SELECT pg_stat_clear_snapshot()")
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            )
-            if cursor.fetchone()[0]:
-                return
-        time.sleep(0.02)
-    raise AssertionError("nobody waits")
 
 
 def test_no_key_slips_under_a_contract_that_rises_above_the_threshold(cast: Cast) -> None:
