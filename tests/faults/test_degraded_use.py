@@ -124,6 +124,7 @@ def test_use_is_counted_once_whatever_goes_and_comes_back(stack: Stack) -> None:
     # All back: each check is counted by one of the two. The real cost takes the place of what was counted.
     stack.start_valkey()
     wait_until(lambda: "degraded" not in told.ask(first, "203.0.113.9", "catalog:read"), "degraded for ever")
+    stack.await_rest()
     settled = next(answer for answer in checks if answer["code"] == "VALID")
     for _ in range(2):
         status, body, _ = stack.post("usage", {"check": settled["check"], "cost_usd": "0.75"})
