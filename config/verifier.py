@@ -61,14 +61,7 @@ def _work(listener: socket.socket) -> int:
     from verifier.server import serve
 
     def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        if environ["PATH_INFO"] not in HEALTH:
-            return verifier(environ, start_response)
-        parts = whole(environ, start_response)
-        if environ["REQUEST_METHOD"] != "HEAD":
-            return parts
-        # Django leaves it to the server to send nothing behind the head.
-        getattr(parts, "close", bool)()
-        return []
+        return (whole if environ["PATH_INFO"] in HEALTH else verifier)(environ, start_response)
 
     try:
         serve(answer, listener)

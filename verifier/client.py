@@ -8,7 +8,6 @@ head was read before is not parsed again (`verifier.heads`).
 import asyncio
 import io
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from urllib.parse import unquote_to_bytes
 
@@ -57,7 +56,7 @@ class Server(Protocol):
 
     way: "Way"
     clients: "set[Client]"
-    threads: ThreadPoolExecutor
+    checks: "Lane"
     strangers: "Lane"
     wsgi: "WSGIApplication"
     environ: dict[str, Any]
@@ -288,7 +287,7 @@ class Client(asyncio.Protocol):
             pipe, command, *_ = begun
             pipe.ask(command, self._store_replied)
         else:
-            self._serve_in_thread()
+            self._serve_in_thread(self.server.checks)
 
     def _store_replied(self, reply: Any) -> None:
         response: Response | None = None
@@ -299,13 +298,13 @@ class Client(asyncio.Protocol):
         if response is not None:
             self._send(response)
         elif not quick.is_of_stranger(reply):
-            self._serve_in_thread()
+            self._serve_in_thread(self.server.checks)
         elif self.server.strangers.is_full:
             self._send(quick.too_many(self._check))
         else:
             self._serve_in_thread(self.server.strangers)
 
-    def _serve_in_thread(self, lane: "Lane | None" = None) -> None:
+    def _serve_in_thread(self, lane: "Lane") -> None:
         if self._transport.is_closing():
             return
         environ = self._environ_served
@@ -313,11 +312,7 @@ class Client(asyncio.Protocol):
             head, piece = self._known
             environ = head.environ_with(piece, self._peer)
         environ["wsgi.input"] = io.BytesIO(environ[BODY])
-        threads = lane.threads if lane else self.server.threads
-        done = asyncio.get_running_loop().run_in_executor(threads, _call, self.server.wsgi, environ)
-        if lane:
-            lane.count(done)
-        done.add_done_callback(self._thread_answered)
+        lane.begin(_call, self.server.wsgi, environ).add_done_callback(self._thread_answered)
 
     def _thread_answered(self, done: "asyncio.Future[Response]") -> None:
         error = None if done.cancelled() else done.exception()
@@ -332,7 +327,10 @@ class Client(asyncio.Protocol):
         keeps = self._keeps and not server.is_stopping
         line = _STATUS_LINES.get(response.status) or b"HTTP/1.1 %d \r\n" % response.status
         end = b"\r\n" if keeps else b"Connection: close\r\n\r\n"
-        whole = b"".join((line, server.date, response.fields, end, response.body))
+        environ = self._environ_served
+        # A head that was read before is none of HEAD (verifier.heads).
+        is_head = environ is not None and environ["REQUEST_METHOD"] == "HEAD"
+        whole = b"".join((line, server.date, response.fields, end, b"" if is_head else response.body))
         server.post(self._transport, whole, keeps)
         if not keeps:
             return

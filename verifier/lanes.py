@@ -1,14 +1,18 @@
-"""Threads for calls that anybody can make as often as he likes: nothing else waits behind them."""
+"""Threads for calls of one kind: nothing of another kind waits behind them."""
 
 import asyncio
+import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class Lane:
     """A few threads, before which at most so many calls wait. To be used by one event loop."""
 
-    def __init__(self, name: str, n_threads: int, n_waiting: int) -> None:
+    def __init__(self, name: str, n_threads: int, *, n_waiting: float = math.inf) -> None:
         self.threads = ThreadPoolExecutor(n_threads, name)
         self._most = n_threads + n_waiting
         self._n_calls = 0
@@ -18,10 +22,12 @@ class Lane:
         """Whether one more call would wait too long."""
         return self._n_calls >= self._most
 
-    def count(self, call: "asyncio.Future[Any]") -> None:
-        """Count a call until it is over."""
+    def begin(self, call: Callable[..., T], *arguments: Any) -> "asyncio.Future[T]":
+        """Call it in a thread."""
         self._n_calls += 1
-        call.add_done_callback(self._over)
+        done = asyncio.get_running_loop().run_in_executor(self.threads, call, *arguments)
+        done.add_done_callback(self._over)
+        return done
 
     def _over(self, _call: "asyncio.Future[Any]") -> None:
         self._n_calls -= 1

@@ -23,14 +23,7 @@ if TYPE_CHECKING:
     from keys.hotpipe import Pipe, Way
 
 
-def _without_body(verdict: Verdict, *, nginx: bool) -> Response:
-    response = answers.authorized(verdict, nginx=nginx)
-    return Response(response.status, response.fields, b"")
-
-
 _authorized: Final = {nginx: partial(answers.authorized, nginx=nginx) for nginx in (False, True)}
-# To a HEAD, which Envoy sends on as it is.
-_bodiless: Final = {nginx: partial(_without_body, nginx=nginx) for nginx in (False, True)}
 _MALFORMED: Final = Verdict(Code.MALFORMED)
 _BLOCKED: Final = Verdict(Code.ADDRESS_BLOCKED)
 
@@ -56,10 +49,8 @@ def is_of_stranger(reply: Any) -> bool:
 
 def too_many(check: Check) -> Response:
     """The answer where more such checks wait for the registry than it can answer soon."""
-    tell = check[4]
     refused = answers.refused(Code.UNAVAILABLE, app.RETRY_SOON)
-    told = answers.for_proxy(refused, nginx=tell in {_authorized[True], _bodiless[True]})
-    return Response(told.status, told.fields, b"") if tell in _bodiless.values() else told
+    return answers.for_proxy(refused, nginx=check[4] is _authorized[True])
 
 
 def begin(environ: "WSGIEnvironment", way: "Way") -> Response | Check | None:
@@ -115,8 +106,7 @@ def _authorize(environ: "WSGIEnvironment", way: "Way") -> Response | Check | Non
     asked = question.from_headers(environ, environ["PATH_INFO"][len(app.AUTHORIZE) :])
     if not asked.secret:
         return None
-    tells = _bodiless if environ["REQUEST_METHOD"] == "HEAD" else _authorized
-    return _check(asked.secret, asked.context, way, caller, tells[caller.nginx])
+    return _check(asked.secret, asked.context, way, caller, _authorized[caller.nginx])
 
 
 def _check(

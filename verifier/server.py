@@ -41,11 +41,11 @@ class Loop:
     def __init__(self, wsgi: "WSGIApplication", listener: socket.socket) -> None:
         self.way = Way(asyncio.get_running_loop())
         self.clients: set[Client] = set()
-        self.threads = ThreadPoolExecutor(THREADS, "check")
+        self.checks = Lane("check", THREADS)
         # Apart: whatever keeps the threads busy, warm checks need gateways that are known.
         self.reader = ThreadPoolExecutor(1, "gateways")
         # As many as find a place at the registry. A flood of keys that nobody has holds up only its own kind.
-        self.strangers = Lane("strangers", N_INSIDE, MOST_STRANGERS)
+        self.strangers = Lane("strangers", N_INSIDE, n_waiting=MOST_STRANGERS)
         self.wsgi = wsgi
         self.environ: dict[str, Any] = _environ(listener)
         self.date = b""
@@ -89,7 +89,7 @@ class Loop:
         await self._finish()
         clock.cancel()
         await self.way.close()
-        for threads in (self.threads, self.reader, self.strangers.threads):
+        for threads in (self.checks.threads, self.reader, self.strangers.threads):
             threads.shutdown(wait=False, cancel_futures=True)
 
     async def _keep_time(self) -> None:
