@@ -34,8 +34,13 @@ def block_list(request: HttpRequest) -> HttpResponse:
             messages.success(request, said % {"network": block.network})
             return redirect("verifier:block-list")
     now = timezone.now()
-    context = {"form": form, "blocks": blocks(now), "n_idle": n_idle_blocks(now), "past": past_blocks(now)}
-    context |= {"most": BlockedAddress.MOST}
+    context = {
+        "form": form,
+        "blocks": blocks(now),
+        "n_idle": n_idle_blocks(now),
+        "most": BlockedAddress.MOST,
+        "past": past_blocks(now),
+    }
     return render(request, "verifier/block_list.html", context, status=422 if form.errors else 200)
 
 

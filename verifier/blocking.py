@@ -22,6 +22,7 @@ from core.actors import SYSTEM, Actor
 from core.errors import Conflict, Invalid, NotAllowed, NotFound
 from core.parsing import parse_network
 from verifier.models import BlockedAddress
+from verifier.selectors import standing_blocks
 
 MAX_HOURS: Final = 24 * 30
 # Whoever has one address of IPv6 has all of its /64.
@@ -51,7 +52,7 @@ def block_address(
 def block_by_itself(*, address: str, now: datetime) -> BlockedAddress | None:
     """Block whoever sent too many false keys from an address; None where that is done already, or off."""
     minutes, network = settings.FALSE_KEYS_BLOCK_MINUTES, _sender(address)
-    if minutes < 1 or BlockedAddress.objects.filter(network=network, lifted_at=None, until__gt=now).exists():
+    if minutes < 1 or standing_blocks(now).filter(network=network).exists():
         return None
     actor = SYSTEM("verifier.block_address")
     until = now + timedelta(minutes=minutes)
@@ -93,8 +94,8 @@ def _tell(
 
 
 def _require_room(network: str, now: datetime) -> None:
-    others = BlockedAddress.objects.filter(lifted_at=None, until__gt=now, is_automatic=False)
-    if others.exclude(network=network).count() >= BlockedAddress.MOST:
+    others = standing_blocks(now).filter(is_automatic=False).exclude(network=network)
+    if others.count() >= BlockedAddress.MOST:
         text = _("%(most)d blocks stand already, and no more are looked at. Lift one, or block a network.")
         raise Invalid(text % {"most": BlockedAddress.MOST}, field="network")
 

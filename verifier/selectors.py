@@ -58,15 +58,16 @@ def blocks(now: datetime) -> "QuerySet[BlockedAddress]":
 
     So nobody can push out what people blocked by sending false keys from many addresses.
     """
-    return _standing(now).order_by("is_automatic", "-id")[: BlockedAddress.MOST]
+    return standing_blocks(now).order_by("is_automatic", "-id")[: BlockedAddress.MOST]
 
 
 def n_idle_blocks(now: datetime) -> int:
     """How many older blocks stand that are not looked at, because there are too many."""
-    return max(0, _standing(now).count() - BlockedAddress.MOST)
+    return max(0, standing_blocks(now).count() - BlockedAddress.MOST)
 
 
-def _standing(now: datetime) -> "QuerySet[BlockedAddress]":
+def standing_blocks(now: datetime) -> "QuerySet[BlockedAddress]":
+    """All blocks that nobody has lifted and that are not over, the newest first."""
     return BlockedAddress.objects.filter(lifted_at=None, until__gt=now)
 
 

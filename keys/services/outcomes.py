@@ -2,13 +2,12 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from django.db import connection
 
-from keys.models import Key
 from keys.terms import office_day
 
 # What stands there and what comes, added up name by name.
@@ -63,11 +62,11 @@ class _Day:
             (self.by_status if what[0] == "s" else self.by_latency)[what[1:]] += n
 
 
-def note_outcomes(outcomes: Iterable[Outcome]) -> None:
-    """Add a batch's outcomes to the days of their keys. To be called within the batch's transaction."""
-    outcomes = list(outcomes)
-    families = {outcome.family for outcome in outcomes}
-    keys = dict(Key.objects.filter(family__in=families).values_list("family", "pk"))
+def note_outcomes(outcomes: Iterable[Outcome], keys: Mapping[str, int]) -> None:
+    """Add a batch's outcomes to the days of their keys. To be called within the batch's transaction.
+
+    `keys` are the database ids by family; outcomes of other families are left out.
+    """
     days: dict[tuple[int, date], _Day] = defaultdict(_Day)
     for outcome in outcomes:
         if outcome.family in keys:

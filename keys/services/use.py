@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
@@ -120,7 +120,7 @@ def record_use(
     if not is_new:
         return False
     uses, costs, outcomes = list(uses), list(costs), list(outcomes)
-    _lock_keys(
+    keys = _lock_keys(
         {use.key_id[:FAMILY_LENGTH] for use in uses}
         | {cost.family for cost in costs}
         | {outcome.family for outcome in outcomes}
@@ -130,8 +130,9 @@ def record_use(
         for secret in Secret.objects.filter(public_id__in={use.key_id for use in uses}).select_related("key")
     }
     known = [use for use in uses if use.key_id in secrets]
-    _add_days(known, secrets, costs, peaks)
-    note_outcomes(outcomes)
+    spent = [(keys[cost.family], cost) for cost in costs if cost.family in keys]
+    _add_days(known, secrets, spent, peaks)
+    note_outcomes(outcomes, keys)
     dead = {secrets[use.key_id].key_id for use in known if use.code in DEAD_CODES}
     tell_of_dead_use(keys=dead, now=now)
     note_addresses(_visits(known, secrets, now), now=now)
@@ -141,10 +142,13 @@ def record_use(
     return True
 
 
-def _lock_keys(families: Collection[str]) -> None:
-    """Keys first, and in their order, as everywhere: else a revocation and we wait for each other's rows."""
+def _lock_keys(families: Collection[str]) -> dict[str, int]:
+    """Database ids of the keys of these families, now locked.
+
+    Keys first, and in their order, as everywhere: else a revocation and we wait for each other's rows.
+    """
     found = Key.objects.select_for_update(no_key=True).filter(family__in=families)
-    list(found.order_by("pk").values_list("pk", flat=True))
+    return dict(found.order_by("pk").values_list("family", "pk"))
 
 
 def forget_batches(*, now: datetime) -> int:
@@ -153,15 +157,16 @@ def forget_batches(*, now: datetime) -> int:
 
 
 def _add_days(
-    uses: list[Use], secrets: dict[str, Secret], costs: Iterable[Cost], peaks: Iterable[Peak]
+    uses: list[Use], secrets: dict[str, Secret], spent: Iterable[tuple[int, Cost]], peaks: Iterable[Peak]
 ) -> None:
     days: dict[tuple[int, date], Counter[str]] = defaultdict(Counter)
     micros: Counter[tuple[int, date]] = Counter()
     at_once: dict[str, Counter[tuple[int, date]]] = {"burst": Counter(), "concurrency": Counter()}
     for use in uses:
         days[secrets[use.key_id].key_id, office_day(_begin(use.minute))][use.code] += use.n
-    for where, spent in _by_key(costs):
-        micros[where] += spent
+    for key, cost in spent:
+        where = key, office_day(_begin(cost.minute))
+        micros[where] += cost.micros
         days[where].update()  # a day of its own, where a call is settled the day after
     for peak in peaks:
         # Whatever used that much was let through in the same minute, and so is among `uses`.
@@ -186,16 +191,6 @@ def _add_days(
                 [json.dumps(codes, sort_keys=True) for _where, codes in rows],
             ],
         )
-
-
-def _by_key(costs: Iterable[Cost]) -> Iterator[tuple[tuple[int, date], int]]:
-    """Costs by key (its database id) and day; those of families that no key has are left out."""
-    costs = list(costs)
-    families = {cost.family for cost in costs}
-    keys = dict(Key.objects.filter(family__in=families).values_list("family", "pk"))
-    for cost in costs:
-        if cost.family in keys:
-            yield (keys[cost.family], office_day(_begin(cost.minute))), cost.micros
 
 
 def _visits(uses: list[Use], secrets: dict[str, Secret], now: datetime) -> dict[Secret, dict[str, Visit]]:
