@@ -1,6 +1,5 @@
 """What several tests of faults stand on."""
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,12 +65,10 @@ def live() -> "LiveKey":
 @pytest.fixture
 def slow_database(tmp_path: Path) -> "Iterator[tuple[Relay, str]]":
     """The way to this worker's database, by a socket of its own, and the URL that leads there."""
-    from django.db import connection
-
     from tests.relay import Relay
+    from tests.serving import environment_here
 
-    parts = urlsplit(os.environ["DATABASE_URL"])
+    parts = urlsplit(environment_here()["DATABASE_URL"])
     folder = Path(parse_qs(parts.query)["host"][0])
     with Relay(folder / ".s.PGSQL.5432", path=tmp_path / ".s.PGSQL.5432") as way:
-        name = connection.settings_dict["NAME"]
-        yield way, parts._replace(path=f"/{name}", query=f"host={quote(str(tmp_path))}").geturl()
+        yield way, parts._replace(query=f"host={quote(str(tmp_path))}").geturl()

@@ -18,7 +18,7 @@ from keys.hotmap import slot_of, slot_of_bucket
 from keys.models import KeyUseDay
 from tests.cast import make_partner, make_staff
 from tests.checkers import Checkers, Verifier, revoke, running
-from tests.dataplane import LiveKey, make_gateway, make_live_key, verify
+from tests.dataplane import LiveKey, make_gateway, make_live_key, make_live_keys, verify
 from tests.relay import make_certificate
 from tests.valkeys import Cluster, Valkey, wait_until
 from verifier.drain import drain_use
@@ -207,8 +207,8 @@ class Spenders:
 def test_budget_of_a_workspace_is_exact_over_failovers_and_over_tls(
     cluster_over_tls: Cluster, settings: Any
 ) -> None:
-    cluster, gateway, first = cluster_over_tls, make_gateway(), make_live_key()
-    keys = [first, *[make_live_key(first.key.partner, first.key.owner) for _ in range(2)]]
+    cluster, gateway, keys = cluster_over_tls, make_gateway(), make_live_keys(3)
+    first = keys[0]
     first.key.partner.workspaces.update(monthly_budget_usd="1.50", revision=2)
     slot = slot_of_key(first)
     old = cluster.holder(slot)

@@ -9,7 +9,7 @@ import pytest
 
 from keys import hotwire
 from tests.checkers import Checkers, revoke, running
-from tests.dataplane import make_gateway, make_live_key, verify
+from tests.dataplane import make_gateway, make_live_key, make_live_keys, verify
 from tests.relay import Relay, make_certificate
 from tests.valkeys import DATA, PASSWORD, Valkey, Valkeys, wait_until
 
@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 def test_next_primary_is_found_when_the_first_is_killed(settings: Any) -> None:
-    gateway, first = make_gateway(), make_live_key()
-    keys = [first, *[make_live_key(first.key.partner, first.key.owner) for _ in range(5)]]
+    gateway, keys = make_gateway(), make_live_keys(6)
+    first = keys[0]
     with Valkeys() as servers:
         primary = servers.add(DATA)
         replica = servers.add([*DATA, f"replicaof 127.0.0.1 {primary.port}"])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.checkers import Checkers, revoke, running
-from tests.dataplane import make_gateway, make_live_key
+from tests.dataplane import make_gateway, make_live_keys
 from tests.valkeys import DATA, PASSWORD, Valkeys
 
 N_KEYS = 60
@@ -16,9 +16,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 def test_store_that_is_killed_between_revocations_lets_nothing_through(settings: Any) -> None:
-    first = make_live_key()
-    keys = [first, *[make_live_key(first.key.partner, first.key.owner) for _ in range(N_KEYS - 1)]]
-    gateway = make_gateway()
+    gateway, keys = make_gateway(), make_live_keys(N_KEYS)
     with Valkeys() as servers:
         store = servers.add([*DATA, "appendonly yes", "appendfsync everysec"])
         settings.HOT_STORE_URL = f"redis://:{PASSWORD}@127.0.0.1:{store.port}/0"

@@ -24,7 +24,16 @@ from keys.hotrecord import MICROS, record_key
 from keys.models import KeyOutcomeDay, KeyUseDay
 from keys.selectors.limits import use_now
 from keys.terms import office_day
-from tests.dataplane import LiveKey, authorize, call, make_gateway, make_live_key, report, verify
+from tests.dataplane import (
+    LiveKey,
+    authorize,
+    call,
+    make_gateway,
+    make_live_key,
+    make_live_keys,
+    report,
+    verify,
+)
 from verifier import check_ids, usage
 from verifier.drain import drain_use
 from verifier.models import Gateway
@@ -324,8 +333,7 @@ def test_field_that_stands_twice_spoils_its_own_report_only(gateway: str, live: 
 
 
 def test_a_full_batch_over_many_keys(gateway: str) -> None:
-    first = make_live_key()
-    keys = [first, *(make_live_key(first.key.partner, first.key.owner) for _ in range(4))]
+    keys = make_live_keys(5)
     rows = [
         {"id": str(n), "key": keys[n % 5].key.public_id, "status": 200, "latency_ms": n} for n in range(500)
     ]
