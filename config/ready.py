@@ -8,8 +8,8 @@ from django.views.decorators.http import require_safe
 from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
+from core import patience
 from keys import hotwire
-from verifier.patience import watch
 
 
 @csrf_exempt  # nothing is changed here: a wrong method is 405, not a form that is too old
@@ -31,7 +31,7 @@ def readyz(_request: HttpRequest) -> HttpResponse:
 def _postgresql_answers() -> bool:
     try:
         # One that hangs would keep a thread of each probe.
-        with watch.over(settings.VERIFIER_DATABASE_SECONDS), connection.cursor() as cursor:
+        with patience.waiting(seconds=settings.VERIFIER_DATABASE_SECONDS), connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     except Error:  # InterfaceError, too: a connection that was lost is no DatabaseError
         return False

@@ -104,6 +104,4 @@ def _keep(listener: socket.socket, n_workers: int) -> int:
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    # A gateway does not wait as long as somebody in front of a page.
-    os.environ.setdefault("DATABASE_CONNECT_SECONDS", "2")
     sys.exit(main(sys.argv[1:]))

@@ -1,10 +1,14 @@
 """The verifier's WSGI entry, `/v1/…`: a raw callable, called before Django's handler is (ARCHITECTURE)."""
 
 import logging
+import time
 import traceback
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
+from django.conf import settings
+
+from core import patience
 from core.actors import address_behind_proxies
 from keys.hotwire import StoreUnavailableError
 from keys.secret_format import key_id_of
@@ -25,6 +29,8 @@ AUTHORIZE: Final = "/v1/authorize"
 MAX_BODY: Final = 16 * 1024
 # Where our own server puts a body, which it has read whole.
 BODY: Final = "kagiban.body"
+# And until when (monotonic seconds) this call waits for the database, with all that it waits for before.
+UNTIL: Final = "kagiban.until"
 GATEWAY_REALM: Final = answers.wire([("WWW-Authenticate", 'Bearer realm="kagiban-gateway"')])
 RETRY_SOON: Final = answers.wire([("Retry-After", "1")])
 
@@ -32,8 +38,10 @@ RETRY_SOON: Final = answers.wire([("Retry-After", "1")])
 def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
     """Answer one call below `/v1/`."""
     handle = _route(environ["PATH_INFO"])
+    until = environ.get(UNTIL) or time.monotonic() + settings.VERIFIER_DATABASE_SECONDS
     try:
-        response = handle(environ)
+        with patience.waiting(until=until):
+            response = handle(environ)
     except Exception as error:  # noqa: BLE001 - whatever it is, a proxy waits for an answer
         # A key must never be let through, nor a proxy be left without an answer, because of our mistake.
         log_failure(error)

@@ -7,16 +7,18 @@ head was read before is not parsed again (`verifier.heads`).
 
 import asyncio
 import io
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from urllib.parse import unquote_to_bytes
 
 import httptools
+from django.conf import settings
 
 from core.actors import address_behind_proxies
 from verifier import answers, heads, quick, usage
 from verifier.answers import Response
-from verifier.app import BODY, MAX_BODY, log_failure
+from verifier.app import BODY, MAX_BODY, UNTIL, log_failure
 from verifier.heads import Head
 from verifier.quick import Check
 
@@ -312,6 +314,7 @@ class Client(asyncio.Protocol):
             head, piece = self._known
             environ = head.environ_with(piece, self._peer)
         environ["wsgi.input"] = io.BytesIO(environ[BODY])
+        environ[UNTIL] = time.monotonic() + settings.VERIFIER_DATABASE_SECONDS
         lane.begin(_call, self.server.wsgi, environ).add_done_callback(self._thread_answered)
 
     def _thread_answered(self, done: "asyncio.Future[Response]") -> None:

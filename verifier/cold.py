@@ -6,6 +6,7 @@ a digest that the registry has, a few at a time, and once for all who wait for t
 """
 
 import logging
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import Final
 from django.db import Error as DatabaseFailure
 from django.utils import timezone
 
+from core import patience
 from keys import hashing, hotstore, hotwire
 from keys.hotrecord import readable_address
 from keys.models import Secret
@@ -57,7 +59,7 @@ class Flights:
             if landed is None:
                 landed = self._under_way[name] = Event()
         if not leads:
-            landed.wait(WAIT_SECONDS)
+            landed.wait(min(WAIT_SECONDS, patience.left()))
             yield False
             return
         try:
@@ -119,6 +121,8 @@ def _load_once(question: Question, key_id: str, digest: bytes, reply: Miss) -> b
     """`_load`, or a wait until somebody else has done it."""
     with _flights.lead(digest) as leads:
         if not leads:
+            if patience.left() <= 0:
+                raise UnavailableError
             return True
         places = for_keys if reply.is_of_stranger else for_known
         with places.reading():
@@ -170,14 +174,22 @@ def match(text: bytes, secrets: tuple[Secret, ...]) -> Secret | None:
 
 
 def prove(text: bytes, secret: Secret) -> bool:
-    """Argon2 over the secret's digest; renews what is out of date (K2). False: the row was tampered with."""
-    with _provers:
+    """Argon2 over the secret's digest; renews what is out of date (K2). False: the row was tampered with.
+
+    Raises UnavailableError where no core gets free in time.
+    """
+    left = patience.left()
+    if not _provers.acquire(timeout=None if math.isinf(left) else left):
+        raise UnavailableError
+    try:
         stored = bytes(secret.digest)
         if not hashing.verify_digest(secret.argon2_hash, stored):
             logger.error("argon2 hash contradicts digest", extra={"data": {"key_id": secret.public_id}})
             return False
         if hashing.needs_rehash(secret.argon2_hash, secret.pepper_version):
             renew_secret(secret=secret, text=text.decode())
+    finally:
+        _provers.release()
     return True
 
 

@@ -8,7 +8,8 @@ from typing import Final
 from django.conf import settings
 from django.db import close_old_connections, connection
 
-from verifier.patience import silence, watch
+from core import patience
+from verifier.silence import silence
 
 WAIT_SECONDS: Final = 1.0
 # Whoever waits for the database holds a thread that others need.
@@ -23,13 +24,14 @@ class UnavailableError(Exception):
 class Places:
     """A few places at the database, and a short queue before them.
 
-    Who has a place is waited for `patience` times VERIFIER_DATABASE_SECONDS.
+    Who has a place waits for the database for `times` VERIFIER_DATABASE_SECONDS, and never longer than the
+    call that it is for has time (`core.patience`).
     """
 
-    def __init__(self, n_inside: int, n_waiting: int, *, patience: int = 1) -> None:
+    def __init__(self, n_inside: int, n_waiting: int, *, times: int = 1) -> None:
         self._inside = BoundedSemaphore(n_inside)
         self._anywhere = BoundedSemaphore(n_inside + n_waiting)
-        self._patience = patience
+        self._times = times
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -39,16 +41,20 @@ class Places:
         when the queue is full, when no place gets free in time, and while the database does not answer. One
         that stops to answer meanwhile is hung up on: the query raises an error of the database.
         """
-        if silence.lasts():
+        if patience.left() <= 0 or silence.lasts():
             raise UnavailableError
         if not self._anywhere.acquire(blocking=False):
             raise UnavailableError
         try:
-            if not self._inside.acquire(timeout=WAIT_SECONDS):
+            # Half of what is left, so that the database has the other half.
+            if not self._inside.acquire(timeout=min(WAIT_SECONDS, patience.left() / 2)):
                 raise UnavailableError
             try:
-                with watch.over(self._patience * settings.VERIFIER_DATABASE_SECONDS):
-                    yield from _working()
+                with patience.waiting(seconds=self._times * settings.VERIFIER_DATABASE_SECONDS) as mine:
+                    try:
+                        yield from _working()
+                    finally:
+                        silence.begin(mine.in_vain)
             finally:
                 self._inside.release()
         finally:
@@ -63,7 +69,7 @@ for_gateways: Final = Places(2, 2)
 # Without the hot store there are no warm checks to keep threads free for: everybody may wait.
 for_outages: Final = Places(N_INSIDE, 1_000)
 # What was counted meanwhile is written by one thread, which never waits for those who ask; it may be much.
-for_use: Final = Places(1, 1, patience=15)
+for_use: Final = Places(1, 1, times=15)
 
 
 def _working() -> Iterator[None]:

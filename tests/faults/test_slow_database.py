@@ -22,6 +22,8 @@ from verifier.server import MOST_STRANGERS
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fresh_process")]
 N_KEYS = 24
+# A check has 2 seconds for the database, and some of the store; the rest is for a machine that stalls.
+LONGEST_S = 15.0
 
 
 def test_database_that_answers_late_or_never_holds_up_no_warm_check(
@@ -83,6 +85,32 @@ def test_database_that_hangs_costs_an_open_gateway_no_known_key(slow_database: t
         with ThreadPoolExecutor(len(keys)) as threads:
             told = list(threads.map(lambda live: asked.ask(live.text), keys))
         assert [(one["code"], one.get("degraded")) for one in told] == [("VALID", True)] * len(keys)
+        relay.release()
+        asked.await_health(keys)
+
+
+def test_check_waits_no_longer_than_it_has_time_whatever_hangs(slow_database: tuple[Relay, str]) -> None:
+    relay, url = slow_database
+    closed, opened = make_gateway(fail_policy="closed"), make_gateway(fail_policy="open")
+    keys = make_live_keys(6)
+    # A new connection may take long here; who asks has not the time for it.
+    patience = {"DATABASE_CONNECT_SECONDS": "60", "API_KEY_AUTH_CACHE_TTL_SECONDS": "1"}
+    with running(
+        os.environ["REDIS_URL"], closed, DATABASE_URL=url, VERIFIER_DATABASE_SECONDS="2", **patience
+    ) as asked:
+        lenient = asked.by(opened)
+        asked.await_health(keys[:1])
+        lenient.await_health(keys[:1])
+        relay.hold()
+        time.sleep(1.5)  # The first key's record is past its time.
+        started = time.monotonic()
+        # Connections that hang, new ones, several who want the same key, more than find a place.
+        with ThreadPoolExecutor(24) as threads:
+            told = threads.map(lambda live: asked.ask(live.text)["code"], keys * 3)
+            late = threads.map(lambda live: lenient.ask(live.text), keys[:1] * 6)
+        assert set(told) == {"UNAVAILABLE"}
+        assert {(one["code"], one.get("degraded")) for one in late} == {("VALID", True)}
+        assert time.monotonic() - started < LONGEST_S
         relay.release()
         asked.await_health(keys)
 
