@@ -7,20 +7,17 @@ the health checks.
 import argparse
 import errno
 import os
-import signal
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from config.workers import TAKEN, keep, tell_ready
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 HEALTH = {"/healthz", "/readyz"}
-# The status of a process that can't have its port; another one in its place would not get it either.
-TAKEN = 69
 
 
 def main(arguments: list[str]) -> int:
@@ -30,16 +27,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, default=8001)
     parser.add_argument("--workers", type=int, default=1, help="processes, about one per core")
     parser.add_argument("--socket", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--ready", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.socket is not None:
-        return _work(socket.socket(fileno=options.socket))
+        return _work(socket.socket(fileno=options.socket), options.ready)
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     try:
         listener = _bound((options.host, options.port), family)
     except OSError as error:
         sys.stderr.write(f"Kagiban: Can't listen on {options.host}, port {options.port}: {error}\n")
         return TAKEN
-    return _work(listener) if options.workers <= 1 else _keep(listener, options.workers)
+    return _work(listener) if options.workers <= 1 else keep(listener, options.workers)
 
 
 def _bound(address: tuple[str, int], family: socket.AddressFamily) -> socket.socket:
@@ -55,7 +53,7 @@ def _bound(address: tuple[str, int], family: socket.AddressFamily) -> socket.soc
     return listener
 
 
-def _work(listener: socket.socket) -> int:
+def _work(listener: socket.socket, ready: int | None = None) -> int:
     from config.wsgi import application as whole
     from verifier.app import application as verifier
     from verifier.server import serve
@@ -64,42 +62,13 @@ def _work(listener: socket.socket) -> int:
         return (whole if environ["PATH_INFO"] in HEALTH else verifier)(environ, start_response)
 
     try:
-        serve(answer, listener)
+        serve(answer, listener, lambda: tell_ready(ready))
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
         sys.stderr.write(f"Kagiban: Port {listener.getsockname()[1]} is in use.\n")
         return TAKEN
     return 0
-
-
-def _keep(listener: socket.socket, n_workers: int) -> int:
-    """Keep so many workers on one socket until told to stop; one that dies is replaced."""
-    number = listener.fileno()
-    command = [sys.executable, "-m", "config.verifier", "--socket", str(number)]
-    stopping, status = False, 0
-
-    def stop(*_signal: object) -> None:
-        nonlocal stopping
-        stopping = True
-
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, stop)
-    workers: list[subprocess.Popen[bytes]] = []
-    while not stopping:
-        if any(worker.poll() == TAKEN for worker in workers):
-            status = TAKEN
-            break
-        workers = [worker for worker in workers if worker.poll() is None]
-        workers += [subprocess.Popen(command, pass_fds=[number]) for _ in range(n_workers - len(workers))]
-        time.sleep(0.5)
-    # Else who calls now would wait for the workers' last answers, and be told nothing.
-    listener.close()
-    for worker in workers:
-        worker.terminate()
-    for worker in workers:
-        worker.wait()
-    return status
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import gc
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -72,7 +73,7 @@ class Loop:
                 if not keeps:
                     transport.close()
 
-    async def run(self, listener: socket.socket) -> None:
+    async def run(self, listener: socket.socket, on_ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT; then finish what is under way."""
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
@@ -83,6 +84,7 @@ class Loop:
         # uvloop would not tell that somebody else has begun to listen there meanwhile.
         listener.listen(BACKLOG)
         server = await loop.create_server(lambda: Client(self), sock=listener, backlog=BACKLOG)
+        on_ready()
         await stop.wait()
         server.close()
         self.is_stopping = True
@@ -114,8 +116,8 @@ class Loop:
             await asyncio.sleep(0.05)
 
 
-def serve(wsgi: "WSGIApplication", listener: socket.socket) -> None:
-    """Answer on a listening socket until told to stop."""
+def serve(wsgi: "WSGIApplication", listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Answer on a socket until told to stop; `on_ready` is called when it listens."""
 
     # A thread that looks into the database must not keep the interpreter from the checks for 5 ms at a time.
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -125,7 +127,7 @@ def serve(wsgi: "WSGIApplication", listener: socket.socket) -> None:
 
     async def main() -> None:
         asyncio.get_running_loop().set_exception_handler(_tell)
-        await Loop(wsgi, listener).run(listener)
+        await Loop(wsgi, listener).run(listener, on_ready)
 
     uvloop.run(main())
 
