@@ -59,7 +59,9 @@ def _work(listener: socket.socket, ready: int | None = None) -> int:
     from verifier.server import serve
 
     def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        return (whole if environ["PATH_INFO"] in HEALTH else verifier)(environ, start_response)
+        if environ["PATH_INFO"] in HEALTH:
+            return whole(_asked_by_a_guard(environ), start_response)
+        return verifier(environ, start_response)
 
     try:
         serve(answer, listener, lambda: tell_ready(ready))
@@ -69,6 +71,19 @@ def _work(listener: socket.socket, ready: int | None = None) -> int:
         sys.stderr.write(f"Kagiban: Port {listener.getsockname()[1]} is in use.\n")
         return TAKEN
     return 0
+
+
+def _asked_by_a_guard(environ: "WSGIEnvironment") -> "WSGIEnvironment":
+    """A question about the process's health as the portal answers it.
+
+    Whoever watches over processes asks them one by one: by an address, which is no name of the portal, and
+    without TLS. He would be sent elsewhere, or away.
+    """
+    from django.conf import settings
+
+    name = (settings.ALLOWED_HOSTS or ["localhost"])[0].removeprefix(".").replace("*", "localhost")
+    kept = {field: value for field, value in environ.items() if field != "HTTP_X_FORWARDED_PROTO"}
+    return kept | {"HTTP_HOST": name, "wsgi.url_scheme": "https"}
 
 
 if __name__ == "__main__":

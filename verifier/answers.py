@@ -217,9 +217,11 @@ def _held(verdict: Verdict, facts: Facts) -> bytes:
     """The members that name what the check holds; empty for most checks, which hold nothing (V7)."""
     if facts.holds_leases:
         return b',"check":"%b","lease":"%b"' % ((_check_id(verdict, facts),) * 2)
-    if verdict.order is not None and verdict.order[2].names_cost:
-        return b',"check":"%b"' % _check_id(verdict, facts)
-    return b""
+    return b',"check":"%b"' % _check_id(verdict, facts) if _names_cost(verdict) else b""
+
+
+def _names_cost(verdict: Verdict) -> bool:
+    return verdict.order is not None and verdict.order[2].names_cost
 
 
 def _check_id(verdict: Verdict, facts: Facts) -> bytes:
@@ -255,10 +257,10 @@ def _refused(verdict: Verdict) -> bytes:
 
 def _limited(verdict: Verdict) -> bytes:
     """RateLimit names the limit that refused and no other: there is one truth about when to come back."""
-    seconds, name = max(1, verdict.retry), _REFUSING.get(verdict.code)
+    seconds, name = verdict.retry, _REFUSING.get(verdict.code)
     policy = facts_of(verdict.identity).policy if verdict.identity else b""
     limit = b'RateLimit: "%b";r=0;t=%d\r\n' % (name, seconds) if policy and name else b""
-    return b"%b%bRetry-After: %d\r\n" % (policy, limit, seconds)
+    return b"%b%b%b" % (policy, limit, b"Retry-After: %d\r\n" % seconds if seconds else b"")
 
 
 def _dates(verdict: Verdict) -> bytes:
@@ -279,7 +281,8 @@ def authorized(verdict: Verdict, *, nginx: bool) -> Response:
     degraded = b"X-Kagiban-Degraded: true\r\n" if verdict.degraded else b""
     if code is _VALID:
         facts = facts_of(verdict.identity)
-        lease = b"X-Kagiban-Lease: %b\r\n" % _check_id(verdict, facts) if facts.holds_leases else b""
+        holds = facts.holds_leases or _names_cost(verdict)
+        lease = b"X-Kagiban-Lease: %b\r\n" % _check_id(verdict, facts) if holds else b""
         limits = limit_fields(verdict, facts)
         acting = _acting_in(verdict, facts)
         place = b"X-Acting-Workspace: %b\r\n" % acting.encode() if acting else b""

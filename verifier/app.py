@@ -86,7 +86,7 @@ def address_of(environ: "WSGIEnvironment") -> str:
 def bearer_of(environ: "WSGIEnvironment") -> str:
     """The token of `Authorization: Bearer …`; empty where none was sent."""
     scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    return token if scheme.lower() == "bearer" else ""
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def key_in_query(environ: "WSGIEnvironment") -> bool:

@@ -208,7 +208,8 @@ def _held_at(leases: dict[bytes, int], millis: int) -> dict[bytes, int]:
 def _by_budget(budget: int | None, windows: Windows, call: Call, code: Code) -> Refusal:
     if budget is None or (windows.spent + call.cost <= budget and windows.spent < budget):
         return None
-    return code, windows.month - call.seconds
+    # What no whole month's budget covers is not worth another try.
+    return code, windows.month - call.seconds if 0 < budget >= call.cost else 0
 
 
 def _one_more(windows: Windows, call: Call) -> Windows:

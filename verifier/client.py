@@ -186,7 +186,8 @@ class Client(asyncio.Protocol):
             field = _field(name)
         if not field:
             return
-        text = value.decode("latin-1")
+        # The parser leaves the white space behind a value, which is none of it (RFC 9110, 5.5).
+        text = value.decode("latin-1").rstrip(" \t")
         environ = self._environ
         environ[field] = f"{environ[field]},{text}" if field in environ else text
 

@@ -22,8 +22,8 @@ class Code(StrEnum):
     KEY_IN_URL = "KEY_IN_URL", 403, "A key must never stand in a URL; send it in a header"
     NO_KEY = "NO_KEY", 401, "No key was sent"
     MALFORMED = "MALFORMED", 401, "This is not a key: its form or its checksum is wrong"
-    TOO_MANY_ATTEMPTS = "TOO_MANY_ATTEMPTS", 429, "Too many unknown keys came from here"
     ADDRESS_BLOCKED = "ADDRESS_BLOCKED", 403, "No key is answered from this address at present"
+    TOO_MANY_ATTEMPTS = "TOO_MANY_ATTEMPTS", 429, "Too many unknown keys came from here"
     NOT_FOUND = "NOT_FOUND", 401, "There is no such key"
     PENDING = "PENDING", 401, "The key was not delivered yet"
     SUSPENDED = "SUSPENDED", 401, "The key is suspended"
@@ -52,11 +52,11 @@ class Code(StrEnum):
         429,
         "The workspace's limit of requests an hour is reached",
     )
-    BUDGET_EXCEEDED = "BUDGET_EXCEEDED", 429, "The budget of this month is used up"
+    BUDGET_EXCEEDED = "BUDGET_EXCEEDED", 429, "The budget of this month does not cover this"
     WORKSPACE_BUDGET_EXCEEDED = (
         "WORKSPACE_BUDGET_EXCEEDED",
         429,
-        "The workspace's budget of this month is used up",
+        "The workspace's budget of this month does not cover this",
     )
     UNAVAILABLE = "UNAVAILABLE", 503, "The key can't be checked at the moment"
 

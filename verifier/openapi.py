@@ -196,6 +196,8 @@ _TOLD: Final = {
     "environment": "`live`, `test` or `dev`.",
     "model": "The model that the call uses.",
     "feature": "A feature that the call uses; several are separated by spaces.",
+    "cost_usd": "What the call will cost at most; reserved of the month's budget.",
+    "lease_seconds": "How long the call holds one of the key's concurrent places.",
 }
 
 
@@ -229,13 +231,17 @@ def _asked(name: str) -> Part:
 
 
 def _schema(name: str) -> Part:
+    if name == "cost_usd":
+        return {"type": "string", "pattern": parts.USD_TEXT.replace("$", "?$")}
+    if name == "lease_seconds":
+        return {"type": "string", "pattern": parts.LEASE_TEXT}
     return {"type": "string", **(parts.ONE_WORD if name in {"environment", "workspace"} else {})}
 
 
 def _told(name: str) -> Part:
     schema = parts.ADDRESS if name == "address" else _schema(name)
     meaning = _TOLD.get(name, "The caller's address, where X-Forwarded-For ends with another (Envoy).")
-    field = f"X-Kagiban-{name.capitalize()}"
+    field = f"X-Kagiban-{name.replace('_', '-').title()}"
     return {"name": field, "in": "header", "description": meaning, "schema": schema}
 
 

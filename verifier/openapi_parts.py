@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from verifier.answers import REASONS
 from verifier.codes import Code
-from verifier.question import MAX_COST_USD, MAX_LEASE_SECONDS, MAX_TEXT, MAX_WORDS
+from verifier.question import DEFAULT_LEASE_SECONDS, MAX_COST_USD, MAX_LEASE_SECONDS, MAX_TEXT, MAX_WORDS
 
 Part = dict[str, Any]
 
@@ -33,6 +33,10 @@ _LEFT: Final[Part] = {
     "properties": {"minute": _COUNT, "hour": _COUNT, "budget_usd": _USD},
 }
 _WORDS: Final = {"type": "array", "items": {"type": "string"}}
+# A number of seconds as text, up to MAX_LEASE_SECONDS; empty: as if it were not said.
+LEASE_TEXT: Final = r"^([1-9][0-9]{0,2}|[12][0-9]{3}|3[0-5][0-9]{2}|3600)?$"
+# An amount as text, up to MAX_COST_USD.
+USD_TEXT: Final = r"^([0-9]{1,6}(\.[0-9]{1,12})?|1000000(\.0{1,12})?)$"
 # What is compared whole has no white space in it.
 ONE_WORD: Final[Part] = {"pattern": r"^\S*$"}
 
@@ -154,7 +158,7 @@ QUESTION: Final[Part] = {
             "description": "What the call will cost; taken from the month's budget.",
             "oneOf": [
                 {"type": "number", "minimum": 0, "maximum": MAX_COST_USD},
-                {"type": "string", "pattern": r"^[0-9]{1,6}(\.[0-9]{1,12})?$"},
+                {"type": "string", "pattern": USD_TEXT},
             ],
             "examples": ["0.25"],
         },
@@ -162,7 +166,7 @@ QUESTION: Final[Part] = {
             "type": "integer",
             "minimum": 1,
             "maximum": MAX_LEASE_SECONDS,
-            "default": 1,
+            "default": DEFAULT_LEASE_SECONDS,
             "description": "How long the call holds one of the key's concurrent places.",
         },
     },

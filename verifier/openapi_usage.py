@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from verifier.openapi_parts import Part, fields, problem, problem_of, ref
+from verifier.openapi_parts import USD_TEXT, Part, fields, problem, problem_of, ref
 from verifier.question import MAX_COST_USD
 from verifier.reports import MAX_ID, MAX_LATENCY_MS
 from verifier.usage import MAX_ROWS
@@ -39,7 +39,7 @@ _REPORT: Final[Part] = {
             "description": "What the call really cost: takes the place of what its check reserved, once.",
             "oneOf": [
                 {"type": ["number", "null"], "minimum": 0, "maximum": MAX_COST_USD},
-                {"type": "string", "pattern": r"^[0-9]{1,6}(\.[0-9]{1,12})?$"},
+                {"type": "string", "pattern": USD_TEXT},
             ],
             "examples": ["0.0731"],
         },

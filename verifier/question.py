@@ -26,7 +26,8 @@ _MAX_CACHED_ADDRESSES: Final = 50_000
 _MAX_CACHED_CONTEXTS: Final = 20_000
 # What is longer is read anew each time: a caller who may choose the model's name must not fill the memory.
 _MAX_CACHED_LENGTH: Final = 1_000
-_AMOUNT: Final = re.compile(r"[0-9]{1,6}(\.[0-9]{1,12})?", re.ASCII).fullmatch
+_AMOUNT: Final = re.compile(r"[0-9]{1,7}(\.[0-9]{1,12})?", re.ASCII).fullmatch
+_WHOLE: Final = re.compile(r"[1-9][0-9]{0,3}", re.ASCII).fullmatch
 
 FIELDS: Final = frozenset(
     {
@@ -95,6 +96,8 @@ _ASKED: Final = {
     "environment": "environment",
     "model": "model",
     "feature": "features",
+    "cost_usd": "cost_usd",
+    "lease_seconds": "lease_seconds",
 }
 _PLACEHOLDER: Final = b"the key"
 
@@ -301,10 +304,12 @@ def from_headers(environ: "WSGIEnvironment", sub_path: str) -> Question:
 
 
 def _context_of(address_text: str, asked: str) -> Context:
-    query = parse_qs(asked)
+    # Names without a value, too: where `scope=` was forgotten before the scope, it must not pass for nothing.
+    query = parse_qs(asked, keep_blank_values=True)
     if query.keys() - _ASKED.keys():
         raise BadQuestionError("The query of /v1/authorize has fields that are not known.")
-    texts = {_ASKED[name]: " ".join(values) for name, values in query.items()}
+    texts = {_ASKED[name]: " ".join(filter(None, values)) for name, values in query.items()}
+    cost, lease = texts.get("cost_usd", ""), texts.get("lease_seconds") or str(DEFAULT_LEASE_SECONDS)
     return Context(
         ip=address(address_text) if address_text else b"",
         environment=_word("environment", texts.get("environment", "")),
@@ -312,6 +317,9 @@ def _context_of(address_text: str, asked: str) -> Context:
         scopes=_joined(texts.get("scopes", "")),
         model=_joined(texts.get("model", "")),
         features=_joined(texts.get("features", "")),
+        cost_micros=cost_micros(cost or 0),
+        names_cost=bool(cost),
+        lease_seconds=_seconds(int(lease) if _WHOLE(lease) else lease),
     )
 
 

@@ -129,6 +129,11 @@ local function left(rpm, in_minute, rph, in_hour, budget, spent)
     budget >= 0 and max(0, budget - spent) or -1
 end
 
+-- The seconds until a budget is whole again; 0 where no whole one covers this cost, so that no waiting helps.
+local function until_it_suffices(budget, cost, seconds)
+  return budget > 0 and cost <= budget and seconds or 0
+end
+
 local function verdict(code, left_in_minute, left_in_hour, left_of_budget, now, retry, held, shared)
   return struct.pack(VERDICT, left_in_minute, left_in_hour, left_of_budget, now, retry, held, shared, #code, code)
 end
@@ -340,11 +345,11 @@ local function verify(keys, args)
       end
     end
     if not code and budget >= 0 and (spent + cost > budget or spent >= budget) then
-      code, retry = 'BUDGET_EXCEEDED', window - now
+      code, retry = 'BUDGET_EXCEEDED', until_it_suffices(budget, cost, window - now)
     end
     if all and not code and all.budget >= 0
       and (all.spent + cost > all.budget or all.spent >= all.budget) then
-      code, retry = 'WORKSPACE_BUDGET_EXCEEDED', all.month - now
+      code, retry = 'WORKSPACE_BUDGET_EXCEEDED', until_it_suffices(all.budget, cost, all.month - now)
     end
   end
 

@@ -354,6 +354,9 @@ def test_wrong_question_is_told_to_its_programmer(client: Client) -> None:
         client.verify(live.text, ip="here")
     with pytest.raises(TypeError, match="lists"):
         client.verify(live.text, scopes="catalog:read")
+    with pytest.raises(TypeError, match="Decimal"):
+        client.verify(live.text, cost_usd=0.1)  # type: ignore[arg-type]  # what a program without types does
+    assert client.verify(live.text, cost_usd=Decimal(1_000_000))
 
 
 # --- keys ---

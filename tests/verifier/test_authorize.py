@@ -13,6 +13,7 @@ from tests.dataplane import (
     call,
     make_gateway,
     make_live_key,
+    report,
     retire,
 )
 
@@ -122,6 +123,43 @@ def test_key_in_a_url_is_seen_behind_percent_signs(gateway: str, live: LiveKey) 
 def test_what_there_is_one_of_is_not_told_twice(gateway: str, live: LiveKey, name: str) -> None:
     answer = authorize(gateway, live.text, query=f"{name}=live&{name}=test", **FROM)
     assert problem(answer) == (400, "BAD_REQUEST")
+
+
+@pytest.mark.parametrize("query", ["catalog:admin", "scop=", "&scope=catalog:read&x", "scopes=catalog:read"])
+def test_typo_in_the_query_makes_no_check_weaker(gateway: str, live: LiveKey, query: str) -> None:
+    assert problem(authorize(gateway, live.text, query=query, **FROM)) == (400, "BAD_REQUEST")
+    blank = "scope=&environment=&environment=live"
+    assert authorize(gateway, live.text, query=blank, **FROM).status == 200
+
+
+@pytest.mark.parametrize("is_below", [False, True])
+def test_cost_and_lease_are_asked_and_reported_as_elsewhere(gateway: str, is_below: bool) -> None:
+    live = make_live_key(monthly_budget_usd="1.00", concurrency=1)
+
+    def ask(cost: str, lease: str) -> Answer:
+        if not is_below:
+            return authorize(gateway, live.text, query=f"cost_usd={cost}&lease_seconds={lease}", **FROM)
+        told = {"HTTP_X_KAGIBAN_COST_USD": cost, "HTTP_X_KAGIBAN_LEASE_SECONDS": lease}
+        return authorize(gateway, live.text, "/v1/authorize/catalog/posts", **told, **FROM)
+
+    held = ask("0.75", "600").headers["X-Kagiban-Lease"]
+    told = ask("", "")
+    assert problem(told) == (429, "CONCURRENCY_EXCEEDED")
+    assert int(told.headers["Retry-After"]) > 500
+    row = report(gateway, {"check": held, "status": 200, "cost_usd": "0.10"}).json["reports"][0]
+    assert (row["lease"], row["cost"]) == ("released", "settled")
+    assert ask("0.90", "1").status == 200
+    for cost, lease in (("-1", ""), ("1 1", ""), ("x", ""), ("", "0"), ("", "3601"), ("", "1.5"), ("", "x")):
+        assert problem(ask(cost, lease)) == (400, "BAD_REQUEST")
+
+
+def test_check_that_names_a_cost_can_be_settled(gateway: str) -> None:
+    live = make_live_key(monthly_budget_usd="1.00")
+    assert "X-Kagiban-Lease" not in authorize(gateway, live.text, **FROM).headers
+    held = authorize(gateway, live.text, query="cost_usd=1", **FROM).headers["X-Kagiban-Lease"]
+    assert problem(authorize(gateway, live.text, **FROM)) == (429, "BUDGET_EXCEEDED")
+    report(gateway, {"check": held, "status": 200, "cost_usd": "0.25"})
+    assert authorize(gateway, live.text, query="cost_usd=0.75", **FROM).status == 200
 
 
 def test_address_of_a_sub_path_is_the_one_that_the_gateway_names(gateway: str) -> None:

@@ -155,8 +155,10 @@ def test_head_has_no_body_and_other_paths_are_nowhere(wire: Wire) -> None:
     assert wire.answer(bodiless=True).status == 200
     wire.send(b"GET /accounts/login/ HTTP/1.1\r\nHost: v\r\n\r\n")
     assert wire.answer().code == "NO_SUCH_ENDPOINT"
-    wire.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert wire.answer().json == {"status": "ok"}
+    # Whoever watches over processes asks each by its own address, and without TLS.
+    for host in (b"localhost", b"10.1.2.3:8001\r\nX-Forwarded-Proto: http"):
+        wire.send(b"GET /healthz HTTP/1.1\r\nHost: %b\r\n\r\n" % host)
+        assert wire.answer().json == {"status": "ok"}
 
 
 def test_revoked_key_is_refused_by_the_next_check(wire: Wire) -> None:
@@ -398,6 +400,21 @@ def test_a_request_names_its_host_once(wire: Wire, hosts: str) -> None:
     wire.send(f"GET /healthz HTTP/1.1\r\n{hosts}\r\n".encode())
     assert wire.answer().status == 400
     assert wire.is_closed()
+
+
+def test_white_space_around_a_value_is_none_of_it(wire: Wire) -> None:
+    gateway, live = make_gateway(), make_live_key(ip_ranges=["203.0.113.0/24"])
+    for _ in ("cold", "warm"):
+        wire.send(
+            b"GET /v1/authorize/posts HTTP/1.1\r\nHost: v\r\nX-Gateway-Credential: \t %b \t\r\n"
+            b"X-Kagiban-Environment: live \r\nX-Forwarded-For: 203.0.113.9 \r\n"
+            b"Authorization: Bearer  %b \r\n\r\n" % (gateway.encode(), live.text.encode())
+        )
+        assert wire.answer().status == 200
+    body = asked(live.text, ip="203.0.113.9")
+    for _ in ("cold", "warm"):
+        wire.send(request(f" {gateway} ", body))
+        assert wire.answer().code == "VALID"
 
 
 def test_field_with_an_underscore_does_not_pass_for_another(wire: Wire) -> None:

@@ -234,6 +234,15 @@ def test_limits_have_a_code_each_and_say_when_to_come_back(gateway: str) -> None
         assert answers[2].json["retry_after"] == int(answers[2].headers["Retry-After"]) > 0
 
 
+@pytest.mark.parametrize(("budget", "cost"), [("0", "0"), ("1", "1.000001")])
+def test_cost_that_no_whole_budget_covers_is_worth_no_other_try(gateway: str, budget: str, cost: str) -> None:
+    live = make_live_key(monthly_budget_usd=budget)
+    answer = verify(gateway, live.text, cost_usd=cost)
+    assert answer.code == "BUDGET_EXCEEDED"
+    assert answer.json["retry_after"] is None
+    assert "Retry-After" not in answer.headers
+
+
 def test_budget_left_and_lease_are_told(gateway: str) -> None:
     live = make_live_key(monthly_budget_usd="10.00", concurrency=1)
     data = verify(gateway, live.text, cost_usd=0.25).json

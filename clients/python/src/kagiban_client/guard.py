@@ -109,8 +109,10 @@ class Guard:
         ]
         if verdict.status == 401 or verdict.code == "INSUFFICIENT_SCOPE":
             fields.append(("WWW-Authenticate", self._challenge(verdict)))
-        if verdict.status in {429, 503}:
-            fields.append(("Retry-After", str(max(1, verdict.retry_after or 1))))
+        # Of a cost that no whole budget covers the verifier names no time: another try does not help.
+        after = verdict.retry_after or (1 if verdict.status == 503 else 0)
+        if verdict.status in {429, 503} and after:
+            fields.append(("Retry-After", str(max(1, after))))
         return Refusal(verdict.status, fields, body)
 
     def begin(self, verdict: Verdict) -> Callable[[int | None], None]:

@@ -160,7 +160,9 @@ LET_THROUGH: Final = Verdict(valid=True, code="UNAVAILABLE", title=_AWAY, is_deg
 
 
 def amount(usd: Decimal) -> str:
-    """An amount as the verifier counts it: in millionths, rounded up."""
+    """An amount as the verifier counts it: in millionths, rounded up. Raises TypeError for a float."""
+    if not isinstance(usd, Decimal):
+        raise TypeError("a cost is a Decimal")
     return format(usd.quantize(Decimal("0.000001"), rounding=ROUND_UP), "f")
 
 
