@@ -12,6 +12,7 @@ from intake.mailbox import parse_place
 from notifications.hooks import secret_bytes
 
 LONGEST_CACHE_TTL = 300
+LONGEST_HOT_STORE_SECONDS = 2
 MIN_DIFFERENT_BYTES = 16
 MIN_HOOK_BYTES = 24
 NO_MAIL = ("console", "dummy", "locmem", "filebased", "django_mail_preview")
@@ -58,6 +59,10 @@ def check_verifier(**_: Any) -> list[CheckMessage]:
         )
     if settings.USAGE_REPORT_SECONDS < 1:
         errors.append(_error(26, "USAGE_REPORT_SECONDS is below 1.", "86400, a day, is a good value."))
+    if not 0 < settings.HOT_STORE_SECONDS <= LONGEST_HOT_STORE_SECONDS:
+        errors.append(
+            _error(27, "HOT_STORE_SECONDS is not above 0 and at most 2.", "A check waits for so long: 0.25.")
+        )
     if settings.API_KEY_DEFAULT_RATE_LIMIT < 1:
         errors.append(_error(5, "API_KEY_DEFAULT_RATE_LIMIT is below 1.", "100 is the product's default."))
     return errors

@@ -172,6 +172,8 @@ VERIFIER_DATABASE_SECONDS = env.float("VERIFIER_DATABASE_SECONDS", default=2.0)
 REDIS_URL = env.str("REDIS_URL")
 # What the verifier asks on every call may have servers of its own: a cluster, or one behind sentinels.
 HOT_STORE_URL = env.str("HOT_STORE_URL", default="") or REDIS_URL
+# A healthy server answers in 0.1 ms; one that starts a background save, or whose machine is busy, may stall.
+HOT_STORE_SECONDS = env.float("HOT_STORE_SECONDS", default=0.25)
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",

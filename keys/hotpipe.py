@@ -25,7 +25,7 @@ from keys.hotsocket import (
 )
 from keys.secret_format import BUCKET_LENGTH
 
-# A call is given up by the third tick after it began: 250 to 375 ms.
+# A call is given up by the third tick after it began: once to one and a half times TIMEOUT_SECONDS.
 _TICKS: Final = 2
 _TICK_SECONDS: Final = TIMEOUT_SECONDS / _TICKS
 _MARK_TICKS: Final = round(MARK_SECONDS / _TICK_SECONDS)

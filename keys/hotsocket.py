@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import hiredis
+from django.conf import settings
 
 from keys.hotaddress import Address, tls_context
 
-# A healthy server answers in 0.1 ms; one that starts a background save, or whose machine is busy, may stall.
-TIMEOUT_SECONDS: Final = 0.25
+# How long a call may take; read once, for every connection goes by it.
+TIMEOUT_SECONDS: Final[float] = settings.HOT_STORE_SECONDS
 # A mark older than this is asked for again before it is used.
 MARK_SECONDS: Final = 1.0
 _CHUNK: Final = 8_192
