@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -17,6 +18,17 @@ from partners.models import Partner
 from tests.cast import make_partner, make_plan, make_staff
 from verifier.app import application
 from verifier.models import Gateway, GatewayCredential
+
+# Limits are counted by the minutes, hours and months of the clock, and each of them begins with a minute.
+_COUNTED = {"rpm", "rph", "monthly_budget_usd"}
+_ROOM_S = 5.0
+
+
+def early_in_a_minute() -> None:
+    """Until no minute ends soon: calls that a test adds up must not be counted in two."""
+    left = 60 - time.time() % 60
+    if left < _ROOM_S:
+        time.sleep(left + 0.01)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +71,8 @@ def make_live_key(partner: Partner | None = None, owner: User | None = None, **f
         **(values | fields),
     )
     text, secret = add_secret(key)
+    if fields.keys() & _COUNTED:
+        early_in_a_minute()
     return LiveKey(key, text, secret)
 
 

@@ -22,7 +22,7 @@ from keys.services.status import hold_key
 from notifications.models import Message
 from tests.cast import Cast, consent, decide, make_contact, make_partner
 from tests.changes import ask_change, changed, live_key
-from tests.dataplane import make_gateway, verify
+from tests.dataplane import early_in_a_minute, make_gateway, verify
 from tests.key_stories import reveal, revoke, suspend
 from verifier import gateways
 
@@ -195,6 +195,7 @@ def test_after_the_last_approval_the_very_next_check_is_judged_anew(cast: Cast) 
     gateway = make_gateway()
     key, text = live_key(cast, scopes=("catalog:read", "catalog:write"))
     question = {"ip": "203.0.113.9", "scope": "catalog:write"}
+    early_in_a_minute()
     assert verify(gateway, text, **question).code == "VALID"
     request = ask_change(key, cast.requester, scopes=("catalog:read",), rpm=2)
     assert verify(gateway, text, **question).code == "VALID"

@@ -18,7 +18,14 @@ from keys.hotmap import slot_of, slot_of_bucket
 from keys.models import KeyUseDay
 from tests.cast import make_partner, make_staff
 from tests.checkers import Checkers, Verifier, revoke, running
-from tests.dataplane import LiveKey, make_gateway, make_live_key, make_live_keys, verify
+from tests.dataplane import (
+    LiveKey,
+    early_in_a_minute,
+    make_gateway,
+    make_live_key,
+    make_live_keys,
+    verify,
+)
 from tests.relay import make_certificate
 from tests.valkeys import Cluster, Valkey, wait_until
 from verifier.drain import drain_use
@@ -81,6 +88,7 @@ def test_checks_limits_changes_and_use_on_every_node(cluster: Cluster) -> None:
             ways: list[Callable[[str], dict[str, Any]]] = [
                 verifier.ask, lambda text: verify(gateway, text).json,
             ]  # fmt: skip
+            early_in_a_minute()
             told = [ways[number % 2](live.text) for number in range(4)]
             assert [one["code"] for one in told] == ["VALID"] * 3 + ["RATE_LIMITED_MINUTE"]
             assert not any("degraded" in one for one in told)

@@ -9,7 +9,7 @@ import pytest
 
 from keys import hotwire
 from tests.checkers import Checkers, revoke, running
-from tests.dataplane import make_gateway, make_live_key, make_live_keys, verify
+from tests.dataplane import early_in_a_minute, make_gateway, make_live_key, make_live_keys, verify
 from tests.relay import Relay, make_certificate
 from tests.valkeys import DATA, PASSWORD, Valkey, Valkeys, wait_until
 
@@ -65,6 +65,7 @@ def test_sentinel_and_the_primary_that_it_names_are_asked_over_tls(settings: Any
         settings.HOT_STORE_URL = f"{url}?ssl_ca_certs={authority}"
         assert hotwire.all_answer()
         with running(settings.HOT_STORE_URL, gateway) as verifier:
+            early_in_a_minute()
             told = [verifier.ask(live.text), verify(gateway, live.text).json]
             told += [verifier.ask(live.text), verify(gateway, live.text).json]
         assert [one["code"] for one in told] == ["VALID"] * 3 + ["RATE_LIMITED_HOUR"]

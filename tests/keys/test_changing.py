@@ -16,7 +16,7 @@ from keys.selectors.settings import digest_of_settings, terms_of
 from keys.services.changing import Change, change_key
 from keys.terms import KeyTerms
 from tests.cast import Cast
-from tests.dataplane import make_gateway, verify
+from tests.dataplane import early_in_a_minute, make_gateway, verify
 from tests.key_stories import reveal, revoke, suspend
 from verifier import gateways
 
@@ -76,6 +76,7 @@ def test_the_very_next_check_is_judged_by_the_new_limits(cast: Cast, gateway: st
     key = cast.key(scopes=("catalog:read", "catalog:write"))
     _secret, text = reveal(key)
     question = {"ip": ADDRESS, "scope": "catalog:write"}
+    early_in_a_minute()
     assert verify(gateway, text, **question).code == "VALID"
     apply(key, wanted(key, scopes=("catalog:read",)))
     assert verify(gateway, text, **question).code == "INSUFFICIENT_SCOPE"

@@ -222,7 +222,7 @@ def test_limits_have_a_code_each_and_say_when_to_come_back(gateway: str) -> None
     cases: list[tuple[dict[str, Any], Code]] = [
         ({"rpm": 2}, Code.RATE_LIMITED_MINUTE),
         ({"rph": 2}, Code.RATE_LIMITED_HOUR),
-        ({"rpm": 60, "burst": 2}, Code.BURST_EXCEEDED),
+        ({"rpm": 6, "burst": 2}, Code.BURST_EXCEEDED),  # one more in ten seconds
         ({"concurrency": 2}, Code.CONCURRENCY_EXCEEDED),
         ({"monthly_budget_usd": "0.02"}, Code.BUDGET_EXCEEDED),
     ]

@@ -9,7 +9,7 @@ from django.utils import timezone
 from keys import hotstore
 from keys.hotrecord import shared_key
 from partners.models import Workspace
-from tests.dataplane import Answer, LiveKey, authorize, change, make_live_key, verify
+from tests.dataplane import Answer, LiveKey, authorize, change, early_in_a_minute, make_live_key, verify
 
 pytestmark = pytest.mark.django_db
 
@@ -20,6 +20,7 @@ def pair() -> tuple[LiveKey, LiveKey]:
     first = make_live_key()
     second = make_live_key(partner=first.key.partner, owner=first.key.owner)
     assert first.key.workspace == second.key.workspace
+    early_in_a_minute()
     return first, second
 
 
