@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,11 +21,11 @@ from django.utils import timezone
 
 from notifications.services.delivery import sweep_outbox
 from tests import smtp_sink
+from tests.serving import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
-FIRST_PORT, LAST_PORT = 8500, 8599
 STARTS_WITHIN_S = 60.0
-MAIL_WITHIN_S = 30.0
+MAIL_WITHIN_S = 60.0
 LISTEN = ["-m", "granian", "--interface", "wsgi", "--no-ws", "--log-level", "warning", "--host", "127.0.0.1"]
 WORKER = [
     "-m",
@@ -100,7 +99,7 @@ class Product:
             headers={"Authorization": f"Bearer {gateway}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:
+            with urllib.request.urlopen(request, timeout=30) as response:
                 answer: dict[str, Any] = json.loads(response.read())
         except urllib.error.HTTPError as error:
             with error:
@@ -133,7 +132,7 @@ def _part(message: Any, kind: str) -> str:
 @contextmanager
 def running(logs: Path) -> Iterator[Product]:
     """The product on this test worker's database and Valkey while the block runs."""
-    ports = _free_ports(2)
+    ports = free_ports(2)
     bases = [f"http://127.0.0.1:{port}" for port in ports]
     with smtp_sink.running() as sink, ExitStack() as stack:
         database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}")
@@ -185,18 +184,3 @@ def _answers(base: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def _free_ports(n: int) -> list[int]:
-    # Each test process looks from a place of its own: two begin at once.
-    begin = FIRST_PORT + os.getpid() * 7 % (LAST_PORT - FIRST_PORT)
-    free = []
-    for offset in range(LAST_PORT - FIRST_PORT + 1):
-        port = FIRST_PORT + (begin - FIRST_PORT + offset) % (LAST_PORT - FIRST_PORT + 1)
-        with socket.socket() as listener:
-            if listener.connect_ex(("127.0.0.1", port)) == 0:
-                continue
-        free.append(port)
-        if len(free) == n:
-            return free
-    raise AssertionError("no free ports")

@@ -2,13 +2,15 @@
 
 import http.client
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from itertools import count, islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,13 +20,36 @@ from keys import secret_format
 
 ROOT = Path(__file__).resolve().parents[1]
 STARTS_WITHIN_S = 60
+FIRST_PORT, PORTS_EACH, N_PLACES = 11_000, 1_000, 9
+
+
+def _own_ports() -> Iterator[int]:
+    """The ports of this test process, from some place on, round and round.
+
+    Between choosing a port and listening there lie seconds. So they are none that the system hands out by
+    itself (from 32768 on), and none of another of pytest's worker processes.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % N_PLACES
+    begin = FIRST_PORT + worker * PORTS_EACH
+    first = random.SystemRandom().randrange(PORTS_EACH)
+    return (begin + (first + number) % PORTS_EACH for number in count())
+
+
+_ports = _own_ports()
 
 
 def free_ports(n: int) -> list[int]:
-    """So many ports that nobody has now."""
-    with ExitStack() as listeners:
-        opened = [listeners.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(n)]
-        return [int(listener.getsockname()[1]) for listener in opened]
+    """So many ports that nobody has now, and that nobody else will choose."""
+    found: list[int] = []
+    for port in islice(_ports, PORTS_EACH):
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        found.append(port)
+        if len(found) == n:
+            return found
+    raise AssertionError("no free ports")
 
 
 def free_port() -> int:

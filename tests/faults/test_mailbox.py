@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -35,7 +35,7 @@ from notifications.models import Message
 from tests.intake.letters import BODY, mail
 from tests.intake.test_letters import JAPANESE, nested
 from tests.product import ROOT
-from tests.serving import free_port
+from tests.serving import free_port, free_ports
 
 pytestmark = [pytest.mark.dovecot, pytest.mark.django_db(transaction=True)]
 USER, PASSWORD = "api-key-requests@starlist.example.jp", "pass/word @100%"
@@ -163,7 +163,7 @@ def server() -> Iterator[Dovecot]:
     folder = Path(tempfile.mkdtemp(prefix="dovecot-"))
     folder.chmod(0o755)
     (folder / "tls.pem").write_bytes(certificate())
-    found = Dovecot(folder, free_port(), free_port())
+    found = Dovecot(folder, *free_ports(2))
     (folder / "dovecot.conf").write_text(configuration(folder, found.plain_port, found.tls_port))
     process = subprocess.Popen([program, "-F", "-c", str(folder / "dovecot.conf")])
     try:
@@ -284,7 +284,9 @@ def cut_off_after(n_bytes: int, port: int) -> Iterator[int]:
                 back.start()
                 _pump(server, client, n_bytes)
                 for wire in (client, server):
-                    wire.shutdown(socket.SHUT_RDWR)
+                    # Its other end may have gone first.
+                    with suppress(OSError):
+                        wire.shutdown(socket.SHUT_RDWR)
                 back.join()
 
         thread = threading.Thread(target=carry)
