@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 if TYPE_CHECKING:
     from tests.browser.people import Visitor
@@ -31,6 +31,8 @@ def chromium() -> Iterator[Browser]:
     """The system's Chromium, started once; each test opens browsers of its own in it."""
     # Playwright runs a loop in this thread, on which Django refuses its (here harmless) blocking queries.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    # What is there in time is not waited for: only a busy machine needs so long.
+    expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser

@@ -47,7 +47,7 @@ class Visitor:
             **options,
         )
         self.contexts.append(context)
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         if person is not None:
             self.give_session(context, person)
         context.add_init_script(WATCH)

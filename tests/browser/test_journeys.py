@@ -25,7 +25,7 @@ from tests.browser.people import (
     sign_in_by_hand,
 )
 from tests.cast import Cast, decide
-from tests.dataplane import make_gateway
+from tests.dataplane import early_in_a_minute, make_gateway
 from tests.product import Product
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -198,6 +198,7 @@ def test_a_company_below_the_threshold_from_registration_to_revocation(
     text = collect(guests, product, RECIPIENT)
     gateway = make_gateway()
     question = {"ip": "203.0.113.9", "scopes": ["catalog:read"], "workspace": "minato-delivery"}
+    early_in_a_minute()
     first = product.verify(gateway, text, **question)
     assert first["code"] == "VALID", first
     second = product.verify(gateway, text, **question)
@@ -213,6 +214,7 @@ def test_a_company_below_the_threshold_from_registration_to_revocation(
 
     guard = guests.open(f"/keys/{key.public_id}", **DESKTOP)
     sign_in_by_hand(guard, cast.security, security_app)
+    guard.wait_for_url(f"**/keys/{key.public_id}")
     guard.locator(".head [data-open=revoke]").click()
     dialog = guard.locator("dialog#revoke")
     dialog.locator("select").select_option("leaked")

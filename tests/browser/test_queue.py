@@ -19,6 +19,12 @@ def heading(page: Page) -> Any:
     return page.locator("h1")
 
 
+def await_page(page: Page, title: str) -> None:
+    """Until the page with this heading is there, and its script, which hears the keys."""
+    expect(heading(page)).to_have_text(title)
+    page.wait_for_load_state()
+
+
 def test_three_decisions_without_touching_the_mouse(cast: Cast, chromium: Browser, live_server: Any) -> None:
     first, second, third = (cast.request(name=name) for name in ("Parcels", "Fan club", "Rankings"))
     visitor = Visitor(chromium, live_server.url)
@@ -31,21 +37,21 @@ def test_three_decisions_without_touching_the_mouse(cast: Cast, chromium: Browse
     keys.press("k")
     expect(page.locator(":focus")).to_have_text(first.title)
     keys.press("Enter")
-    expect(heading(page)).to_have_text(first.title)
+    await_page(page, first.title)
     expect(page.locator(".in-a-row")).to_contain_text("2 more in your queue")
     assert_accessible(page)
 
     keys.press("n")
-    expect(heading(page)).to_have_text(second.title)
+    await_page(page, second.title)
     keys.press("p")
-    expect(heading(page)).to_have_text(first.title)
+    await_page(page, first.title)
 
     keys.press("a")  # only goes there: nothing is chosen, much less decided
     expect(page.locator("[value=approve]")).to_be_focused()
     expect(page.locator("[value=approve]")).not_to_be_checked()
     keys.press("Space")
     keys.press("Enter")
-    expect(heading(page)).to_have_text(second.title)
+    await_page(page, second.title)
     expect(page.locator("main")).to_contain_text(f"{first.public_id}: “Approve” is recorded. 2 left.")
 
     keys.press("r")
@@ -54,11 +60,11 @@ def test_three_decisions_without_touching_the_mouse(cast: Cast, chromium: Browse
     page.locator("textarea[name=reason]").press_sequentially("japan only, no jkrna")  # letters are letters
     page.locator("#answer button").focus()
     keys.press("Enter")
-    expect(heading(page)).to_have_text(third.title)
+    await_page(page, third.title)
     keys.press("a")
     keys.press("Space")
     keys.press("Enter")
-    expect(page).to_have_url(re.compile(QUEUE + "$"))
+    page.wait_for_url(re.compile(QUEUE + "$"))
     expect(page.locator("main")).to_contain_text("That was the last one in your queue.")
     expect(page.locator("main")).to_contain_text("Nothing waits for you")
     answers = dict(Decision.objects.values_list("request__public_id", "outcome"))

@@ -104,9 +104,9 @@ def test_signing_in_and_switching_language_and_theme_work_without_javascript(
     sign_in_by_hand(page, live_server.url, make_staff("Misaki", "pm"))
     page.wait_for_url("**/accounts/profile/")
     page.click(".top form[action='/accounts/language/'] button")
-    assert page.get_attribute("html", "lang") == "ja"
+    expect(page.locator("html")).to_have_attribute("lang", "ja")
     page.click(".top form[action='/accounts/theme/'] button")
-    assert page.get_attribute("html", "data-theme") == "dark"
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     plain.close()
 
 
