@@ -22,10 +22,23 @@ class Sink:
     after_data: str = "250 accepted"
     mails: list[EmailMessage] = field(default_factory=list)
     senders: list[str] = field(default_factory=list)
+    n_sessions: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def url(self) -> str:
         return f"smtp://127.0.0.1:{self.port}"
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Counts somebody who is being served: what was sent may be taken a moment after its sender died."""
+        with self._lock:
+            self.n_sessions += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self.n_sessions -= 1
 
     @property
     def ids(self) -> list[str]:
@@ -36,6 +49,10 @@ class Sink:
 class _Session(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         sink = cast("_Server", self.server).sink
+        with sink.session():
+            self._serve(sink)
+
+    def _serve(self, sink: Sink) -> None:
         self._say("220 sink")
         while line := self.rfile.readline():
             verb = line[:4].upper()

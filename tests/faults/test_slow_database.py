@@ -131,7 +131,8 @@ def test_readyz_tells_of_a_database_that_hangs(slow_database: tuple[Relay, str])
 def test_new_gateway_is_not_unknown_while_the_database_hangs(slow_database: tuple[Relay, str]) -> None:
     relay, url = slow_database
     old, live = make_gateway(), make_live_key()
-    with running(os.environ["REDIS_URL"], old, DATABASE_URL=url) as asked:
+    patience = {"VERIFIER_DATABASE_SECONDS": "3"}
+    with running(os.environ["REDIS_URL"], old, DATABASE_URL=url, **patience) as asked:
         asked.await_health([live])
         relay.hold()
         new = asked.by(make_gateway())

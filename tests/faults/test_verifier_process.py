@@ -97,7 +97,7 @@ def test_who_calls_while_workers_end_is_refused(slow_database: tuple[Relay, str]
         relay.hold()
         with ThreadPoolExecutor(1) as threads:
             waiting = threads.submit(asked.ask, keys[1].text)
-            time.sleep(1)  # Until it waits for the database.
+            time.sleep(2)  # Until it waits for the database.
             process.terminate()
             wait_until(lambda: not _listens(port), "callers are kept waiting")
             assert not waiting.done()
