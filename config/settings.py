@@ -119,6 +119,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "core.middleware.RequestIdMiddleware",
+    "core.middleware.PatienceMiddleware",
     "core.middleware.NulMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -164,9 +165,16 @@ DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # A database that accepts and never answers must not hold up pages; the verifier waits less (core.patience).
-DATABASES["default"].setdefault("OPTIONS", {}).setdefault(
-    "connect_timeout", env.int("DATABASE_CONNECT_SECONDS", default=5)
-)
+# TCP's part is for a host that vanishes without a word, under a task, too, whose statements may take long.
+DATABASES["default"]["OPTIONS"] = {
+    "connect_timeout": env.int("DATABASE_CONNECT_SECONDS", default=5),
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,  # milliseconds
+    **DATABASES["default"].get("OPTIONS", {}),
+}
+PORTAL_DATABASE_SECONDS = env.float("PORTAL_DATABASE_SECONDS", default=25.0)
 VERIFIER_DATABASE_SECONDS = env.float("VERIFIER_DATABASE_SECONDS", default=2.0)
 
 REDIS_URL = env.str("REDIS_URL")

@@ -6,11 +6,15 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable
+from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
+from django.db import connection
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from core import patience
 from core.errors import DomainError
 
 logger = logging.getLogger("kagiban.request")
@@ -65,6 +69,28 @@ class RequestIdMiddleware:
             "frames": "".join(traceback.format_tb(exception.__traceback__)),
         }
         logger.error("unforeseen error", extra={"data": data})
+
+
+class PatienceMiddleware:
+    """A page waits PORTAL_DATABASE_SECONDS for each answer of the database, and once in vain; then it is 503.
+
+    A page that asks much takes as long as it takes, and so does a body that is sent bit by bit.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer the request; what it asks of the database is looked at for `may_have_written`."""
+        with patience.waiting(each=settings.PORTAL_DATABASE_SECONDS) as mine:
+
+            def execute(go_on: Callable[..., Any], sql: Any, *others: Any) -> Any:
+                if not connection.in_atomic_block and not str(sql).startswith("SELECT"):
+                    mine.may_have_written = True
+                return go_on(sql, *others)
+
+            with connection.execute_wrapper(execute):
+                return self.get_response(request)
 
 
 class NulMiddleware:

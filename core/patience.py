@@ -20,11 +20,14 @@ class Patience:
     """A thread's: until when (monotonic seconds) it waits for all that it asks, how long for each answer.
 
     `in_vain` is how long it waited for the answer that never came; from then on it waits for none.
+    `may_have_written`: something was asked that changes the database for good, a commit or a statement of its
+    own; whoever lost the answer does not know whether that was done.
     """
 
     def __init__(self, until: float, each: float) -> None:
         self.until, self.each = until, each
         self.in_vain = 0.0
+        self.may_have_written = False
 
     def gives_up(self, asked_at: float) -> bool:
         """Whether who asked at that moment should wait no longer."""

@@ -11,6 +11,8 @@ from django.views.decorators.http import require_safe
 from django_redis.exceptions import ConnectionInterrupted
 from redis.exceptions import RedisError
 
+from core import patience
+
 
 @csrf_exempt  # nothing is changed here: a wrong method is 405, not a form that is too old
 @require_safe
@@ -28,8 +30,14 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noq
 AWAY = (OperationalError, InterfaceError, RedisError, ConnectionInterrupted)
 
 
-def server_error(_request: HttpRequest) -> HttpResponse:
-    """500 for a mistake of ours; 503, to be tried again, while a server that the page needs is away."""
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500 for a mistake of ours; 503, to be tried again, while a server that the page needs is away.
+
+    Where the answer to a change was lost, nobody knows whether it was made, and the page says so.
+    """
     if isinstance(sys.exception(), AWAY):
-        return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": "10"})
+        mine = patience.current()
+        is_open = request.method == "POST" and mine is not None and mine.may_have_written
+        page = render_to_string("503.html", {"is_open": is_open})
+        return HttpResponse(page, status=503, headers={"Retry-After": "10"})
     return HttpResponse(render_to_string("500.html"), status=500)

@@ -49,6 +49,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return Connection.connect(**conn_params)
         return _made(lambda: Connection.connect(**conn_params), mine)
 
+    def commit(self) -> None:
+        """Commit; whoever waits in vain for its answer does not know whether it was done."""
+        mine = patience.current()
+        if mine is not None:
+            mine.may_have_written = True
+        super().commit()
+
 
 def _patiently(work: Generator[Any, Any, Any], mine: Patience) -> Generator[Any, Any, Any]:
     """As `work`, which psycopg resumes ten times a second, with nothing while the server says nothing."""
