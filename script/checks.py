@@ -159,19 +159,19 @@ def main(arguments: list[str]) -> int:
         if browser:
             run.environment["CHROMIUM"] = browser
         template = servers.begin_template(folder)
+        # On one core it takes as long as all the other looks on two: the first tests begin beside it.
+        types = run.begin(python("mypy"))
         _look(run)
         if template:
             run.section("A migrated database", lambda: template.wait() == 0)
             run.environment[servers.TEMPLATE] = servers.TEMPLATE_NAME
-        _test(run, fast=options.fast, browser=browser)
+        _test(run, types, fast=options.fast, browser=browser)
     finally:
         servers.stop(folder)
     return run.close()
 
 
 def _look(run: Run) -> None:
-    # It takes as long as all the others here, on one core.
-    types = run.begin(python("mypy"))
     lint = (
         python("ruff", "check"),
         python("ruff", "format", "--check"),
@@ -190,14 +190,14 @@ def _look(run: Run) -> None:
     run.section("Migrations", lambda: run.commands(manage("makemigrations", "--check", "--dry-run")))
     check = manage("check", "--deploy", "--fail-level", "WARNING")
     run.section("Settings of production", lambda: run.commands(check, **PRODUCTION))
-    run.section("Types", types)
 
 
-def _test(run: Run, *, fast: bool, browser: str | None) -> None:
+def _test(run: Run, types: Callable[[], bool], *, fast: bool, browser: str | None) -> None:
     workers = min(os.cpu_count() or 1, 8)
     # Neighbours share what their file starts; whoever has nothing left takes from the others.
     shared = ("--dist", "worksteal")
     run.section("Unit and HTTP tests", lambda: run.suite(FAST, workers, *shared))
+    run.section("Types", types)
     if fast:
         return
     beside = "(race or long) and not browser and not fault"
