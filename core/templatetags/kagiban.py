@@ -1,5 +1,6 @@
 """The pieces of a page: `{% load kagiban %}`. Each is described in docs/ui.md."""
 
+import functools
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -32,9 +33,17 @@ MESSAGE_TONES = {"success": "ok", "warning": "warn", "error": "bad"}
 @register.simple_tag
 def icon(name: str, size: int = 18, label: str = "") -> SafeString:
     """One icon of the sprite. Without a label it is decoration and hidden from screen readers."""
-    described = (
-        format_html('role="img" aria-label="{}"', label) if label else SafeString('aria-hidden="true"')
-    )
+    if not label:
+        return _decoration(name, size)
+    return _svg(name, size, format_html('role="img" aria-label="{}"', label))
+
+
+@functools.lru_cache(maxsize=256)  # a page has dozens of a few
+def _decoration(name: str, size: int) -> SafeString:
+    return _svg(name, size, SafeString('aria-hidden="true"'))
+
+
+def _svg(name: str, size: int, described: SafeString) -> SafeString:
     return format_html(
         '<svg width="{0}" height="{0}" {1}><use href="{2}#{3}"/></svg>',
         str(size),
