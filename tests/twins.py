@@ -230,7 +230,7 @@ class Twin:
             ]
             line = f"{held.at // 60}|{self.family}|"
             told = "" if cost is None else cost
-            arguments += [line, 200, 12, "25", held.held, held.month, held.reserved, told]
+            arguments += [line, 200, 12, "25", held.held, held.month, held.reserved, held.reserved, told]
         said = [words.decode() for words in call("report", places, MARKS_STAND_S, *arguments)]
         assert said == [self._reported(*row, millis) for row in rows]
         return said

@@ -17,7 +17,6 @@ from django.db import connection
 from django.utils import timezone
 
 from verifier import warm
-from verifier.check_ids import CheckId
 from verifier.codes import Code
 from verifier.question import Context
 from verifier.registry import for_use
@@ -71,15 +70,6 @@ class LocalUse:
             self._add_check(f"{begin}{code.value}|", context.ip.decode(), key_id)
             if context.cost_micros and code is Code.VALID:
                 self._add(f"{begin}$", context.cost_micros)
-            self._wake()
-
-    def take_back(self, check: CheckId) -> None:
-        """Take back what a check was counted to cost, for its real cost was just counted in full.
-
-        The store knew nothing of the check, so its settlement took nothing off.
-        """
-        with self._lock:
-            self._add(f"{check.at // 60}|{check.family}|$", -check.reserved)
             self._wake()
 
     def write(self) -> bool:

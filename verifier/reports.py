@@ -52,8 +52,9 @@ class Report:
             "" if latency is None else LATENCY_CLASSES[bisect_left(LATENCY_CLASSES[:-1], latency)],
             "" if check is None else check.held_until,
             0 if check is None else check.month,
-            # What only a process has counted is not reserved where the real cost goes.
+            # What only a process has counted is not reserved where the real cost goes; it stands in the use.
             0 if check is None or is_local(check.lease) else check.reserved,
+            0 if check is None else check.reserved,
             "" if self.cost_micros is None else self.cost_micros,
         ]
 

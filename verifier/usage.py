@@ -16,8 +16,6 @@ from keys import hotwire
 from keys.hotrecord import record_key, reported_key, settled_key, shared_key, tag_of, use_key
 from keys.models import Key
 from keys.secret_format import BUCKET_LENGTH
-from verifier import local_use
-from verifier.check_ids import CheckId
 from verifier.gateways import Caller
 from verifier.question import TWICE, BadQuestionError, read_json
 from verifier.registry import UnavailableError, for_known
@@ -141,12 +139,6 @@ def _send(sent: list[_Sent], answers: list[Row], now: int) -> None:
             )
             for one, words in zip(together, told, strict=True):
                 answers[one.index] = _told(words.decode().split())
-                _take_back(one.report.check, answers[one.index])
-
-
-def _take_back(check: CheckId | None, row: Row) -> None:
-    if check is not None and local_use.is_local(check.lease) and row.get("cost") == "settled":
-        local_use.of_process.take_back(check)
 
 
 def _told(words: list[str]) -> Row:

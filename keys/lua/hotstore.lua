@@ -444,7 +444,7 @@ end
 -- One report of a gateway: take it unless its id was seen.
 local function take_report(use, keep, keys, args)
   local mark, check, record, shared = unpack(keys)
-  local line, status, latency, class, ending, month, reserved, cost = unpack(args)
+  local line, status, latency, class, ending, month, reserved, counted, cost = unpack(args)
   if not redis.call('SET', mark, '', 'NX', 'EX', keep) then
     return 'REPEATED'
   end
@@ -465,7 +465,7 @@ local function take_report(use, keep, keys, args)
     if shared ~= record then
       settle(shared, tonumber(month), difference)
     end
-    redis.call('HINCRBY', use, line .. '$', string.format('%.0f', difference))
+    redis.call('HINCRBY', use, line .. '$', string.format('%.0f', tonumber(cost) - tonumber(counted)))
     answer, now_done = answer .. ' SETTLED', now_done .. '$'
   end
   if now_done ~= done then
@@ -479,14 +479,15 @@ end
 --       check was counted in, too (the record again where it was not)
 -- args: seconds for which the marks stand, then for each: beginning of its lines, status, latency in ms and its
 --       class (each may be empty), when the check's place becomes free in ms since 1970 (0: it holds none; empty
---       where no check is named), the end of its budget month, what it reserved, and what the call cost in
---       millionths of a USD (empty where that is not told)
+--       where no check is named), the end of its budget month, what it reserved here, what was counted for it
+--       (more than that where a process alone knew of it), and what the call cost in millionths of a USD (empty
+--       where that is not told)
 -- returns for each: REPEATED, or TAKEN and what became of the held place and of the reservation
 local function report(keys, args)
   local answers = {}
   for i = 1, (#keys - 1) / 4 do
-    local k, a = 4 * i - 2, 8 * i - 6
-    answers[i] = take_report(keys[1], args[1], { unpack(keys, k, k + 3) }, { unpack(args, a, a + 7) })
+    local k, a = 4 * i - 2, 9 * i - 7
+    answers[i] = take_report(keys[1], args[1], { unpack(keys, k, k + 3) }, { unpack(args, a, a + 8) })
   end
   return answers
 end

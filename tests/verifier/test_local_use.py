@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.utils import timezone
@@ -13,6 +14,7 @@ from keys import hotwire
 from keys.models import KeyUseDay, SeenAddress, UseBatch
 from keys.services.addresses import MOST_USED
 from tests.dataplane import change, make_live_key, report, verify
+from tests.relay import Relay
 from verifier import local_use
 from verifier.drain import drain_use
 
@@ -73,6 +75,26 @@ def test_the_real_cost_takes_the_place_of_what_was_counted(gateway: str, setting
     local_use.of_process.write()
     drain_use(now=timezone.now())
     assert KeyUseDay.objects.get().cost_micros == 1_500_000
+
+
+def test_a_report_whose_answer_was_lost_settles_once(gateway: str, settings: Any) -> None:
+    live, store = make_live_key(monthly_budget_usd="10.00"), settings.HOT_STORE_URL
+    with store_away(settings):
+        check = verify(gateway, live.text, cost_usd="0.4").json["check"]
+    with Relay(int(urlsplit(store).port or 0)) as way:
+        settings.HOT_STORE_URL = way.instead_of(store)
+        # On a connection that works, so that the report gets there.
+        report(gateway, {"id": "other", "key": live.key.public_id, "status": 200})
+        way.hold()
+        assert report(gateway, {"check": check, "cost_usd": "0.1"}).status == 503
+        settings.HOT_STORE_URL = store
+        hotwire.drop()
+        told = report(gateway, {"check": check, "cost_usd": "0.1"}).json["reports"]
+    assert [one["outcome"] for one in told] == ["repeated"]
+    local_use.of_process.write()
+    drain_use(now=timezone.now())
+    assert KeyUseDay.objects.get().cost_micros == 100_000
+    assert verify(gateway, live.text).json["remaining"]["budget_usd"] == "9.900000"
 
 
 def test_a_flood_of_addresses_is_bounded_and_loses_no_call(gateway: str, settings: Any) -> None:
