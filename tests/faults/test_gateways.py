@@ -144,6 +144,7 @@ def test_allowed_call_reaches_the_api_with_who_calls_and_without_the_key(
     proxy: Proxy, api: Api, live: LiveKey
 ) -> None:
     forged = {"X_Key_Id": "KB-9999", "X_Scopes": "everything", "X_Forwarded_For": "198.51.100.1"}
+    forged |= {"X_Acting_Workspace": "WS-9999", "X_Kagiban_Lease": "mine"}
     reply = proxy.with_key(live.text, "/catalog/posts?page=2", **forged)
     assert (reply.status, reply.body) == (200, b"ok")
     assert proxy.call(X_API_Key=live.text, X_Partner="PT-9999", X_Workspace="WS-9999").status == 200
@@ -158,9 +159,16 @@ def test_allowed_call_reaches_the_api_with_who_calls_and_without_the_key(
         assert headers["x-workspace"] == live.key.workspace.public_id
         assert headers["x-scopes"] == "catalog:read catalog:write"
         assert not {"authorization", "x-api-key", "x-gateway-credential"} & headers.keys()
+        assert not {"x-acting-workspace", "x-kagiban-lease"} & headers.keys()
     assert api.calls[2][2]["body"] == "a post"
     assert live.text not in repr(api.calls)
     assert live.text not in proxy.finish()
+
+
+def test_api_is_told_the_id_to_report_the_calls_end_with(proxy: Proxy, api: Api) -> None:
+    held = make_live_key(concurrency=2)
+    assert proxy.with_key(held.text, X_Kagiban_Lease="mine").status == 200
+    assert len(api.calls[0][2]["x-kagiban-lease"]) > 40
 
 
 def test_no_key_and_a_revoked_key_are_401(proxy: Proxy, api: Api, live: LiveKey) -> None:

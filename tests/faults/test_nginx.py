@@ -91,6 +91,7 @@ def test_allowed_call_reaches_the_api_with_who_calls_and_without_the_key(
     nginx: Proxy, api: Api, live: LiveKey
 ) -> None:
     forged = {"X_Key_Id": "KB-9999", "X_Scopes": "everything", "X_Forwarded_For": "198.51.100.1"}
+    forged |= {"X_Acting_Workspace": "WS-9999", "X_Kagiban_Lease": "mine"}
     reply = nginx.with_key(live.text, "/catalog/posts?page=2", "POST", **forged)
     assert (reply.status, reply.body) == (200, b"ok")
     assert reply.headers["ratelimit"][0].startswith('"minute";r=49;t=')
@@ -103,6 +104,7 @@ def test_allowed_call_reaches_the_api_with_who_calls_and_without_the_key(
     assert headers["x-partner"] == live.key.partner.public_id
     assert headers["x-workspace"] == live.key.workspace.public_id
     assert headers["x-scopes"] == "catalog:read catalog:write"
+    assert not {"x-acting-workspace", "x-kagiban-lease"} & headers.keys()
     assert headers["x-forwarded-for"] == "127.0.0.1"
     assert live.text not in repr(api.calls)
     logs = nginx.finish()
@@ -114,6 +116,12 @@ def test_allowed_call_reaches_the_api_with_who_calls_and_without_the_key(
 def test_answers_of_the_api_itself_arrive_as_they_are(nginx: Proxy, live: LiveKey) -> None:
     reply = nginx.with_key(live.text, "/catalog/own-403")
     assert (reply.status, reply.body) == (403, b"ok")
+
+
+def test_api_is_told_the_id_to_report_the_calls_end_with(nginx: Proxy, api: Api) -> None:
+    held = make_live_key(concurrency=2)
+    assert nginx.with_key(held.text, X_Kagiban_Lease="mine").status == 200
+    assert len(api.calls[0][2]["x-kagiban-lease"]) > 40
 
 
 def test_no_key_and_a_revoked_key_are_401(nginx: Proxy, api: Api, live: LiveKey) -> None:
