@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from keys import hotrecord, hotstore, hotwire
 from keys.hotaddress import Address, Tls, parse_url
+from keys.hotsocket import TIMEOUT_SECONDS
 from tests.dataplane import change, make_gateway, make_live_key, verify
 from verifier import gateways
 
@@ -80,7 +81,7 @@ def _own_id() -> int:
 
 @pytest.fixture
 def slow_server(settings: Any) -> Iterator[list[bytes]]:
-    """A server that answers the greeting, and then each call 0.5 s late: after our timeout."""
+    """A server that answers the greeting, and then each call late: after our timeout."""
     listener = socket.create_server(("127.0.0.1", 0))
     heard: list[bytes] = []
 
@@ -99,7 +100,7 @@ def slow_server(settings: Any) -> Iterator[list[bytes]]:
                 if b"INFO" in data:
                     client.sendall(b"$9\r\nrun_id:aa\r\n")
                     continue
-                done.wait(0.5)
+                done.wait(2 * TIMEOUT_SECONDS)
                 try:
                     client.sendall(b"+LATE\r\n")
                 except OSError:
