@@ -1,6 +1,5 @@
 """Browsers of the tests: pages whose troubles are kept, people who sign in, and what every page must be."""
 
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +18,6 @@ WCAG = {
 }
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}}
-LEFT_TO_SEND_S = 5.0
 LOCALES = {"en": "en-GB", "ja": "ja-JP"}
 # A page that says 404 or 409 on purpose is no trouble; the browser reports each as a failed load.
 EXPECTED = "Failed to load resource: the server responded with a status of 4"
@@ -92,21 +90,13 @@ def give_app(person: User) -> str:
     return secret
 
 
-def next_code(secret: str) -> str:
-    """What an authenticator app shows, with some of its thirty seconds left to send it."""
-    left = 30 - time.time() % 30
-    if left < LEFT_TO_SEND_S:
-        time.sleep(left)
-    return code_of(secret)
-
-
 def sign_in_by_hand(page: Page, person: User, secret: str = "") -> None:
     """Fill the sign-in form that the page shows, with the code of the app where there is one."""
     page.fill("#id_login", person.email)
     page.fill("#id_password", PASSWORD)
     page.click("main form .btn.pri")
     if secret:
-        page.fill("#id_code", next_code(secret))
+        page.fill("#id_code", code_of(secret))
         page.click("main form .btn.pri")
 
 

@@ -14,6 +14,7 @@ from audit.models import Event
 from keys.models import Key
 from keys.terms import office_day
 from partners.models import Partner
+from tests.accounts.test_sign_in import code_of
 from tests.browser.people import (
     DESKTOP,
     PHONE,
@@ -21,7 +22,6 @@ from tests.browser.people import (
     assert_accessible,
     assert_fits,
     give_app,
-    next_code,
     sign_in_by_hand,
 )
 from tests.cast import Cast, decide
@@ -272,7 +272,7 @@ def test_above_the_threshold_the_coo_decides_too_with_a_fresh_second_factor(
     answer(phone)
     phone.wait_for_url("**/second-factor/again/**")
     assert not asked.decisions.filter(staff=cast.coo).exists()
-    phone.fill("#id_code", next_code(app))
+    phone.fill("#id_code", code_of(app))
     phone.click("main form .btn.pri")
     phone.wait_for_url(f"{url}#answer")
     expect(phone.locator("[name=answer][value=approve]")).to_be_checked()

@@ -9,7 +9,7 @@ from allauth.mfa.models import Authenticator
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from accounts.models import User
-from tests.browser.people import next_code
+from tests.accounts.test_sign_in import code_of
 from tests.cast import PASSWORD, make_staff
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -47,7 +47,7 @@ def set_up_app(page: Page) -> str:
     """Set up an authenticator app from the page that demands one; returns its secret."""
     page.click("a[href='/sign-in/second-factor/app/add/']")
     secret = (page.text_content("#totp-secret") or "").strip()
-    page.fill("#id_code", next_code(secret))
+    page.fill("#id_code", code_of(secret))
     page.click("main form .btn.pri")
     page.wait_for_url("**/recovery-codes/")
     return secret

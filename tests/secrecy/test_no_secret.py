@@ -141,6 +141,13 @@ def layers(blob: bytes) -> Iterator[bytes]:
                 yield base64.urlsafe_b64decode(found.replace(b"+", b"-").replace(b"/", b"_"))
 
 
+def holds(layer: bytes, needle: str) -> bool:
+    """Whether the needle lies there: a number as itself, not as a few digits of some longer one."""
+    if needle.isdigit():
+        return re.search(rb"(?<!\d)%b(?!\d)" % needle.encode(), layer) is not None
+    return needle.encode() in layer
+
+
 def find(needles: dict[str, str], places: Iterator[tuple[str, bytes]]) -> list[str]:
     """`what in where` for each needle that lies somewhere."""
     return [
@@ -148,7 +155,7 @@ def find(needles: dict[str, str], places: Iterator[tuple[str, bytes]]) -> list[s
         for where, blob in places
         for layer in layers(blob)
         for what, needle in needles.items()
-        if needle.encode() in layer
+        if holds(layer, needle)
     ]
 
 
