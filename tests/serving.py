@@ -14,6 +14,7 @@ from itertools import count, islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 from django.db import connection
 
 from keys import secret_format
@@ -69,6 +70,25 @@ def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
             continue
         return
     raise AssertionError("It did not start.")
+
+
+def await_workers(process: "subprocess.Popen[bytes]", store: str, n: int) -> None:
+    """Until so many of its workers have begun: one that does so in an outage knows no gateway.
+
+    Each connects to the store, and asks for the gateways, before it answers anybody.
+    """
+    end, port = time.monotonic() + STARTS_WITHIN_S, urlsplit(store).port
+    while True:
+        workers = psutil.Process(process.pid).children()
+        if sum(_is_connected(worker, port) for worker in workers) >= n:
+            return
+        assert time.monotonic() < end, "not every worker has begun"
+        time.sleep(0.05)
+
+
+def _is_connected(process: psutil.Process, port: int | None) -> bool:
+    ways = process.net_connections("tcp")
+    return any(way.status == psutil.CONN_ESTABLISHED and way.raddr.port == port for way in ways)
 
 
 def environment_here() -> dict[str, str]:

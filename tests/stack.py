@@ -21,7 +21,7 @@ import redis
 from config import embedded
 from keys.hotmap import PAUSE_SECONDS
 from keys.hotsocket import TIMEOUT_SECONDS
-from tests.serving import ROOT, STARTS_WITHIN_S, free_port, wait_for
+from tests.serving import ROOT, STARTS_WITHIN_S, await_workers, free_port, wait_for
 
 RECOVERS_WITHIN_S = 10.0
 ANSWERS_WITHIN_S = 3.0
@@ -33,6 +33,10 @@ SERVERS = {
         "config.wsgi:application", "--port",
     ],
 }  # fmt: skip
+
+
+# Those that are connected before anybody asks.
+WORKERS = {"own": 2, "wsgi": 0}
 
 
 @dataclass
@@ -93,10 +97,11 @@ class Stack:
                 self.await_rest()
         assert n_late <= 2
 
-    def await_start(self) -> None:
-        """Until it answers: several workers' port is open before there is one."""
+    def await_start(self, n_workers: int) -> None:
+        """Until it answers, by each of so many workers: one that began in an outage would know no gateway."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=STARTS_WITHIN_S):
             pass
+        await_workers(self.process, self.environment["REDIS_URL"], n_workers)
 
     def missing(self) -> set[str]:
         """What `/readyz` says is away."""
@@ -184,7 +189,7 @@ def running_stack(server: str, seed: Seed) -> Iterator[Stack]:
             )
             stack = Stack(folder, environment, process, port, seed.gateway, seed.keys)
             wait_for(port, process)
-            stack.await_start()
+            stack.await_start(WORKERS[server])
             yield stack
         finally:
             if stack is not None:

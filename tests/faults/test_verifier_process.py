@@ -15,7 +15,7 @@ import pytest
 from tests.checkers import Checkers, Verifier
 from tests.dataplane import make_gateway, make_live_key, make_live_keys
 from tests.relay import Relay
-from tests.serving import ROOT, environment_here, free_port, serving
+from tests.serving import ROOT, await_workers, environment_here, free_port, serving
 from tests.valkeys import wait_until
 
 # Eight seconds are meant, and ten would be too many; but this machine may stall.
@@ -94,6 +94,8 @@ def test_who_calls_while_workers_end_is_refused(slow_database: tuple[Relay, str]
     with serving("--workers", "2", DATABASE_URL=url, HOT_STORE_URL=store) as (port, process):
         asked = Verifier(port, gateway)
         asked.await_health(keys[:1])
+        await_workers(process, store, 2)
+        time.sleep(1)  # Until the other has read its gateways, too.
         relay.hold()
         with ThreadPoolExecutor(1) as threads:
             waiting = threads.submit(asked.ask, keys[1].text)
