@@ -132,7 +132,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if path.as_posix() in LONG:
             item.add_marker("long")
     first = {TESTS / path for path in FIRST}
-    items.sort(key=lambda item: item.path not in first)
+    # What the product's processes serve stands together: they start once.
+    items.sort(key=lambda item: (item.path not in first, "product" in getattr(item, "fixturenames", ())))
 
 
 def _refuse_network(event: str, arguments: tuple[object, ...]) -> None:

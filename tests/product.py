@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from django.db import connection
@@ -152,6 +152,32 @@ def running(logs: Path) -> Iterator[Product]:
             stack.enter_context(_process([sys.executable, *command], environment, logs / f"{name}.log"))
         _await(logs, bases)  # the worker comes when it comes: its tasks wait
         yield Product(bases[0], bases[1], sink, logs)
+
+
+class Stage:
+    """Keeps a product running from test to test: to start its processes takes as long as a short test."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._stack = ExitStack()
+        self._product: Product | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.clear()
+
+    def product(self) -> Product:
+        """The product, started where it does not run."""
+        if self._product is None:
+            self._product = self._stack.enter_context(running(self._logs))
+        return self._product
+
+    def clear(self) -> None:
+        """Stop it where it runs."""
+        self._product = None
+        self._stack.close()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 if TYPE_CHECKING:
     from tests.browser.people import Visitor
-    from tests.product import Product
+    from tests.product import Product, Stage
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 # What a window opens for its address bar, which nobody sees here: two pages more for each browser of a test.
@@ -40,23 +40,31 @@ def chromium() -> Iterator[Browser]:
     del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
-@pytest.fixture(scope="module")
-def processes(
+@pytest.fixture(scope="package")
+def stage(
     django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator["Product"]:
-    """Portal, verifier and worker; for one module only, because a worker takes the tasks of every test."""
-    from tests.product import running
+) -> Iterator["Stage"]:
+    """Where portal, verifier and worker run, from the first test that needs them to the last in a row."""
+    from tests.product import Stage
 
-    with running(tmp_path_factory.mktemp("product")) as product:
-        yield product
+    with Stage(tmp_path_factory.mktemp("product")) as stage:
+        yield stage
+
+
+@pytest.fixture(autouse=True)
+def _alone(request: pytest.FixtureRequest, stage: "Stage") -> None:
+    """No worker takes the tasks of a test that has none."""
+    if "product" not in request.fixturenames:
+        stage.clear()
 
 
 @pytest.fixture
-def product(processes: "Product", transactional_db: None) -> Iterator["Product"]:
+def product(stage: "Stage", transactional_db: None) -> Iterator["Product"]:
     """The running product with an empty mailbox."""
-    processes.forget()
-    yield processes
-    processes.settle()
+    product = stage.product()
+    product.forget()
+    yield product
+    product.settle()
 
 
 @pytest.fixture
