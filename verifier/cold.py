@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from threading import BoundedSemaphore, Event, Lock
 from typing import Final
 
+from django.conf import settings
 from django.db import Error as DatabaseFailure
 from django.utils import timezone
 
@@ -104,8 +105,8 @@ def decide(question: Question, key_id: bytes, digest: bytes, first: Miss, *, fai
     for _ in range(_ROUNDS):
         if isinstance(reply, Verdict):
             return reply
-        if reply.why != b"STALE" and _struck(question, key_id):
-            return Verdict(Code.TOO_MANY_ATTEMPTS, retry=STRIKE_SECONDS)
+        if reply.why != b"STALE" and (seconds := _put_off(question, key_id)):
+            return Verdict(Code.TOO_MANY_ATTEMPTS, retry=seconds)
         try:
             if not _load_once(question, key_id.decode(), digest, reply):
                 return Verdict(Code.NOT_FOUND)
@@ -224,9 +225,12 @@ def _strike(question: Question, key_id: str) -> None:
         block_by_itself(address=address, now=timezone.now())
 
 
-def _struck(question: Question, key_id: bytes) -> bool:
-    for key in _strike_keys(question, key_id.decode()):
+def _put_off(question: Question, key_id: bytes) -> int:
+    """For how many seconds this key, or all that comes from this address, is not looked up; 0: it is."""
+    # An address is blocked as well, for longer.
+    blocked: int = max(STRIKE_SECONDS, settings.FALSE_KEYS_BLOCK_MINUTES * 60)
+    for key, seconds in zip(_strike_keys(question, key_id.decode()), (STRIKE_SECONDS, blocked), strict=False):
         strikes = hotwire.ask(hotwire.encode("GET", key), key)
         if strikes is not None and int(strikes) >= STRIKES:
-            return True
-    return False
+            return seconds
+    return 0
