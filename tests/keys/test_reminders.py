@@ -1,26 +1,26 @@
 """Reminders of rotation and expiry: the right days, once each, to people who are still there."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from keys.models import Key
 from keys.services.reminders import remind_rotation, step_of, warn_expiry
-from keys.terms import end_of_day
+from keys.terms import OFFICE_ZONE, end_of_day, office_day
 from notifications.models import Message
 from tests.cast import Cast
 from tests.key_stories import reveal, revoke, suspend
 
-NOON = datetime(2027, 2, 10, 12, tzinfo=ZoneInfo("Asia/Tokyo"))
-TODAY = date(2027, 2, 10)
+# Keys are issued now, and due some weeks later.
+TODAY = office_day(datetime.now(UTC)) + timedelta(days=81)
+NOON = datetime.combine(TODAY, time(12), OFFICE_ZONE)
 
 
 def key_due(cast: Cast, **fields: Any) -> Key:
     key = cast.key()
     reveal(key)
-    Key.objects.filter(pk=key.pk).update(**({"expires_at": end_of_day(date(2027, 12, 31))} | fields))
+    Key.objects.filter(pk=key.pk).update(**({"expires_at": end_of_day(TODAY + timedelta(days=324))} | fields))
     key.refresh_from_db()
     return key
 
