@@ -155,12 +155,13 @@ class Way:
         return None
 
     async def open(self) -> None:
-        """Try to connect to every server, once."""
+        """Try to connect, once, to every server to which there is no open connection."""
         try:
             nodes = await self._loop.run_in_executor(None, self._places.nodes)
         except StoreUnavailableError:
             return
-        await asyncio.gather(*[self._begin_opening(node) for node in nodes])
+        is_open = {node for node, pipe in self._pipes.items() if pipe.is_open}
+        await asyncio.gather(*[self._begin_opening(node) for node in nodes if node not in is_open])
 
     async def close(self) -> None:
         """Give up the connections."""

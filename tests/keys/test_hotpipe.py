@@ -38,6 +38,14 @@ def test_replies_come_in_the_order_of_the_calls(valkey: Any) -> None:
     _run(story)
 
 
+def test_connection_that_is_open_is_not_replaced(valkey: Any) -> None:
+    async def story(way: Way, pipe: Pipe) -> None:
+        await way.open()
+        assert way.pipe() is pipe
+
+    _run(story)
+
+
 def test_function_that_is_missing_is_no_reason_to_drop_the_connection(valkey: Any) -> None:
     async def story(_way: Way, pipe: Pipe) -> None:
         assert await _ask(pipe, "FCALL", "no_such_function", 0) is None
