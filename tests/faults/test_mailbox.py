@@ -1,5 +1,6 @@
 """R4 for real: Debian's Dovecot on the loopback, read by the poll job; killed, cut off and refused (R4)."""
 
+import grp
 import imaplib
 import ipaddress
 import os
@@ -109,9 +110,11 @@ def configuration(folder: Path, plain_port: int, tls_port: int) -> str:
     owner = pwd.getpwnam("nobody") if me.pw_uid == 0 else me
     (folder / "mail").mkdir()
     os.chown(folder / "mail", owner.pw_uid, owner.pw_gid)
-    users = (
-        "" if me.pw_uid == 0 else f"default_internal_user = {me.pw_name}\ndefault_login_user = {me.pw_name}\n"
-    )
+    group = grp.getgrgid(me.pw_gid).gr_name
+    users = "" if me.pw_uid == 0 else (
+        f"default_internal_user = {me.pw_name}\ndefault_login_user = {me.pw_name}\n"
+        f"default_internal_group = {group}\n"
+    )  # fmt: skip
     (folder / "users").write_text(f"{USER}:{{PLAIN}}{PASSWORD}\n")
     (folder / "users").chmod(0o644)
     return f"""
