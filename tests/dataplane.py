@@ -2,7 +2,6 @@
 
 import io
 import json
-import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -16,19 +15,17 @@ from keys.models import Key, Secret
 from keys.retirement import NOTICE
 from partners.models import Partner
 from tests.cast import make_partner, make_plan, make_staff
+from tests.clock import early_in
 from verifier.app import application
 from verifier.models import Gateway, GatewayCredential
 
 # Limits are counted by the minutes, hours and months of the clock, and each of them begins with a minute.
 _COUNTED = {"rpm", "rph", "monthly_budget_usd"}
-_ROOM_S = 5.0
 
 
 def early_in_a_minute() -> None:
     """Until no minute ends soon: calls that a test adds up must not be counted in two."""
-    left = 60 - time.time() % 60
-    if left < _ROOM_S:
-        time.sleep(left + 0.01)
+    early_in(60)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ from accounts.models import User
 from audit.actions import Action
 from audit.models import Event
 from tests.cast import PASSWORD, make_staff, sign_in
+from tests.clock import early_in
 
 pytestmark = pytest.mark.django_db
 SECRET = base64.b32encode(b"a secret of the tests").decode()
-LEFT_TO_SEND_S = 5.0
 
 
 @pytest.fixture
@@ -45,9 +45,7 @@ def code_of(secret: str, steps: int = 0) -> str:
 
     With some of its thirty seconds left to send it.
     """
-    left = 30 - time.time() % 30
-    if left < LEFT_TO_SEND_S:
-        time.sleep(left + 0.01)
+    early_in(30)
     key = base64.b32decode(secret + "=" * (-len(secret) % 8))
     digest = hmac.new(key, struct.pack(">Q", int(time.time()) // 30 + steps), hashlib.sha1).digest()
     offset = digest[-1] & 15
