@@ -72,6 +72,12 @@ def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
     raise AssertionError("It did not start.")
 
 
+def workers_of(process: "subprocess.Popen[bytes]") -> "list[psutil.Process]":
+    """Its workers that run. One that has ended and was not asked for yet does not."""
+    workers = psutil.Process(process.pid).children()
+    return [worker for worker in workers if worker.status() != psutil.STATUS_ZOMBIE]
+
+
 def await_workers(process: "subprocess.Popen[bytes]", store: str, n: int) -> None:
     """Until so many of its workers have begun: one that does so in an outage knows no gateway.
 
@@ -79,8 +85,7 @@ def await_workers(process: "subprocess.Popen[bytes]", store: str, n: int) -> Non
     """
     end, port = time.monotonic() + STARTS_WITHIN_S, urlsplit(store).port
     while True:
-        workers = psutil.Process(process.pid).children()
-        if sum(_is_connected(worker, port) for worker in workers) >= n:
+        if sum(_is_connected(worker, port) for worker in workers_of(process)) >= n:
             return
         assert time.monotonic() < end, "not every worker has begun"
         time.sleep(0.05)

@@ -15,7 +15,7 @@ import pytest
 from tests.checkers import Checkers, Verifier
 from tests.dataplane import make_gateway, make_live_key, make_live_keys
 from tests.relay import Relay
-from tests.serving import ROOT, await_workers, environment_here, free_port, serving
+from tests.serving import ROOT, await_workers, environment_here, free_port, serving, workers_of
 from tests.valkeys import wait_until
 
 # Eight seconds are meant, and ten would be too many; but this machine may stall.
@@ -71,20 +71,18 @@ def test_worker_that_dies_is_replaced() -> None:
         asked = Verifier(port, gateway)
         asked.await_health([live])
         for _ in range(3):
-            before = _children(process.pid)
+            before = _pids(process)
             os.kill(min(before), signal.SIGKILL)
-            _await_another(process.pid, before)
+            _await_another(process, before)
             asked.await_health([live])
 
 
-def _await_another(pid: int, before: set[int]) -> None:
-    wait_until(lambda: len(_children(pid) - before) == 1, "nobody takes its place")
+def _await_another(process: "subprocess.Popen[bytes]", before: set[int]) -> None:
+    wait_until(lambda: len(_pids(process) - before) == 1, "nobody takes its place")
 
 
-def _children(pid: int) -> set[int]:
-    told = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    # One that has ended and was not asked for yet is no process any more.
-    return {int(child) for child in told.split() if Path(f"/proc/{child}/cmdline").read_bytes()}
+def _pids(process: "subprocess.Popen[bytes]") -> set[int]:
+    return {worker.pid for worker in workers_of(process)}
 
 
 def test_who_calls_while_workers_end_is_refused(slow_database: tuple[Relay, str]) -> None:
