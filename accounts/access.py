@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 from urllib.parse import urlencode, urlsplit
@@ -13,10 +13,12 @@ from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.roles import Permission
+from accounts.second_factor import is_recent
 from core.errors import NotAllowed
 
 P = ParamSpec("P")
@@ -66,13 +68,18 @@ def require_recent_second_factor(view: View[P]) -> View[P]:
     return guarded
 
 
-def has_recent_second_factor(request: HttpRequest, max_age: timedelta | None = None) -> bool:
-    """Whether a code, a passkey or a recovery code was given within `max_age` (SECOND_FACTOR_MAX_AGE)."""
+def second_factor_at(request: HttpRequest) -> datetime | None:
+    """When a code, a passkey or a recovery code was last given in this session; None: never."""
     if not request.user.is_authenticated:
-        return False
-    oldest = time.time() - (max_age or settings.SECOND_FACTOR_MAX_AGE).total_seconds()
+        return None
     records: list[dict[str, Any]] = get_authentication_records(request, request.user)
-    return any(item["method"] == "mfa" and item["at"] >= oldest for item in records)
+    times = [item["at"] for item in records if item["method"] == "mfa"]
+    return datetime.fromtimestamp(max(times), UTC) if times else None
+
+
+def has_recent_second_factor(request: HttpRequest) -> bool:
+    """Whether a second factor was given in this session a moment ago (SECOND_FACTOR_MAX_AGE)."""
+    return is_recent(second_factor_at(request), timezone.now())
 
 
 def has_recent_sign_in(request: HttpRequest) -> bool:
@@ -104,5 +111,4 @@ def has_second_factor(user: User) -> bool:
 
 def signed_in_with_second_factor(request: HttpRequest) -> bool:
     """Whether this session has ever given a second factor; costs no query."""
-    records: list[dict[str, Any]] = get_authentication_records(request, request.user)
-    return any(item["method"] == "mfa" for item in records)
+    return second_factor_at(request) is not None

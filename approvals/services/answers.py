@@ -9,7 +9,7 @@ from approvals.models import Decision, Step, StepRole
 from approvals.standing import StandIn
 from audit.actions import Action
 from audit.models import Event
-from core.errors import Conflict, Invalid, NotAllowed
+from core.errors import Conflict, Invalid
 from keys.terms import KeyTerms
 from partners.models import IdentityCheck
 
@@ -31,10 +31,6 @@ NEEDS_REASON = {
     Decision.Outcome.REJECT.value: _("A rejection needs a reason: the requester will read it."),
     Decision.Outcome.CHANGES.value: _("Say what is to be changed: the requester will read it."),
 }
-
-
-class SecondFactorNeeded(NotAllowed):
-    """The step wants the second factor again; the view leads there and comes back (A3)."""
 
 
 def wants_second_factor(step: Step, stand_in: StandIn | None) -> bool:

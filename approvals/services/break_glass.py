@@ -9,10 +9,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
+from accounts import second_factor
 from accounts.models import User
 from accounts.roles import Permission
 from approvals.models import Emergency, Request
-from approvals.services.answers import SecondFactorNeeded
 from approvals.services.emergency_end import tell_all
 from approvals.services.requests import submit_request
 from audit.actions import Action
@@ -106,8 +106,7 @@ def break_glass(
 def _check_person(by: User, second_factor_at: datetime | None, now: datetime) -> None:
     if not by.may(Permission.BREAK_GLASS):
         raise NotAllowed(_("Your roles do not allow issuing a key in an emergency."))
-    if second_factor_at is None or second_factor_at < now - settings.SECOND_FACTOR_MAX_AGE:
-        raise SecondFactorNeeded(_("This asks for your second factor again."))
+    second_factor.require_recent(second_factor_at, now=now)
 
 
 def _check_words(request: Request, reason: str, typed_number: str) -> None:

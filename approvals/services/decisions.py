@@ -6,16 +6,15 @@ locks is read again behind them.
 
 from datetime import datetime
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
+from accounts import second_factor
 from accounts.models import User
 from approvals.access import require_may_decide
 from approvals.models import Decision, Delegation, Request, RoleDeputy, StandingDeputy, Step, StepLink
 from approvals.services.answers import (
     Answer,
-    SecondFactorNeeded,
     check_answer,
     checks_identity,
     wants_second_factor,
@@ -71,9 +70,8 @@ def decide_as_staff(
     if link is not None:
         link = _lock_link(link, step, holder=by, now=now)
     if wants_second_factor(step, stand_in):
-        oldest = now - settings.SECOND_FACTOR_MAX_AGE
-        if second_factor_at is None or second_factor_at < oldest:
-            raise SecondFactorNeeded(_("This step asks for your second factor again."))
+        why = _("This step asks for your second factor again.")
+        second_factor.require_recent(second_factor_at, now=now, why=why)
     check_answer(step, answer)
     decision = _decide(actor, step, answer, now, staff=by, link=link, basis=basis)
     if checks_identity(step, answer):

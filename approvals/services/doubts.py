@@ -6,19 +6,18 @@ made is held. Security looks into it; until then nothing thaws by itself.
 
 from datetime import datetime
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Value
 from django.db.models.functions import Greatest
 from django.utils.translation import gettext_lazy as _
 
+from accounts import second_factor
 from accounts.models import User
 from accounts.roles import MATRIX, Permission, Role
 from accounts.services import secure_account
 from approvals.models import Decision, Doubt, KeyChange, Request, Step
 from approvals.selectors.emergencies import keys_behind
 from approvals.services.after_changes import undo_change
-from approvals.services.answers import SecondFactorNeeded
 from approvals.services.applying import drop_scheduled
 from approvals.services.holds import settle_holds
 from approvals.services.path import close_request
@@ -121,8 +120,7 @@ def look_into_doubt(
     by = User.objects.select_for_update(no_key=True).get(pk=by.pk)
     if why := why_not_look(by, doubt):
         raise NotAllowed(WHY_NOT_LOOK[why])
-    if second_factor_at is None or second_factor_at < now - settings.SECOND_FACTOR_MAX_AGE:
-        raise SecondFactorNeeded(_("This asks for your second factor again."))
+    second_factor.require_recent(second_factor_at, now=now)
     if doubt.verdict:
         raise Conflict(_("Somebody has looked into this already."))
     if verdict not in Doubt.Verdict.values:

@@ -4,10 +4,8 @@ All of them hold the request's lock, so the last approval and the deadline never
 """
 
 from datetime import datetime
-from functools import partial
 
 from django.db import transaction
-from django.db.models import F
 
 from accounts.models import User
 from accounts.roles import Role
@@ -15,11 +13,10 @@ from approvals.models import Emergency, Request, Step
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
-from keys import hotstore
 from keys.models import Key
 from keys.selectors.settings import digest_of_settings, terms_of
 from keys.services.changing import Change, change_key, lock_key
-from keys.services.status import end_key, hold_key, release_key
+from keys.services.status import end_key, end_provision, hold_key, release_key
 from keys.terms import KeyTerms
 from notifications.services import enqueue
 
@@ -42,8 +39,7 @@ def complete_emergency(*, actor: Actor, request: Request, step: Step, now: datet
         # A doubt too: what was void has been answered again.
         for hold in (Key.Hold.LATE, Key.Hold.DOUBT):
             release_key(actor=actor, key=key, hold=hold, now=now)
-        Key.objects.filter(pk=key.pk).update(provisional_until=None, revision=F("revision") + 1)
-        transaction.on_commit(partial(hotstore.publish_key, key.public_id))
+        end_provision(key, now=now)
     _end(actor, request, Emergency.State.COMPLETED, now)
     return key
 

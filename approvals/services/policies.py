@@ -7,11 +7,11 @@ force by a key-share lock, so that each request goes by the version that was in 
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Max, QuerySet
 from django.utils.translation import gettext_lazy as _
 
+from accounts import second_factor
 from accounts.models import User
 from accounts.roles import MATRIX, Permission
 from approvals.models import PolicyVersion, Request
@@ -19,7 +19,6 @@ from approvals.policy_lint import Finding, is_refused, lint
 from approvals.policy_rules import RulesError, parse_rules
 from approvals.selectors.policies import house_now, known_now
 from approvals.selectors.preview import current_policy
-from approvals.services.answers import SecondFactorNeeded
 from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
@@ -274,8 +273,7 @@ def _lock_for_decision(
     _require(by, Permission.APPROVE_POLICY)
     if locked.author_id == by.pk:
         raise NotAllowed(_("A second person decides on a policy: not its author."))
-    if second_factor_at is None or second_factor_at < now - settings.SECOND_FACTOR_MAX_AGE:
-        raise SecondFactorNeeded(_("This asks for your second factor again."))
+    second_factor.require_recent(second_factor_at, now=now)
     return locked, by
 
 

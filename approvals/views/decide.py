@@ -15,9 +15,10 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.access import ask_second_factor, has_recent_second_factor, require, signed_in
+from accounts.access import ask_second_factor, has_recent_second_factor, require, second_factor_at, signed_in
 from accounts.models import User
 from accounts.roles import Permission
+from accounts.second_factor import SecondFactorNeeded
 from approvals.access import find_request, require_may_decide, why_may_not_decide
 from approvals.decision_forms import DecisionForm
 from approvals.models import Decision, Request, Step, StepLink
@@ -26,7 +27,7 @@ from approvals.selectors.deciding import decision_page, open_step_of
 from approvals.selectors.path import path_of
 from approvals.selectors.queue import place_in_queue
 from approvals.selectors.warnings import find_warnings
-from approvals.services.answers import SecondFactorNeeded, wants_second_factor
+from approvals.services.answers import wants_second_factor
 from approvals.services.decisions import decide_as_staff
 from approvals.services.links import find_link, note_foreign, note_opening, renew_link, state_of
 from approvals.services.undeliverable import ask_again
@@ -162,7 +163,7 @@ def _decide(
             by=user,
             step=step,
             answer=form.to_answer(),
-            second_factor_at=now if has_recent_second_factor(request) else None,
+            second_factor_at=second_factor_at(request),
             link=link,
             now=now,
         )

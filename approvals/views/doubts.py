@@ -7,7 +7,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
-from accounts.access import has_recent_second_factor, require, require_recent_second_factor, signed_in
+from accounts.access import require, require_recent_second_factor, second_factor_at, signed_in
 from accounts.roles import Permission
 from approvals.access import find_request
 from approvals.emergency_forms import NotMeForm, VerdictForm
@@ -90,7 +90,7 @@ def doubt_look(request: HttpRequest, number: str) -> HttpResponse:
                 doubt=doubt,
                 verdict=form.cleaned_data["verdict"],
                 reason=form.cleaned_data["reason"],
-                second_factor_at=now if has_recent_second_factor(request) else None,
+                second_factor_at=second_factor_at(request),
                 now=now,
             )
         except Invalid as invalid:

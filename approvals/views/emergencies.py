@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods
 
-from accounts.access import has_recent_second_factor, require, require_recent_second_factor, signed_in
+from accounts.access import require, require_recent_second_factor, second_factor_at, signed_in
 from accounts.roles import Permission
 from approvals.access import find_request, require_requester
 from approvals.emergency_forms import BreakGlassForm
@@ -50,7 +50,7 @@ def emergency_issue(request: HttpRequest, number: str) -> HttpResponse:
                 version=draft.version,
                 terms=judged.terms,
                 draft=draft.draft,
-                second_factor_at=now if has_recent_second_factor(request) else None,
+                second_factor_at=second_factor_at(request),
                 now=now,
                 **form.cleaned_data,
             )

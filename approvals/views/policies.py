@@ -12,9 +12,10 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.access import ask_second_factor, has_recent_second_factor, require, signed_in
+from accounts.access import ask_second_factor, has_recent_second_factor, require, second_factor_at, signed_in
 from accounts.models import User
 from accounts.roles import Permission
+from accounts.second_factor import SecondFactorNeeded
 from approvals.models import PolicyVersion, StepRole
 from approvals.policy_forms import PolicyDecisionForm, PolicyEditor, change_typed, typed_post, typed_rules
 from approvals.policy_lint import REFUSAL, WARNING
@@ -31,7 +32,6 @@ from approvals.selectors.policies import (
     steps_in_words,
 )
 from approvals.selectors.preview import current_policy
-from approvals.services.answers import SecondFactorNeeded
 from approvals.services.policies import (
     propose_policy,
     put_in_force,
@@ -218,7 +218,7 @@ def policy_decide(request: HttpRequest, number: str) -> HttpResponse:
         "by": user,
         "policy": policy,
         "version": _number(request, "version"),
-        "second_factor_at": now if has_recent_second_factor(request) else None,
+        "second_factor_at": second_factor_at(request),
         "now": now,
     }
     data = form.cleaned_data

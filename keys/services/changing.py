@@ -3,22 +3,21 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import partial
 from typing import Any
 
-from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict
-from keys import hotstore, lifecycle
+from keys import lifecycle
 from keys.models import Key
 from keys.selectors import search_text_of
 from keys.selectors.settings import FIXED, require_unchanged, settings_of, terms_of
 from keys.services.issuing import hold, plain_fields
 from keys.services.retiring import Cause, set_retirement
+from keys.services.saving import save_key
 from keys.terms import KeyTerms, end_of_day
 from keys.terms_check import Registry, find_problems
 
@@ -75,7 +74,6 @@ def change_key(*, actor: Actor, key: Key, change: Change, objects: Iterable[str]
     _write(key, change.terms, {*before, *after}, registry, now)
     payload = {"fields": sorted({*before, *after}), "before": before, "after": after, **dict(change.details)}
     record(change.action, actor=actor, objects=[f"key:{key.public_id}", *objects], payload=payload, now=now)
-    transaction.on_commit(partial(hotstore.publish_key, key.public_id))
     return key
 
 
@@ -130,9 +128,7 @@ def _write(key: Key, terms: KeyTerms, changed: set[str], registry: Registry, now
     key.plan, key.contract = registry.plan, registry.contract
     key.recipient, key.billing_contact = registry.recipient, registry.billing_contact
     key.search_text = search_text_of(key, products=registry.products.values())
-    key.revision += 1
-    key.changed_at = now
-    key.save(update_fields=[*fields, *WRITTEN])
+    save_key(key, *fields, *WRITTEN, now=now)
     key.products.set(registry.products.values())
 
 
@@ -151,6 +147,4 @@ WRITTEN = (
     "status_reason",
     "suspended_at",
     "search_text",
-    "revision",
-    "changed_at",
 )

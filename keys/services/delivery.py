@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -14,11 +13,12 @@ from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import Conflict, NotFound
 from core.links import hash_of, hashes_of_token, new_nonce
-from keys import hotstore, lifecycle, secret_format
+from keys import lifecycle, secret_format
 from keys.access import require_may_redeliver
 from keys.hashing import current_version, digest, hash_digest
 from keys.models import Delivery, Key, Secret
 from keys.selectors.limits import use_now
+from keys.services.saving import save_key
 from keys.services.status import end_key
 from keys.terms import office_day
 from notifications.services import enqueue
@@ -121,7 +121,6 @@ def reveal_secret(*, actor: Actor, token: str, now: datetime) -> Reveal:
         objects=[f"key:{key.public_id}"],
         now=now,
     )
-    transaction.on_commit(partial(hotstore.publish_key, key.public_id))
     return Reveal(text=fresh.text, delivery=delivery)
 
 
@@ -142,9 +141,7 @@ def _activate(key: Key, now: datetime) -> None:
     key.status = Key.Status.ACTIVE
     key.activated_at = now
     key.rotation_due_on = office_day(now) + timedelta(days=key.rotation_days)
-    key.revision += 1
-    key.changed_at = now
-    key.save(update_fields=["status", "activated_at", "rotation_due_on", "revision", "changed_at"])
+    save_key(key, "status", "activated_at", "rotation_due_on", now=now)
 
 
 @transaction.atomic
@@ -234,9 +231,7 @@ def _withdraw_secret(actor: Actor, key: Key, secret: Secret, now: datetime) -> N
     key.status = Key.Status.PENDING
     key.activated_at = None
     key.rotation_due_on = None
-    key.revision += 1
-    key.changed_at = now
-    key.save(update_fields=["status", "activated_at", "rotation_due_on", "revision", "changed_at"])
+    save_key(key, "status", "activated_at", "rotation_due_on", now=now)
     record(
         Action.SECRET_REVOKED,
         actor=actor,
@@ -244,7 +239,6 @@ def _withdraw_secret(actor: Actor, key: Key, secret: Secret, now: datetime) -> N
         payload={"key_id": secret.public_id, "reason": "never seen by its recipient"},
         now=now,
     )
-    transaction.on_commit(partial(hotstore.publish_key, key.public_id))
 
 
 @transaction.atomic

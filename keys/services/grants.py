@@ -6,7 +6,6 @@ reason and a last day, and the PMs and the owners of keys on both sides are told
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from functools import partial
 from typing import Final
 
 from django.db import transaction
@@ -19,9 +18,9 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import Conflict, Invalid
-from keys import hotstore
 from keys.access import require_may_grant
 from keys.models import Key, WorkspaceGrant
+from keys.services.saving import save_key
 from keys.services.status import MAX_NOTE
 from keys.terms import end_of_day, office_day
 from notifications.services import enqueue
@@ -133,13 +132,10 @@ def _tell(
     payload: Mapping[str, object],
     now: datetime,
 ) -> None:
-    """The new revision of the key, the event, the mails, and the hot store."""
-    key = grant.key
-    key.revision += 1
-    key.save(update_fields=["revision"])
+    """The new revision of the key, the event and the mails."""
+    save_key(grant.key, now=now)
     record(action, actor=actor, objects=_objects(grant), payload=payload, now=now)
     _mail(grant, kind, now)
-    transaction.on_commit(partial(hotstore.publish_key, key.public_id))
 
 
 def _objects(grant: WorkspaceGrant) -> list[str]:

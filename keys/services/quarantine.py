@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import partial
 
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
@@ -12,11 +11,12 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import Conflict, Invalid
-from keys import hotstore, lifecycle
+from keys import lifecycle
 from keys.access import require_may_suspend
 from keys.models import Key, Scope
 from keys.quarantine import MAX_HOURS
 from keys.selectors.addresses import known_addresses
+from keys.services.saving import save_key
 from keys.services.status import MAX_NOTE, tell_holders
 
 _FIELDS = ["quarantined_until", "quarantine_reason", "quarantine_scopes", "quarantine_addresses"]
@@ -47,7 +47,7 @@ def quarantine_key(*, actor: Actor, by: User, key: Key, reason: str, hours: int,
         )
     )
     key.quarantine_addresses = known_addresses(key, now)
-    _save(key, now)
+    save_key(key, *_FIELDS, now=now)
     payload = {
         "reason": key.quarantine_reason,
         "addresses": len(key.quarantine_addresses),
@@ -97,19 +97,12 @@ def _release(actor: Actor, key: Key, reason: str, now: datetime) -> None:
     key.quarantined_until = None
     key.quarantine_reason = ""
     key.quarantine_scopes, key.quarantine_addresses = [], []
-    _save(key, now)
+    save_key(key, *_FIELDS, now=now)
     payload: dict[str, object] = {"before": before, "after": {"quarantined_until": None}}
     if reason:
         payload["reason"] = reason
     kind = "" if key.has_ended else "key_quarantine_ended"
     _tell(Action.KEY_QUARANTINE_ENDED, actor, key, payload, kind, now)
-
-
-def _save(key: Key, now: datetime) -> None:
-    key.revision += 1
-    key.changed_at = now
-    key.save(update_fields=["revision", "changed_at", *_FIELDS])
-    transaction.on_commit(partial(hotstore.publish_key, key.public_id))
 
 
 def _tell(

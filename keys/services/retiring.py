@@ -7,7 +7,6 @@ A plan is part of a key's terms, so it is asked for, approved and rolled back as
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -19,10 +18,11 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import Conflict
-from keys import hotstore, lifecycle, retirement
+from keys import lifecycle, retirement
 from keys.limits import limits_of
 from keys.models import Key, Retirement
 from keys.services.reminders import office_opens
+from keys.services.saving import save_key
 from notifications.services import enqueue
 
 BATCH = 500
@@ -240,10 +240,7 @@ def _sweep(
 def _notice_in_sweep(actor: Actor, key: Key, plan: Retirement, now: datetime) -> None:
     if key.status == Key.Status.ACTIVE:
         key.status = Key.Status.RETIRING
-    key.revision += 1
-    key.changed_at = now
-    key.save(update_fields=["status", "revision", "changed_at"])
-    transaction.on_commit(partial(hotstore.publish_key, key.public_id))
+    save_key(key, "status", now=now)
     _give_notice(actor, key, plan, now)
 
 

@@ -3,7 +3,6 @@
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 
 from django.db import transaction
 from django.db.models.functions import Coalesce
@@ -14,10 +13,11 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import Conflict, Invalid
-from keys import hotstore, lifecycle
+from keys import lifecycle
 from keys.access import require_may_revoke, require_may_suspend
 from keys.models import Delivery, Key, Secret
 from keys.services.retiring import close_retirements
+from keys.services.saving import save_key, save_keys
 from notifications.services import emit_metric, enqueue
 
 MAX_NOTE = 500
@@ -37,7 +37,7 @@ def suspend_key(*, actor: Actor, by: User, key: Key, reason: str, now: datetime)
     key.status = Key.Status.SUSPENDED
     key.status_reason = reason.strip()[:MAX_NOTE]
     key.suspended_at = now
-    _save_status(key, now, "status_reason", "suspended_at")
+    save_key(key, "status", "status_reason", "suspended_at", now=now)
     _tell(
         Action.KEY_SUSPENDED,
         actor=actor,
@@ -68,7 +68,7 @@ def reactivate_key(*, actor: Actor, by: User, key: Key, reason: str, now: dateti
     key.status = target
     key.status_reason = ""
     key.suspended_at = None
-    _save_status(key, now, "status_reason", "suspended_at")
+    save_key(key, "status", "status_reason", "suspended_at", now=now)
     _tell(
         Action.KEY_REACTIVATED,
         actor=actor,
@@ -94,7 +94,7 @@ def hold_key(*, actor: Actor, key: Key, hold: Key.Hold, now: datetime) -> bool:
     before = key.status
     key.held_for = sorted({*key.held_for, hold.value})
     if before == Key.Status.SUSPENDED:  # whoever stopped it can't start it again: an event, but no mail
-        _save_status(key, now, "held_for")
+        save_key(key, "held_for", now=now)
         after = {"held_for": key.held_for}
         objects = [f"key:{key.public_id}"]
         record(Action.KEY_CHANGED, actor=actor, objects=objects, payload={"after": after}, now=now)
@@ -102,7 +102,7 @@ def hold_key(*, actor: Actor, key: Key, hold: Key.Hold, now: datetime) -> bool:
     key.status = Key.Status.SUSPENDED
     key.status_reason = ""
     key.suspended_at = now
-    _save_status(key, now, "held_for", "status_reason", "suspended_at")
+    save_key(key, "status", "held_for", "status_reason", "suspended_at", now=now)
     _tell(
         Action.KEY_SUSPENDED,
         actor=actor,
@@ -123,7 +123,7 @@ def release_key(*, actor: Actor, key: Key, hold: Key.Hold, now: datetime) -> boo
         return False
     before = list(key.held_for)
     key.held_for = [code for code in before if code != hold]
-    _save_status(key, now, "held_for")
+    save_key(key, "held_for", now=now)
     record(
         Action.KEY_CHANGED,
         actor=actor,
@@ -132,6 +132,16 @@ def release_key(*, actor: Actor, key: Key, hold: Key.Hold, now: datetime) -> boo
         now=now,
     )
     return True
+
+
+def end_provision(key: Key, *, now: datetime) -> None:
+    """The approvals of an emergency key are complete: it has no deadline any more (A8).
+
+    Inside the caller's transaction, which says in its event that they are.
+    """
+    key = Key.objects.select_for_update().get(pk=key.pk)
+    key.provisional_until = None
+    save_key(key, "provisional_until", now=now)
 
 
 @transaction.atomic
@@ -166,7 +176,7 @@ def end_key(*, actor: Actor, key: Key, reason: str, note: str, now: datetime) ->
     key.status_reason = note.strip()[:MAX_NOTE]
     key.suspended_at = None
     key.ended_at = now
-    _save_status(key, now, "revoke_reason", "status_reason", "suspended_at", "ended_at")
+    save_key(key, "status", "revoke_reason", "status_reason", "suspended_at", "ended_at", now=now)
     Secret.objects.filter(key=key, status__in=[Secret.Status.LIVE, Secret.Status.OVERLAP]).update(
         status=Secret.Status.REVOKED, ends_at=now
     )
@@ -178,13 +188,6 @@ def end_key(*, actor: Actor, key: Key, reason: str, note: str, now: datetime) ->
         Action.KEY_REVOKED, actor=actor, key=key, payload=payload, before=before, kind="key_revoked", now=now
     )
     return key
-
-
-def _save_status(key: Key, now: datetime, *fields: str) -> None:
-    key.revision += 1
-    key.changed_at = now
-    key.save(update_fields=["status", "revision", "changed_at", *fields])
-    transaction.on_commit(partial(hotstore.publish_key, key.public_id))
 
 
 def _tell(
@@ -240,10 +243,7 @@ def _expire_batch(keys: Sequence[Key], *, actor: Actor, now: datetime) -> None:
         key.status = Key.Status.EXPIRED
         key.suspended_at = None
         key.ended_at = now
-        key.revision += 1
-        key.changed_at = now
-        transaction.on_commit(partial(hotstore.publish_key, key.public_id))
-    Key.objects.bulk_update(keys, ["status", "suspended_at", "ended_at", "revision", "changed_at"])
+    save_keys(keys, "status", "suspended_at", "ended_at", now=now)
     Secret.objects.filter(key__in=keys, status__in=[Secret.Status.LIVE, Secret.Status.OVERLAP]).update(
         status=Secret.Status.RETIRED, ends_at=now
     )

@@ -11,10 +11,10 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from accounts.models import User
+from accounts.second_factor import SecondFactorNeeded
 from approvals.form_drafts import draft_of
 from approvals.models import Emergency, Request
 from approvals.selectors.emergencies import count_emergencies
-from approvals.services.answers import SecondFactorNeeded
 from approvals.services.break_glass import break_glass
 from approvals.services.emergency_end import suspend_late_emergencies
 from approvals.services.reminding import keep_time

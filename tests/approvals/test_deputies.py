@@ -12,10 +12,10 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from accounts.models import User
+from accounts.second_factor import SecondFactorNeeded
 from accounts.services import change_roles, deactivate_staff
 from approvals.models import Decision, Delegation, Request, RoleDeputy, StandingDeputy, Step
 from approvals.selectors.requests import steps_for
-from approvals.services.answers import SecondFactorNeeded
 from approvals.services.deputies import (
     add_role_deputy,
     end_delegation,

@@ -10,8 +10,9 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from accounts.models import User
+from accounts.second_factor import SecondFactorNeeded
 from approvals.models import Decision, Request, Step, StepLink
-from approvals.services.answers import Answer, SecondFactorNeeded
+from approvals.services.answers import Answer
 from approvals.services.decisions import decide_as_staff
 from approvals.services.requests import expire_requests, withdraw_request
 from approvals.services.watching import watch_steps
