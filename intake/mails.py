@@ -35,5 +35,5 @@ def note_returned(message: Message, *, now: datetime) -> None:  # noqa: ARG001 -
 
 def register_mails() -> None:
     """Tell the outbox of this mail. From `AppConfig.ready`."""
-    registry.register("mail_received", mail_received)
+    registry.register("intake", mail_received)
     registry.on_undeliverable("mail_received", note_returned)

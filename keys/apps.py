@@ -11,5 +11,8 @@ class KeysConfig(AppConfig):
     def ready(self) -> None:
         """Register the builders of keys.mails."""
         from keys import mails, quarantine_mails, retirement_mails
+        from notifications import registry
 
-        mails.register_mails((*mails.BUILDERS, *quarantine_mails.BUILDERS, *retirement_mails.BUILDERS))
+        for folder, builders in mails.BUILDERS.items():
+            registry.register(folder, *builders)
+        registry.register("keys/life", *quarantine_mails.BUILDERS, *retirement_mails.BUILDERS)

@@ -1,6 +1,6 @@
 """The mails about keys: what each is filled with. None ever holds a key; one holds the link to collect it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -20,9 +20,8 @@ from keys.models import ApiProduct, Delivery, Environment, Key, WorkspaceGrant
 from keys.selectors.conditions import last_day
 from keys.services.delivery import PURPOSE
 from keys.terms import office_day
-from notifications import registry
 from notifications.models import Message
-from notifications.registry import Mail, RecipientGoneError
+from notifications.registry import Builder, Mail, RecipientGoneError
 from partners.models import Contact
 
 Fact = tuple[str | Promise, Any]
@@ -250,22 +249,8 @@ def _days_until(day: date, now: datetime) -> int:
     return (day - office_day(now)).days
 
 
-BUILDERS: tuple[Callable[[Message], Mail | None], ...] = (
-    delivery_link,
-    delivery_expired,
-    key_revealed,
-    key_revoked,
-    key_suspended,
-    key_reactivated,
-    key_expiring,
-    key_expired,
-    rotation_due,
-    workspace_granted,
-    workspace_grant_ended,
-)
-
-
-def register_mails(builders: Iterable[Callable[[Message], Mail | None]]) -> None:
-    """Tell the outbox of mails; each builder's name is its kind. From `AppConfig.ready`."""
-    for builder in builders:
-        registry.register(builder.__name__, builder)
+BUILDERS: dict[str, tuple[Builder, ...]] = {
+    "keys/delivery": (delivery_link, delivery_expired, key_revealed),
+    "keys/life": (key_revoked, key_suspended, key_reactivated, key_expiring, key_expired, rotation_due),
+    "keys/workspaces": (workspace_granted, workspace_grant_ended),
+}

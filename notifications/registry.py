@@ -13,7 +13,7 @@ from notifications.models import Message
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """What the templates `emails/<kind>.*` are filled with, and for whom. Lives only while it is sent.
+    """What the kind's template is filled with, and for whom. Lives only while it is sent.
 
     `context` may hold a link or a code, which is why a Mail is never stored or logged: its `repr` shows
     none of it. `answers` is the Message-ID of the mail that this one answers by itself (RFC 3834).
@@ -41,18 +41,30 @@ class UndeliverableCallback(Protocol):
 Builder = Callable[[Message], Mail | None]
 
 _builders: dict[str, Builder] = {}
+_folders: dict[str, str] = {}
 _undeliverable: dict[str, list[UndeliverableCallback]] = {}
 
 
-def register(kind: str, builder: Builder) -> None:
-    """Let mails of this kind be built by `builder`. Raises ValueError for a kind that has another builder."""
-    if _builders.setdefault(kind, builder) is not builder:
-        raise ValueError(f"{kind} has a builder already.")
+def register(folder: str, *builders: Builder) -> None:
+    """Let mails be built by these; each one's name is its kind, its template `emails/<folder>/<kind>.html`.
+
+    Raises ValueError for a kind that has another builder. From `AppConfig.ready`.
+    """
+    for builder in builders:
+        kind: str = builder.__name__
+        if _builders.setdefault(kind, builder) is not builder:
+            raise ValueError(f"{kind} has a builder already.")
+        _folders[kind] = folder
 
 
 def builder_of(kind: str) -> Builder:
     """The kind's builder. Raises KeyError for an unknown kind."""
     return _builders[kind]
+
+
+def template_of(kind: str) -> str:
+    """The name of the kind's template. Raises KeyError for an unknown kind."""
+    return f"emails/{_folders[kind]}/{kind}.html"
 
 
 def kinds() -> list[str]:

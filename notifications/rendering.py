@@ -5,19 +5,17 @@ from email.headerregistry import Address
 from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
-from typing import cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from css_inline import CSSInliner
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
-from django.template import Context, Template
 from django.template.loader import get_template
 from django.utils import timezone, translation
 
 from notifications.models import Message
-from notifications.registry import Mail
+from notifications.registry import Mail, template_of
 
 OUR_ID = re.compile(
     r"(?<![0-9a-f])([0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12})@([a-z0-9.-]{1,255})", re.IGNORECASE
@@ -32,14 +30,15 @@ _inliner = CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
 def render_mail(message: Message, mail: Mail) -> EmailMultiAlternatives:
     """The finished mail, with its stable Message-ID: `<uid@our domain>`, the same however often it is sent.
 
-    Times stand in it in the office's zone. Raises TemplateDoesNotExist for a kind without templates.
+    Times stand in it in the office's zone. Raises TemplateDoesNotExist for a kind without a template.
     """
     context = {**mail.context, "recipient_name": mail.name, "portal_url": settings.PORTAL_URL}
     with translation.override(mail.language), timezone.override(ZoneInfo(settings.TIME_ZONE)):
         context["language"] = translation.get_language()
-        subject = " ".join(_render(f"{message.kind}.subject.txt", context, escape=False).split())
-        text = BLANK_LINES.sub("\n\n", _render(f"{message.kind}.txt", context, escape=False)).strip() + "\n"
-        html = _render(f"{message.kind}.html", {**context, "subject": subject}, escape=True)
+        template = get_template(template_of(message.kind))
+        subject = " ".join(template.render({**context, "part": "subject"}).split())
+        text = BLANK_LINES.sub("\n\n", template.render({**context, "part": "text"})).strip() + "\n"
+        html = template.render({**context, "part": "html", "subject": subject}).strip()
     finished = EmailMultiAlternatives(
         subject=subject,
         body=text,
@@ -103,10 +102,3 @@ def inline(html: str) -> str:
 @cache
 def _style() -> str:
     return (Path(settings.BASE_DIR) / "templates" / "emails" / "mail.css").read_text(encoding="utf-8")
-
-
-def _render(name: str, context: dict[str, object], *, escape: bool) -> str:
-    # Not by render_to_string: a plain text must not say "&amp;", and no template can forget to say so.
-    backend = get_template(f"emails/{name}")
-    template = cast("Template", backend.template)  # type: ignore[attr-defined]  # DjangoTemplates' own wrapper
-    return str(template.render(Context(context, autoescape=escape)))

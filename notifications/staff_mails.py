@@ -61,10 +61,7 @@ def account_changed(message: Message) -> Mail | None:
 
 def register() -> None:
     """Called once, from `NotificationsConfig.ready`."""
-    registry.register("staff_invited", staff_invited)
-    registry.register("password_link", password_link)
-    registry.register("account_secured", account_secured)
-    registry.register("account_changed", account_changed)
+    registry.register("accounts", staff_invited, password_link, account_secured, account_changed)
 
 
 def _mail(person: User, **context: Any) -> Mail:

@@ -28,8 +28,8 @@ def enqueue(
 ) -> bool:
     """Put one mail into the outbox; False when the same thing was said before (same `dedupe_key`).
 
-    `kind` has a builder (notifications.registry) and templates `emails/<kind>.*`. `recipient_ref` is the
-    public id of a member of staff or of a contact. `context` holds ids only, never a token, a key or a text.
+    `kind` has a builder (notifications.registry). `recipient_ref` is the public id of a member of staff or of
+    a contact. `context` holds ids only, never a token, a key or a text.
     Must run in the transaction of the change; the sending starts after its commit.
     """
     message = Message(

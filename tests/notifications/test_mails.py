@@ -26,7 +26,7 @@ from keys.services.delivery import expire_deliveries, reveal_secret
 from keys.services.status import expire_keys, reactivate_key, revoke_key, suspend_key
 from keys.terms import end_of_day, office_day
 from notifications.models import Message
-from notifications.registry import builder_of, kinds
+from notifications.registry import builder_of, kinds, template_of
 from notifications.rendering import render_mail
 from notifications.services import enqueue
 from notifications.services.delivery import Outcome, deliver_message
@@ -81,11 +81,14 @@ def collected(key: Key) -> Key:
 # --- all of them ------------------------------------------------------------------------------------
 
 
-def test_every_kind_has_its_three_templates_and_its_name() -> None:
+def test_every_kind_has_its_template_and_its_name() -> None:
     assert set(KINDS) == set(kinds())
-    for kind in kinds():
-        for suffix in ("subject.txt", "txt", "html"):
-            get_template(f"emails/{kind}.{suffix}")
+    folder = project.BASE_DIR / "templates" / "emails"
+    templates = {path.relative_to(folder.parent).as_posix() for path in folder.rglob("*.html")}
+    others = {"emails/mail.html", *(name for name in templates if "/partials/" in name)}
+    assert templates - others == {template_of(kind) for kind in kinds()}
+    for name in templates:
+        get_template(name)
 
 
 def journey(cast: Cast) -> None:
