@@ -94,7 +94,7 @@ def test_it_goes_through_a_doubt_and_asks_again(cast: Cast) -> None:
 
 def test_it_lets_deputies_decide_and_time_go_by(cast: Cast) -> None:
     found = begun(cast, "star_contract")
-    found.go_away(giver="legal", deputy="pm2", role="legal", days=5)
+    found.go_away(giver="legal", deputy="pm2", role="legal", days=30)
     found.name_a_deputy(who="security", role="pm")
     found.wait(hours=73)
     all_true(found)
