@@ -18,6 +18,7 @@ from accounts.services import request_password_link
 from audit.actions import Action
 from audit.services import record
 from core.actors import actor_of, client_ip
+from core.ids import refs
 from core.sealing import seal, unseal
 
 PURPOSE = "second-factor"
@@ -41,7 +42,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]  # allauth ha
             record(
                 Action.SIGN_IN_FAILED,
                 actor=actor_of(request),
-                objects=[f"staff:{known.public_id}"] if known else [],
+                objects=refs(known) if known else [],
                 now=timezone.now(),
                 payload={"attempt": "password"},
             )
@@ -72,7 +73,7 @@ class SessionsAdapter(DefaultUserSessionsAdapter):  # type: ignore[misc]  # alla
         record(
             Action.SESSION_ENDED,
             actor=actor_of(allauth_context.request),
-            objects=[f"staff:{sessions[0].user.public_id}"],
+            objects=refs(sessions[0].user),
             now=timezone.now(),
             payload={"number": len(sessions)},
         )

@@ -23,6 +23,7 @@ from accounts.models import User
 from audit.actions import Action
 from audit.services import record
 from core.actors import client_ip, staff_actor
+from core.ids import refs
 
 # What a person is told by mail, whoever did it: "was this not you?"
 TOLD = frozenset({Action.PASSWORD_CHANGED, Action.SECOND_FACTOR_ADDED, Action.SECOND_FACTOR_REMOVED})
@@ -103,7 +104,7 @@ def _record(action: Action, request: HttpRequest | None, user: User, **payload: 
     actor = staff_actor(user, **where)
     now = timezone.now()
     with transaction.atomic():
-        event = record(action, actor=actor, objects=[f"staff:{user.public_id}"], now=now, payload=payload)
+        event = record(action, actor=actor, objects=refs(user), now=now, payload=payload)
         if action in TOLD and request is not None:
             outbox.enqueue(
                 "account_changed",

@@ -16,7 +16,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict, Invalid
-from core.ids import next_public_id
+from core.ids import next_public_id, refs
 
 PREFERENCES = frozenset({"name", "department", "language", "time_zone"})
 
@@ -51,7 +51,7 @@ def invite_staff(
     record(
         Action.STAFF_INVITED,
         actor=actor,
-        objects=[f"staff:{user.public_id}"],
+        objects=refs(user),
         now=now,
         payload={"roles": chosen},
     )
@@ -68,7 +68,7 @@ def renew_invitation(*, actor: Actor, user: User, now: datetime) -> User:
     record(
         Action.STAFF_INVITED,
         actor=actor,
-        objects=[f"staff:{user.public_id}"],
+        objects=refs(user),
         now=now,
         payload={"roles": user.roles, "note": "again"},
     )
@@ -82,7 +82,7 @@ def request_password_link(*, actor: Actor, user: User, now: datetime) -> None:
     record(
         Action.PASSWORD_CHANGED,
         actor=actor,
-        objects=[f"staff:{user.public_id}"],
+        objects=refs(user),
         now=now,
         payload={"status": "link requested"},
     )
@@ -112,7 +112,7 @@ def change_roles(*, actor: Actor, user: User, roles: Iterable[str], now: datetim
     record(
         Action.STAFF_ROLES_CHANGED,
         actor=actor,
-        objects=[f"staff:{user.public_id}"],
+        objects=refs(user),
         now=now,
         payload={"added": sorted(set(chosen) - before), "removed": sorted(before - set(chosen))},
     )
@@ -141,7 +141,7 @@ def deactivate_staff(*, actor: Actor, user: User, reason: str, now: datetime) ->
     record(
         Action.STAFF_DEACTIVATED,
         actor=actor,
-        objects=[f"staff:{user.public_id}"],
+        objects=refs(user),
         now=now,
         payload={"reason": reason, "before": {"roles": before}},
     )
@@ -163,13 +163,14 @@ def secure_account(*, actor: Actor, user: User, now: datetime) -> User:
         session.end()
     user.second_factor_demanded = True
     user.save(update_fields=["second_factor_demanded"])
-    staff = [f"staff:{user.public_id}"]
     number = {"number": len(sessions), "reason": "an answer was reported as not theirs"}
-    record(Action.SESSION_ENDED, actor=actor, objects=staff, now=now, payload=number)
+    record(Action.SESSION_ENDED, actor=actor, objects=refs(user), now=now, payload=number)
     if not has_second_factor(user):
         user.set_unusable_password()
         user.save(update_fields=["password"])
-        record(Action.PASSWORD_CHANGED, actor=actor, objects=staff, now=now, payload={"status": "withdrawn"})
+        record(
+            Action.PASSWORD_CHANGED, actor=actor, objects=refs(user), now=now, payload={"status": "withdrawn"}
+        )
     _enqueue_password_link("account_secured", user, now)
     return user
 
@@ -189,7 +190,7 @@ def change_preferences(*, actor: Actor, user: User, now: datetime, **changes: An
     record(
         Action.STAFF_PROFILE_CHANGED,
         actor=actor,
-        objects=[f"staff:{user.public_id}"],
+        objects=refs(user),
         now=now,
         payload={"note": ", ".join(changed)},
     )

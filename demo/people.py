@@ -14,6 +14,7 @@ from accounts.services import invite_staff
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor, staff_actor
+from core.ids import refs
 
 # Of the demo alone: whoever installs Kagiban for real has neither this app nor these people.
 PASSWORD = "kagiban-demo-2026"  # noqa: S105 - see above
@@ -63,7 +64,7 @@ def hire(*, now: datetime) -> dict[str, User]:
         )
         user.password = password
         user.save(update_fields=["password"])
-        objects = [f"staff:{user.public_id}"]
+        objects = refs(user)
         record(Action.PASSWORD_CHANGED, actor=actor_for(user), objects=objects, now=now)
         if user.needs_second_factor:
             _equip(user)

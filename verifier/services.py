@@ -16,7 +16,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict, NotAllowed
-from core.ids import next_public_id
+from core.ids import next_public_id, refs
 from keys import hashing, secret_format
 from verifier.models import Gateway, GatewayCredential
 
@@ -150,4 +150,4 @@ def _settings_of(gateway: Gateway) -> dict[str, object]:
 
 
 def _tell(action: Action, actor: Actor, gateway: Gateway, payload: dict[str, object], now: datetime) -> None:
-    record(action, actor=actor, objects=[f"gateway:{gateway.public_id}"], payload=payload, now=now)
+    record(action, actor=actor, objects=refs(gateway), payload=payload, now=now)

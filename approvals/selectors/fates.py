@@ -13,6 +13,7 @@ from approvals.policy import PlannedStep
 from approvals.selectors.emergencies import counts_for
 from audit.actions import Action
 from audit.models import Event
+from core.ids import ref, refs
 from partners.models import Contact
 
 
@@ -102,8 +103,8 @@ def _moved_addresses(old: Revision, content: Mapping[str, Any]) -> list[str]:
     changed = Event.objects.filter(
         action=Action.CONTACT_CHANGED,
         occurred_at__gt=old.created_at,
-        objects_touched__overlap=[f"contact:{number}" for number in contacts.values()],
+        objects_touched__overlap=refs(*contacts.values()),
         payload__fields__contains=["email"],
     )
     touched = {name for event in changed for name in event.objects_touched}
-    return [name for name, number in contacts.items() if f"contact:{number}" in touched]
+    return [name for name, number in contacts.items() if ref(number) in touched]

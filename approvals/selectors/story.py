@@ -24,6 +24,7 @@ from audit.models import Event
 from audit.names import names_of
 from audit.selectors import line_of, who_for_whom
 from audit.wording import STEPS, look_of
+from core.ids import refs
 from core.wording import due_text, duration_text
 
 LONGEST = 500
@@ -93,7 +94,7 @@ def story_of(request: Request, *, reader: User) -> list[Day]:
     sees_log = reader.may(Permission.SEE_AUDIT)
     events = [
         event
-        for event in Event.objects.filter(objects_touched__contains=[f"request:{request.public_id}"])
+        for event in Event.objects.filter(objects_touched__contains=refs(request))
         .exclude(action__in=FOLDED if sees_log else FOLDED | FOR_THE_LOG)
         .order_by("id")[:LONGEST]
         if not _is_staffs_first_link(event)

@@ -17,6 +17,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict, DomainError, Invalid, NotAllowed
+from core.ids import refs
 from keys.models import Key
 from keys.selectors.settings import digest_of_settings
 from keys.services.changing import Change, change_key
@@ -59,7 +60,7 @@ def _restore(actor: Actor, change: KeyChange, reason: str, by: User | None, now:
             action=Action.KEY_ROLLED_BACK,
             details=(("request", change.request.public_id), ("reason", reason)),
         ),
-        objects=[f"request:{change.request.public_id}"],
+        objects=refs(change.request),
         now=now,
     )
     change.state, change.ended_at, change.ended_by, change.end_reason = S.ROLLED_BACK, now, by, reason

@@ -10,6 +10,7 @@ from approvals.standing import StandIn
 from audit.actions import Action
 from audit.models import Event
 from core.errors import Conflict, Invalid
+from core.ids import refs
 from keys.terms import KeyTerms
 from partners.models import IdentityCheck
 
@@ -71,7 +72,7 @@ def require_own_addresses(step: Step) -> None:
         action=Action.CONTACT_CHANGED,
         actor_ref=step.request.requester.public_id,
         occurred_at__gt=step.revision.created_at,
-        objects_touched__overlap=[f"contact:{terms.recipient}", f"contact:{terms.consent_contact}"],
+        objects_touched__overlap=refs(terms.recipient, terms.consent_contact),
         payload__fields__contains=["email"],
     )
     if changed.exists():

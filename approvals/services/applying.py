@@ -19,11 +19,13 @@ from approvals.selectors.changes import present_terms
 from approvals.selectors.emergencies import counts_for
 from approvals.services.change_parts import lock_change, lock_change_of, objects_of, tell_of
 from approvals.services.changing import require_notice
+from approvals.services.locking import lock_free_request
 from approvals.wording import FROZEN
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import Conflict, DomainError, Invalid, NotAllowed
+from core.ids import refs
 from keys.lifecycle import ENDED, running_status
 from keys.models import Key
 from keys.selectors.settings import require_unchanged
@@ -81,7 +83,7 @@ def _apply(
                 ("reason", change.why),
             ),
         ),
-        objects=[f"request:{change.request.public_id}"],
+        objects=refs(change.request),
         now=now,
     )
     change.key = key
@@ -119,8 +121,8 @@ def apply_scheduled(*, now: datetime, limit: int = 100) -> int:
 @transaction.atomic
 def _apply_due(request_id: int, now: datetime) -> bool:
     actor = SYSTEM("approvals.apply_changes")
-    request = Request.objects.select_for_update(of=("self",), skip_locked=True).filter(pk=request_id).first()
-    if request is None or request.frozen_at is not None:
+    request = lock_free_request(request_id)
+    if request is None:
         return False
     change = lock_change(request)
     if change.state != S.SCHEDULED:
@@ -194,7 +196,7 @@ def drop_scheduled(
     record(
         Action.CHANGE_CANCELLED,
         actor=actor,
-        objects=[f"request:{request.public_id}", f"key:{found.key.public_id}"],
+        objects=refs(request, found.key),
         payload={"key": found.key.public_id, "reason": reason},
         now=now,
     )

@@ -14,11 +14,13 @@ from accounts.models import User
 from accounts.roles import Permission
 from approvals.models import Emergency, Request
 from approvals.services.emergency_end import tell_all
+from approvals.services.locking import lock_request
 from approvals.services.requests import submit_request
 from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict, Invalid, NotAllowed
+from core.ids import refs
 from keys.models import Key, Plan, Scope
 from keys.services.issuing import issue_key
 from keys.terms import KeyTerms, office_day
@@ -118,11 +120,7 @@ def _check_words(request: Request, reason: str, typed_number: str) -> None:
 
 
 def _lock_draft(request: Request) -> Request:
-    request = (
-        Request.objects.select_for_update(of=("self",))
-        .select_related("partner", "requester")
-        .get(pk=request.pk)
-    )
+    request = lock_request(request.pk)
     if request.kind != Request.Kind.NEW_KEY or request.state != Request.State.DRAFT:
         raise Conflict(_("Only a new key can be issued in an emergency."))
     if request.partner.needs_consent:
@@ -135,11 +133,7 @@ def _record_issued(actor: Actor, emergency: Emergency, key: Key, now: datetime) 
     record(
         Action.EMERGENCY_ISSUED,
         actor=actor,
-        objects=[
-            f"request:{request.public_id}",
-            f"key:{key.public_id}",
-            f"partner:{request.partner.public_id}",
-        ],
+        objects=refs(request, key, request.partner),
         payload={
             "key": key.public_id,
             "reason": emergency.reason,

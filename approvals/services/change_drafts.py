@@ -15,7 +15,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict
-from core.ids import next_public_id
+from core.ids import next_public_id, refs
 from keys.models import Key
 from keys.selectors.settings import digest_of_settings, require_unchanged
 from keys.services.changing import lock_key
@@ -68,11 +68,7 @@ def start_change(*, actor: Actor, by: User, key: Key, now: datetime) -> Request:
     record(
         Action.REQUEST_DRAFTED,
         actor=actor,
-        objects=[
-            f"request:{request.public_id}",
-            f"key:{key.public_id}",
-            f"partner:{key.partner.public_id}",
-        ],
+        objects=refs(request, key, key.partner),
         payload={"kind": "change", "revision": 0, "key": key.public_id},
         now=now,
     )

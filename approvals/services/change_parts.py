@@ -3,6 +3,8 @@
 from datetime import datetime
 
 from approvals.models import KeyChange, Request
+from approvals.services.locking import lock_request
+from core.ids import refs
 from notifications.services import enqueue
 
 
@@ -17,13 +19,12 @@ def lock_change(request: Request) -> KeyChange:
 
 def lock_change_of(request: Request) -> KeyChange:
     """Lock a request and then its change."""
-    Request.objects.select_for_update(of=("self",)).get(pk=request.pk)
-    return lock_change(request)
+    return lock_change(lock_request(request.pk))
 
 
 def objects_of(change: KeyChange) -> list[str]:
     """What an event about a change is about."""
-    return [f"request:{change.request.public_id}", f"key:{change.key.public_id}"]
+    return refs(change.request, change.key)
 
 
 def tell_of(change: KeyChange, what: str, now: datetime) -> None:

@@ -16,6 +16,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict, NotAllowed
+from core.ids import refs
 from core.links import code_matches, new_nonce
 from core.parsing import narrow
 from notifications.services import enqueue
@@ -56,7 +57,7 @@ def send_digits(*, actor: Actor, link: StepLink, contact: Contact, kind: str, no
     record(
         Action.CONSENT_CODE_SENT,
         actor=actor,
-        objects=[f"request:{link.step.request.public_id}"],
+        objects=refs(link.step.request),
         payload={"step": link.step.role},
         now=now,
     )
@@ -65,7 +66,7 @@ def send_digits(*, actor: Actor, link: StepLink, contact: Contact, kind: str, no
         recipient_ref=contact.public_id,
         context={"code": str(code.uid)},
         dedupe_key=f"{kind}:{code.uid}",
-        objects=[f"request:{link.step.request.public_id}"],
+        objects=refs(link.step.request),
         now=now,
     )
     return code
@@ -97,7 +98,7 @@ def check_digits(*, actor: Actor, link: StepLink, given: str, salt: str, now: da
     record(
         Action.CONSENT_CODE_PASSED if passed else Action.CONSENT_CODE_FAILED,
         actor=actor,
-        objects=[f"request:{link.step.request.public_id}"],
+        objects=refs(link.step.request),
         payload={"step": link.step.role} | ({} if passed else {"attempt": code.n_attempts}),
         now=now,
     )

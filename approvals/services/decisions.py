@@ -19,6 +19,7 @@ from approvals.services.answers import (
     checks_identity,
     wants_second_factor,
 )
+from approvals.services.locking import lock_request
 from approvals.services.outcomes import go_on
 from approvals.services.receipts import give_receipt
 from approvals.standing import StandIn
@@ -27,6 +28,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict, Invalid, NotAllowed
+from core.ids import refs
 from notifications.services import enqueue
 from partners.models import Contact
 from partners.services import record_identity_check
@@ -110,7 +112,7 @@ def decide_as_contact(
         recipient_ref=contact.public_id,
         context={"decision": str(decision.uid)},
         dedupe_key=f"consent_receipt:{decision.uid}",
-        objects=[f"request:{step.request.public_id}"],
+        objects=refs(step.request),
         now=now,
     )
     go_on(actor, step, decision, now)
@@ -119,11 +121,7 @@ def decide_as_contact(
 
 def _lock(step: Step) -> Step:
     """Request first, then step, as everywhere; what was read before the locks is not believed."""
-    request = (
-        Request.objects.select_for_update(of=("self",))
-        .select_related("requester", "partner")
-        .get(pk=step.request_id)
-    )
+    request = lock_request(step.request_id)
     step = Step.objects.select_for_update(of=("self",)).select_related("revision", "contact").get(pk=step.pk)
     step.request = request
     if request.state != Request.State.IN_REVIEW or step.state != Step.State.OPEN:
@@ -215,7 +213,7 @@ def _decide(
     event = record(
         ACTION_OF[answer.outcome],
         actor=actor,
-        objects=[f"request:{step.request.public_id}"],
+        objects=refs(step.request),
         payload=_payload_of(decision, step),
         now=now,
     )

@@ -16,7 +16,7 @@ from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.background import send_on_commit
 from core.errors import Conflict, Invalid, NotAllowed
-from core.ids import next_public_id
+from core.ids import next_public_id, refs
 from notifications.services import enqueue
 
 WATCH = "approvals.watch_steps"
@@ -203,17 +203,13 @@ def _tell(delegation: Delegation, kind: str, person: User, now: datetime) -> Non
         recipient_ref=person.public_id,
         context={"delegation": delegation.public_id},
         dedupe_key=f"{kind}:{delegation.public_id}:{person.public_id}",
-        objects=[f"delegation:{delegation.public_id}"],
+        objects=refs(delegation),
         now=now,
     )
 
 
 def _objects(delegation: Delegation) -> list[str]:
-    return [
-        f"delegation:{delegation.public_id}",
-        f"staff:{delegation.giver.public_id}",
-        f"staff:{delegation.deputy.public_id}",
-    ]
+    return refs(delegation, delegation.giver, delegation.deputy)
 
 
 # --- standing deputies ------------------------------------------------------------------------------------
@@ -281,7 +277,7 @@ def _note_standing(
     }
     if reason:
         payload["reason"] = reason
-    record(action, actor=actor, objects=[f"staff:{giver.public_id}"], payload=payload, now=now)
+    record(action, actor=actor, objects=refs(giver), payload=payload, now=now)
     send_on_commit(WATCH)
 
 
@@ -294,7 +290,7 @@ def _tell_standing(kind: str, giver: User, deputy: User, now: datetime) -> None:
                 recipient_ref=person.public_id,
                 context={"giver": giver.public_id, "deputy": deputy.public_id},
                 dedupe_key=f"{kind}:{giver.public_id}:{deputy.public_id}:{now.isoformat()}:{person.public_id}",
-                objects=[f"staff:{giver.public_id}"],
+                objects=refs(giver),
                 now=now,
             )
 
@@ -321,7 +317,7 @@ def add_role_deputy(*, actor: Actor, role: str, staff: User, now: datetime) -> R
     record(
         Action.DEPUTY_ADDED,
         actor=actor,
-        objects=[f"staff:{staff.public_id}"],
+        objects=refs(staff),
         payload={"roles": [role]},
         now=now,
     )
@@ -339,7 +335,7 @@ def remove_role_deputy(*, actor: Actor, role: str, staff: User, now: datetime) -
     record(
         Action.DEPUTY_REMOVED,
         actor=actor,
-        objects=[f"staff:{staff.public_id}"],
+        objects=refs(staff),
         payload={"roles": [role]},
         now=now,
     )

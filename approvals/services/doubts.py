@@ -20,6 +20,7 @@ from approvals.selectors.emergencies import keys_behind
 from approvals.services.after_changes import undo_change
 from approvals.services.applying import drop_scheduled
 from approvals.services.holds import settle_holds
+from approvals.services.locking import lock_request, save_request
 from approvals.services.path import close_request
 from approvals.services.receipts import find_receipt
 from approvals.services.revising import newest_revision, tell_those_asked, wait_for_requester
@@ -28,6 +29,7 @@ from audit.services import record
 from core.actors import Actor
 from core.business_time import add_business_hours, business_hours_between
 from core.errors import Conflict, Invalid, NotAllowed
+from core.ids import refs
 from keys.models import Key
 from keys.services.status import end_key, hold_key
 from notifications.services import enqueue
@@ -44,7 +46,7 @@ def raise_doubt(*, actor: Actor, token: str, now: datetime) -> Doubt:
     pressing once. Raises NotFound, Conflict when the link has run out.
     """
     decision = find_receipt(token).decision
-    request = _lock(decision.request)
+    request = lock_request(decision.request_id)
     raised = Doubt.objects.filter(decision=decision).first()
     if raised is not None:
         return raised
@@ -65,15 +67,13 @@ def raise_doubt(*, actor: Actor, token: str, now: datetime) -> Doubt:
 
 def _freeze(actor: Actor, request: Request, decision: Decision, now: datetime) -> None:
     request.frozen_at = request.frozen_at or now
-    request.version += 1
-    request.changed_at = now
-    request.save(update_fields=["frozen_at", "version", "changed_at"])
+    save_request(request, "frozen_at", now=now)
     person = decision.staff or decision.contact
     assert person is not None  # approvals_decision_one_person
     record(
         Action.REQUEST_FROZEN,
         actor=actor,
-        objects=[f"request:{request.public_id}"],
+        objects=refs(request),
         payload={"step": decision.step.role, "recipient": person.public_id, "via": "receipt"},
         now=now,
     )
@@ -114,7 +114,7 @@ def look_into_doubt(
     Raises NotAllowed (role, own decision, own request), SecondFactorNeeded, Invalid, Conflict (somebody was
     faster).
     """
-    request = _lock(doubt.request)
+    request = lock_request(doubt.request_id)
     doubt = Doubt.objects.select_for_update(of=("self",)).select_related("decision__step").get(pk=doubt.pk)
     doubt.request = request
     by = User.objects.select_for_update(no_key=True).get(pk=by.pk)
@@ -148,13 +148,11 @@ def _thaw(actor: Actor, request: Request, doubt: Doubt, now: datetime) -> None:
     due_at = _give_time_back(request, now) if goes_on else None
     if is_last:
         request.frozen_at = None
-    request.version += 1
-    request.changed_at = now
-    request.save(update_fields=["frozen_at", "version", "changed_at"])
+    save_request(request, "frozen_at", now=now)
     record(
         Action.REQUEST_DOUBT_CLEARED,
         actor=actor,
-        objects=[f"request:{request.public_id}"],
+        objects=refs(request),
         payload={"step": doubt.decision.step.role, "status": doubt.verdict, "reason": doubt.reason}
         | ({"due_at": due_at} if due_at else {}),
         now=now,
@@ -197,7 +195,7 @@ def _ask_again(actor: Actor, request: Request, doubt: Doubt, now: datetime) -> N
     record(
         Action.REQUEST_SENT_BACK,
         actor=actor,
-        objects=[f"request:{request.public_id}", f"partner:{request.partner.public_id}"],
+        objects=refs(request, request.partner),
         payload={"step": doubt.decision.step.role, "revision": revision.number, "reason": doubt.reason},
         now=now,
     )
@@ -211,7 +209,7 @@ def _undo(actor: Actor, request: Request, doubt: Doubt, now: datetime) -> None:
         record(
             Action.REQUEST_REJECTED,
             actor=actor,
-            objects=[f"request:{request.public_id}", f"partner:{request.partner.public_id}"],
+            objects=refs(request, request.partner),
             payload={"reason": doubt.reason},
             now=now,
         )
@@ -226,15 +224,6 @@ def _undo(actor: Actor, request: Request, doubt: Doubt, now: datetime) -> None:
             end_key(actor=actor, key=found, reason=Key.RevokeReason.NOT_APPROVED, note=doubt.reason, now=now)
 
 
-def _lock(request: Request) -> Request:
-    # Not with its key: what is joined would be as it was before we waited for the lock.
-    return (
-        Request.objects.select_for_update(of=("self",))
-        .select_related("requester", "partner")
-        .get(pk=request.pk)
-    )
-
-
 def _tell(kind: str, person: User | None, doubt: Doubt, now: datetime) -> None:
     assert person is not None
     enqueue(
@@ -242,6 +231,6 @@ def _tell(kind: str, person: User | None, doubt: Doubt, now: datetime) -> None:
         recipient_ref=person.public_id,
         context={"doubt": doubt.pk},
         dedupe_key=f"{kind}:{doubt.pk}:{person.public_id}",
-        objects=[f"request:{doubt.request.public_id}"],
+        objects=refs(doubt.request),
         now=now,
     )

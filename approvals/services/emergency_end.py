@@ -13,6 +13,7 @@ from approvals.models import Emergency, Request, Step
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
+from core.ids import refs
 from keys.models import Key
 from keys.selectors.settings import digest_of_settings, terms_of
 from keys.services.changing import Change, change_key, lock_key
@@ -34,7 +35,7 @@ def complete_emergency(*, actor: Actor, request: Request, step: Step, now: datet
     terms = KeyTerms.from_json(step.revision.terms)
     if not key.has_ended:
         based_on = digest_of_settings(terms_of(key))
-        objects = [f"request:{request.public_id}"]
+        objects = refs(request)
         key = change_key(actor=actor, key=key, change=Change(terms, based_on), objects=objects, now=now)
         # A doubt too: what was void has been answered again.
         for hold in (Key.Hold.LATE, Key.Hold.DOUBT):
@@ -98,7 +99,7 @@ def _end(actor: Actor, request: Request, state: Emergency.State, now: datetime) 
 
 def _record(action: Action, actor: Actor, request: Request, now: datetime) -> None:
     assert request.key is not None
-    objects = [f"request:{request.public_id}", f"key:{request.key.public_id}"]
+    objects = refs(request, request.key)
     record(action, actor=actor, objects=objects, payload={"key": request.key.public_id}, now=now)
 
 
@@ -113,6 +114,6 @@ def tell_all(kind: str, request: Request, *, now: datetime) -> None:
             recipient_ref=ref,
             context={"request": request.public_id},
             dedupe_key=f"{kind}:{request.public_id}:{ref}",
-            objects=[f"request:{request.public_id}"],
+            objects=refs(request),
             now=now,
         )

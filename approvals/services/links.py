@@ -7,12 +7,14 @@ from django.utils.translation import gettext_lazy as _
 
 from approvals.access import why_may_not_decide
 from approvals.models import LinkOpening, Request, Step, StepLink
+from approvals.services.locking import lock_request
 from approvals.services.path import send_link
 from audit.actions import Action
 from audit.models import Event
 from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import NotFound
+from core.ids import refs
 from core.links import hashes_of_token
 
 MAX_RENEWALS = 5
@@ -61,11 +63,11 @@ def note_opening(link: StepLink, *, user_agent: str, now: datetime) -> None:
 def note_foreign(*, actor: Actor, link: StepLink, now: datetime) -> bool:
     """Somebody who is signed in opened another's link: on record once for each link and person (L1)."""
     StepLink.objects.select_for_update().get(pk=link.pk)  # two windows at once are told of once
-    number = f"request:{link.step.request.public_id}"
+    objects = refs(link.step.request)
     seen = Event.objects.filter(
         action=Action.LINK_FOREIGN,
         actor_ref=actor.ref,
-        objects_touched__contains=[number],
+        objects_touched__contains=objects,
         payload__link=str(link.uid),
     )
     if seen.exists():
@@ -73,7 +75,7 @@ def note_foreign(*, actor: Actor, link: StepLink, now: datetime) -> bool:
     record(
         Action.LINK_FOREIGN,
         actor=actor,
-        objects=[number],
+        objects=objects,
         payload={"step": link.step.role, "recipient": link.recipient.public_id, "link": str(link.uid)},
         now=now,
     )
@@ -91,7 +93,7 @@ def renew_link(*, actor: Actor, token: str, now: datetime) -> bool:
         found = find_link(token)
     except NotFound:
         return False
-    request = Request.objects.select_for_update().get(pk=found.step.request_id)
+    request = lock_request(found.step.request_id)
     step = (
         Step.objects.select_for_update(of=("self",))
         .select_related("request__requester", "contact")
@@ -126,7 +128,7 @@ def expire_links(*, now: datetime, limit: int = 1_000) -> int:
             record(
                 Action.LINK_EXPIRED,
                 actor=actor,
-                objects=[f"request:{link.step.request.public_id}"],
+                objects=refs(link.step.request),
                 payload={"step": link.step.role, "recipient": link.recipient.public_id},
                 now=now,
             )

@@ -12,6 +12,7 @@ from approvals.models import Decision, Request, Step
 from approvals.services.answers import require_own_addresses
 from approvals.services.applying import finish_change
 from approvals.services.emergency_end import complete_emergency
+from approvals.services.locking import save_request
 from approvals.services.lost_links import settle_undeliverable
 from approvals.services.path import add_owed_steps, close_request, open_next_step
 from approvals.services.revising import send_back
@@ -19,6 +20,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict
+from core.ids import refs
 from keys.services.issuing import issue_key
 from keys.terms import KeyTerms
 from notifications.services import enqueue
@@ -35,9 +37,7 @@ def go_on(actor: Actor, step: Step, decision: Decision, now: datetime) -> None:
         _end_step(step, Step.State.CHANGES_WANTED, now)
         send_back(actor=actor, decision=decision, now=now)
         return
-    request.version += 1
-    request.changed_at = now
-    request.save(update_fields=["version", "changed_at"])
+    save_request(request, now=now)
     if step.decisions.count() + step.standings.count() < step.n_needed:
         settle_undeliverable(step)  # perhaps it was theirs that was lost
         return
@@ -61,7 +61,7 @@ def _reject(actor: Actor, request: Request, decision: Decision, now: datetime) -
     record(
         Action.REQUEST_REJECTED,
         actor=actor,
-        objects=[f"request:{request.public_id}", f"partner:{request.partner.public_id}"],
+        objects=refs(request, request.partner),
         payload={"reason": decision.reason},
         now=now,
     )
@@ -89,11 +89,7 @@ def _issue(actor: Actor, step: Step, now: datetime) -> None:
     record(
         Action.REQUEST_APPROVED,
         actor=actor,
-        objects=[
-            f"request:{request.public_id}",
-            f"partner:{request.partner.public_id}",
-            f"key:{key.public_id}",
-        ],
+        objects=refs(request, request.partner, key),
         payload={"revision": step.revision.number, "key": key.public_id},
         now=now,
     )
@@ -122,7 +118,7 @@ def _change(actor: Actor, step: Step, now: datetime) -> None:
     record(
         Action.REQUEST_APPROVED,
         actor=actor,
-        objects=[f"request:{request.public_id}", f"partner:{request.partner.public_id}"],
+        objects=refs(request, request.partner),
         payload={"revision": step.revision.number, "key": request.change.key.public_id},
         now=now,
     )
@@ -155,6 +151,6 @@ def _tell_requester(kind: str, request: Request, decision: Decision, now: dateti
         recipient_ref=request.requester.public_id,
         context={"request": request.public_id, "decision": str(decision.uid)},
         dedupe_key=f"{kind}:{request.public_id}",
-        objects=[f"request:{request.public_id}"],
+        objects=refs(request),
         now=now,
     )

@@ -14,12 +14,14 @@ from approvals.models import Emergency, KeyChange, Request, Revision, Step, Step
 from approvals.policy import PlannedStep
 from approvals.selectors.preview import owed_steps
 from approvals.services.emergency_end import refuse_emergency
+from approvals.services.locking import save_request
 from approvals.services.lost_links import settle_undeliverable
 from approvals.standing import n_answers
 from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.business_time import add_business_hours
+from core.ids import refs
 from core.links import hash_of, new_nonce
 from notifications.services import enqueue
 from partners.models import Contact
@@ -65,7 +67,7 @@ def add_owed_steps(*, actor: Actor, step: Step, now: datetime) -> None:
         record(
             Action.STEP_ADDED,
             actor=actor,
-            objects=[f"request:{step.request.public_id}"],
+            objects=refs(step.request),
             payload={
                 "step": added.role,
                 "revision": revision.number,
@@ -89,7 +91,7 @@ def open_next_step(*, actor: Actor, request: Request, now: datetime) -> Step | N
     record(
         Action.STEP_OPENED,
         actor=actor,
-        objects=[f"request:{request.public_id}"],
+        objects=refs(request),
         payload={
             "step": step.role,
             "revision": step.revision.number,
@@ -149,7 +151,7 @@ def send_link(
     record(
         Action.LINK_SENT if renewals == 0 else Action.LINK_RENEWED,
         actor=actor,
-        objects=[f"request:{request.public_id}"],
+        objects=refs(request),
         payload={"step": step.role, "recipient": recipient.public_id}
         | ({"expires_at": link.expires_at} if renewals == 0 else {}),
         now=now,
@@ -159,7 +161,7 @@ def send_link(
         recipient_ref=recipient.public_id,
         context={"link": str(link.uid)},
         dedupe_key=f"step_link:{link.uid}",
-        objects=[f"request:{request.public_id}"],
+        objects=refs(request),
         now=now,
     )
     return link
@@ -181,14 +183,14 @@ def alarm_undeliverable(*, actor: Actor, step: Step, now: datetime) -> None:
 
 def _alarm(action: Action, actor: Actor, step: Step, now: datetime) -> None:
     number = step.request.public_id
-    record(action, actor=actor, objects=[f"request:{number}"], payload={"step": step.role}, now=now)
+    record(action, actor=actor, objects=refs(number), payload={"step": step.role}, now=now)
     for person in guardians():
         enqueue(
             "step_stuck",
             recipient_ref=person.public_id,
             context={"step": step.pk},
             dedupe_key=f"{action}:{step.pk}:{now.timestamp():.0f}:{person.public_id}",
-            objects=[f"request:{number}"],
+            objects=refs(number),
             now=now,
         )
 
@@ -214,7 +216,5 @@ def close_request(request: Request, state: Request.State, *, now: datetime) -> N
         KeyChange.objects.filter(request=request).update(state=KeyChange.State.CLOSED, ended_at=now)
     request.state = state
     request.ended_at = now
-    request.version += 1
-    request.changed_at = now
-    request.save(update_fields=["state", "ended_at", "version", "changed_at", "key"])
+    save_request(request, "state", "ended_at", "key", now=now)
     refuse_emergency(request, now=now)

@@ -9,6 +9,7 @@ from approvals.models import Decision, DecisionReceipt
 from approvals.selectors.receipts import NOT_ME_PURPOSE
 from audit.models import Event
 from core.errors import NotFound
+from core.ids import refs
 from core.links import hash_of, hashes_of_token, new_nonce
 from notifications.services import enqueue
 
@@ -33,7 +34,7 @@ def give_receipt(decision: Decision, *, event: Event, now: datetime) -> Decision
             recipient_ref=decision.staff.public_id,
             context={"decision": str(decision.uid)},
             dedupe_key=f"decision_receipt:{decision.uid}",
-            objects=[f"request:{decision.request.public_id}"],
+            objects=refs(decision.request),
             now=now,
         )
     return receipt

@@ -14,11 +14,13 @@ from accounts.models import User
 from approvals.access import decided_refs
 from approvals.bench import PEOPLE_OF_DECISIONS, Bench, barring, refs_in
 from approvals.models import Request, Step, StepReminder
+from approvals.services.locking import lock_free_request
 from approvals.services.path import guardians, send_link
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.business_time import add_business_hours, office
+from core.ids import refs
 from notifications.services import enqueue
 from partners.models import Contact
 
@@ -112,14 +114,9 @@ def _from(hours: int) -> list[int]:
 
 @transaction.atomic
 def _see_to(actor: Actor, request_pk: int, now: datetime) -> bool:
-    request = (
-        Request.objects.select_for_update(skip_locked=True, of=("self",))
-        .filter(pk=request_pk, state=Request.State.IN_REVIEW, frozen_at=None)
-        .select_related("requester")
-        .first()
-    )
-    if request is None:
-        return False  # somebody is deciding just now; there is another look in a moment
+    request = lock_free_request(request_pk)
+    if request is None or request.state != Request.State.IN_REVIEW:
+        return False
     step = (
         request.steps.select_for_update(of=("self",))
         .filter(state=Step.State.OPEN)
@@ -143,7 +140,7 @@ def _remind(actor: Actor, step: Step, person: User | Contact, hours: int, now: d
     payload: dict[str, object] = {"step": step.role, "recipient": person.public_id}
     if hours:  # in an emergency the clock counts, and half of the time says nothing in business hours
         payload["hours"] = hours
-    record(Action.STEP_REMINDED, actor=actor, objects=[f"request:{number}"], payload=payload, now=now)
+    record(Action.STEP_REMINDED, actor=actor, objects=refs(number), payload=payload, now=now)
     kind = "step_reminder" if isinstance(person, User) else "consent_reminder"
     mine = {"staff": person} if isinstance(person, User) else {"contact": person}
     link = step.links.filter(
@@ -157,7 +154,7 @@ def _remind(actor: Actor, step: Step, person: User | Contact, hours: int, now: d
         recipient_ref=person.public_id,
         context={"link": str(link.uid)},
         dedupe_key=f"{kind}:{step.pk}:{person.public_id}:{hours}",
-        objects=[f"request:{number}"],
+        objects=refs(number),
         now=now,
     )
 
@@ -181,7 +178,7 @@ def _escalate(actor: Actor, step: Step, now: datetime) -> None:
     record(
         Action.STEP_ESCALATED,
         actor=actor,
-        objects=[f"request:{request.public_id}"],
+        objects=refs(request),
         payload={
             "step": step.role,
             "people": [person.public_id for person in deputies],
@@ -206,6 +203,6 @@ def _escalate(actor: Actor, step: Step, now: datetime) -> None:
             recipient_ref=ref,
             context={"step": step.pk},
             dedupe_key=f"step_escalated:{step.pk}:{'' if is_first else 'deputies:'}{ref}",
-            objects=[f"request:{request.public_id}"],
+            objects=refs(request),
             now=now,
         )

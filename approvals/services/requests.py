@@ -11,20 +11,19 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.roles import Permission
-from approvals.access import require_requester
 from approvals.form_drafts import draft_of
 from approvals.models import Request, Revision, Step, StepLink
 from approvals.selectors.preview import facts_of, path_for
 from approvals.services.changing import Wish, fix_change
+from approvals.services.locking import lock_for_requester, save_request
 from approvals.services.path import close_request, lay_path, open_next_step
 from approvals.services.policies import hold_policy
 from approvals.services.revising import carry_over, tell_those_asked
-from approvals.wording import FROZEN
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import Conflict, Invalid, NotAllowed
-from core.ids import next_public_id
+from core.ids import next_public_id, refs
 from keys.terms import KeyTerms
 from keys.terms_check import Registry, find_problems
 from notifications.services import enqueue
@@ -95,7 +94,9 @@ def _draft(
     payload: dict[str, object] = {"kind": "new_key", "revision": 0}
     if source is not None:
         payload["note"] = f"copy of {source.public_id}"
-    record(Action.REQUEST_DRAFTED, actor=actor, objects=_objects(request), payload=payload, now=now)
+    record(
+        Action.REQUEST_DRAFTED, actor=actor, objects=refs(request, request.partner), payload=payload, now=now
+    )
     return request
 
 
@@ -114,14 +115,18 @@ def save_draft(
 
     `version` is the one that the form was opened with: Conflict when another tab saved meanwhile.
     """
-    request = _lock(request, by=by, version=version, states=WITH_REQUESTER)
+    request = lock_for_requester(request, by=by, version=version, states=WITH_REQUESTER)
     require_may_request(by)
     changed = sorted(name for name in draft if draft[name] != request.draft.get(name))
     request.draft = draft
     request.title = title[:120]
-    _bump(request, now, "draft", "title")
+    save_request(request, "draft", "title", now=now)
     record(
-        Action.REQUEST_EDITED, actor=actor, objects=_objects(request), payload={"fields": changed}, now=now
+        Action.REQUEST_EDITED,
+        actor=actor,
+        objects=refs(request, request.partner),
+        payload={"fields": changed},
+        now=now,
     )
     return request
 
@@ -145,7 +150,7 @@ def submit_request(
     under still stands (A6). Raises Invalid for the first problem of the terms (the form shows them all),
     Conflict for a stale form or a partner that is not the request's.
     """
-    request = _lock(request, by=by, version=version, states=WITH_REQUESTER)
+    request = lock_for_requester(request, by=by, version=version, states=WITH_REQUESTER)
     require_may_request(by)
     registry = _check_terms(request, terms, wish, now)
     way = fix_change(request=request, terms=terms, wish=wish, now=now) if wish else "none"
@@ -162,7 +167,7 @@ def submit_request(
     request.state, request.submitted_at = Request.State.IN_REVIEW, now
     request.title, request.policy = terms.name, policy
     request.draft = request.draft if draft is None else draft
-    _bump(request, now, "state", "title", "policy", "submitted_at", "draft")
+    save_request(request, "state", "title", "policy", "submitted_at", "draft", now=now)
     payload: dict[str, object] = {
         "revision": revision.number,
         "digest": revision.digest,
@@ -172,7 +177,7 @@ def submit_request(
     if wish:
         payload |= {"key": request.change.key.public_id, "change": way}
     action = Action.REQUEST_SUBMITTED if revision.number == 1 else Action.REQUEST_RESUBMITTED
-    record(action, actor=actor, objects=_objects(request), payload=payload, now=now)
+    record(action, actor=actor, objects=refs(request, request.partner), payload=payload, now=now)
     if revision.number > 1:
         carry_over(actor=actor, request=request, revision=revision, steps=steps, now=now)
     open_next_step(actor=actor, request=request, now=now)
@@ -195,8 +200,10 @@ def _check_terms(request: Request, terms: KeyTerms, wish: Wish | None, now: date
 @transaction.atomic
 def withdraw_request(*, actor: Actor, by: User, request: Request, version: int, now: datetime) -> Request:
     """The requester takes the request back; open links die and the asked approver is told (R5)."""
-    request = _lock(request, by=by, version=version, states=[*WITH_REQUESTER, Request.State.IN_REVIEW])
-    record(Action.REQUEST_WITHDRAWN, actor=actor, objects=_objects(request), now=now)
+    request = lock_for_requester(
+        request, by=by, version=version, states=[*WITH_REQUESTER, Request.State.IN_REVIEW]
+    )
+    record(Action.REQUEST_WITHDRAWN, actor=actor, objects=refs(request, request.partner), now=now)
     tell_those_asked("request_withdrawn", request, now=now)
     close_request(request, Request.State.WITHDRAWN, now=now)
     return request
@@ -218,7 +225,7 @@ def expire_requests(*, now: datetime, limit: int = 200) -> int:
         )
         for request in due:
             asked = _asked_on_open_step(request)
-            record(Action.REQUEST_EXPIRED, actor=actor, objects=_objects(request), now=now)
+            record(Action.REQUEST_EXPIRED, actor=actor, objects=refs(request, request.partner), now=now)
             close_request(request, Request.State.EXPIRED, now=now)
             for ref in dict.fromkeys([request.requester.public_id, *asked]):
                 enqueue(
@@ -226,7 +233,7 @@ def expire_requests(*, now: datetime, limit: int = 200) -> int:
                     recipient_ref=ref,
                     context={"request": request.public_id},
                     dedupe_key=f"request_expired:{request.public_id}:{ref}",
-                    objects=[f"request:{request.public_id}"],
+                    objects=refs(request),
                     now=now,
                 )
     return len(due)
@@ -243,32 +250,3 @@ def require_may_request(by: User) -> None:
     """NotAllowed unless one of the person's roles makes requests."""
     if not by.may(Permission.MAKE_REQUESTS):
         raise NotAllowed(_("Your roles do not allow making requests."))
-
-
-def _lock(request: Request, *, by: User, version: int, states: list[Request.State]) -> Request:
-    locked = (
-        Request.objects.select_for_update(of=("self",))
-        .select_related("partner", "requester")
-        .get(pk=request.pk)
-    )
-    require_requester(by, locked)
-    if locked.state not in states:
-        raise Conflict(
-            _("The request is “%(state)s” now, so this is no longer possible.")
-            % {"state": locked.get_state_display()}
-        )
-    if locked.frozen_at is not None:
-        raise Conflict(FROZEN)
-    if locked.version != version:
-        raise Conflict(_("The request was changed meanwhile, perhaps in another window. Look at it again."))
-    return locked
-
-
-def _bump(request: Request, now: datetime, *fields: str) -> None:
-    request.version += 1
-    request.changed_at = now
-    request.save(update_fields=["version", "changed_at", *fields])
-
-
-def _objects(request: Request) -> list[str]:
-    return [f"request:{request.public_id}", f"partner:{request.partner.public_id}"]

@@ -7,19 +7,17 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import transaction
-from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from approvals.access import require_requester
 from approvals.concerns import Fate
 from approvals.form_drafts import draft_of
 from approvals.models import Decision, KeyChange, Request, Revision, Standing, Step, StepLink
 from approvals.selectors.fates import fates_of, place_of_step
-from approvals.wording import FROZEN
+from approvals.services.locking import lock_for_requester, save_request
 from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
-from core.errors import Conflict
+from core.ids import refs
 from keys.terms import KeyTerms
 from notifications.services import enqueue
 
@@ -33,7 +31,7 @@ def send_back(*, actor: Actor, decision: Decision, now: datetime) -> None:
     record(
         Action.REQUEST_SENT_BACK,
         actor=actor,
-        objects=_objects(request),
+        objects=refs(request, request.partner),
         payload={
             "step": decision.step.role,
             "revision": decision.step.revision.number,
@@ -47,7 +45,7 @@ def send_back(*, actor: Actor, decision: Decision, now: datetime) -> None:
         recipient_ref=request.requester.public_id,
         context={"request": request.public_id, "decision": str(decision.uid)},
         dedupe_key=f"request_changes_wanted:{decision.uid}",
-        objects=[f"request:{request.public_id}"],
+        objects=refs(request),
         now=now,
     )
 
@@ -58,26 +56,12 @@ def pull_back(*, actor: Actor, by: User, request: Request, version: int, now: da
 
     Conflict when it is not in review any more, or was acted on since the page was opened.
     """
-    request = (
-        Request.objects.select_for_update(of=("self",))
-        .select_related("partner", "requester")
-        .get(pk=request.pk)
-    )
-    require_requester(by, request)
-    if request.frozen_at is not None:
-        raise Conflict(FROZEN)
-    if request.state != Request.State.IN_REVIEW:
-        raise Conflict(
-            _("The request is “%(state)s” now, so this is no longer possible.")
-            % {"state": request.get_state_display()}
-        )
-    if request.version != version:
-        raise Conflict(_("The request was changed meanwhile, perhaps in another window. Look at it again."))
+    request = lock_for_requester(request, by=by, version=version, states=[Request.State.IN_REVIEW])
     revision = newest_revision(request)
     record(
         Action.REQUEST_PULLED_BACK,
         actor=actor,
-        objects=_objects(request),
+        objects=refs(request, request.partner),
         payload={"revision": revision.number},
         now=now,
     )
@@ -95,7 +79,7 @@ def tell_those_asked(kind: str, request: Request, *, now: datetime) -> None:
             recipient_ref=link.recipient.public_id,
             context={"request": request.public_id},
             dedupe_key=f"{kind}:{request.public_id}:{request.version}:{link.recipient.public_id}",
-            objects=[f"request:{request.public_id}"],
+            objects=refs(request),
             now=now,
         )
 
@@ -111,9 +95,7 @@ def wait_for_requester(request: Request, revision: Revision, now: datetime) -> N
     request.state = Request.State.CHANGES_WANTED
     if request.kind == Request.Kind.NEW_KEY:
         request.draft = draft_of(KeyTerms.from_json(revision.terms))
-    request.version += 1
-    request.changed_at = now
-    request.save(update_fields=["state", "draft", "version", "changed_at"])
+    save_request(request, "state", "draft", now=now)
 
 
 def newest_revision(request: Request) -> Revision:
@@ -158,7 +140,7 @@ def _fall(actor: Actor, decision: Decision, revision: Revision, fate: Fate, now:
     record(
         Action.STEP_FELL,
         actor=actor,
-        objects=[f"request:{decision.step.request.public_id}"],
+        objects=refs(decision.step.request),
         payload={
             "step": decision.step.role,
             "revision": revision.number,
@@ -174,7 +156,7 @@ def _stand(actor: Actor, decision: Decision, step: Step, revision: Revision, now
     record(
         Action.STEP_STANDS,
         actor=actor,
-        objects=[f"request:{step.request.public_id}"],
+        objects=refs(step.request),
         payload={
             "step": step.role,
             "revision": revision.number,
@@ -198,11 +180,7 @@ def _tell_of_the_path(
             record(
                 action,
                 actor=actor,
-                objects=[f"request:{request.public_id}"],
+                objects=refs(request),
                 payload={"step": role, "revision": new[0].revision.number},
                 now=now,
             )
-
-
-def _objects(request: Request) -> list[str]:
-    return [f"request:{request.public_id}", f"partner:{request.partner.public_id}"]

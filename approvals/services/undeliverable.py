@@ -6,6 +6,7 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from approvals.models import Request, Step, StepLink
+from approvals.services.locking import lock_request
 from approvals.services.lost_links import lost_links, settle_undeliverable
 from approvals.services.path import alarm_undeliverable, send_link
 from approvals.wording import FROZEN
@@ -24,7 +25,7 @@ def mark_undeliverable(message: Message, *, now: datetime) -> None:
     link = StepLink.objects.select_related("step").filter(uid=message.context["link"]).first()
     if link is None:
         return
-    request = Request.objects.select_for_update(of=("self",)).get(pk=link.step.request_id)
+    request = lock_request(link.step.request_id)
     step = Step.objects.select_for_update(of=("self",)).get(pk=link.step_id)
     step.request = request
     link.refresh_from_db(fields=["used_at", "died_at"])
@@ -41,7 +42,7 @@ def ask_again(*, actor: Actor, request: Request, now: datetime) -> list[StepLink
     Not to those who may not decide any more. Does not check who asks: the view asks for
     Permission.EDIT_PARTNERS. Conflict when no mail came back.
     """
-    request = Request.objects.select_for_update(of=("self",)).get(pk=request.pk)
+    request = lock_request(request.pk)
     step = request.steps.select_for_update().filter(state=Step.State.OPEN).first()
     if request.frozen_at is not None:
         raise Conflict(FROZEN)

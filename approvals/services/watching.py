@@ -8,7 +8,8 @@ from django.db import transaction
 from accounts.models import User
 from approvals.access import decided_refs
 from approvals.bench import PEOPLE_OF_DECISIONS, Able, Bench, barring, refs_in
-from approvals.models import Request, Step
+from approvals.models import Step
+from approvals.services.locking import lock_free_request
 from approvals.services.lost_links import came_back, lost_links, settle_undeliverable
 from approvals.services.path import alarm_stuck, alarm_undeliverable, send_link
 from approvals.standing import n_answers
@@ -64,9 +65,9 @@ def _lacks_people(able: Iterable[Able], n_here: int, step: Step) -> bool:
 
 @transaction.atomic
 def _see_to(actor: Actor, request_pk: int, now: datetime) -> bool:
-    request = Request.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk=request_pk).first()
-    if request is None or request.frozen_at is not None:
-        return False  # somebody is deciding just now; there is another look in a minute
+    request = lock_free_request(request_pk)
+    if request is None:
+        return False
     step = request.steps.select_for_update().filter(state=Step.State.OPEN, contact=None).first()
     if step is None:
         return False

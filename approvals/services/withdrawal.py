@@ -12,11 +12,13 @@ from approvals.selectors.emergencies import keys_behind
 from approvals.selectors.receipts import WITHDRAW_SALT
 from approvals.services.applying import drop_scheduled
 from approvals.services.consent import CodeCheck, check_digits, proof_holds, send_digits
+from approvals.services.locking import lock_request
 from approvals.services.path import close_request, guardians
 from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict, Invalid, NotAllowed, NotFound
+from core.ids import refs
 from keys.models import Key
 from keys.services.status import hold_key
 from notifications.services import enqueue
@@ -82,12 +84,7 @@ def withdraw_consent(
     contact not active any more).
     """
     found = find_consent(token)
-    # Not with its key: what is joined would be as it was before we waited for the lock.
-    request = (
-        Request.objects.select_for_update(of=("self",))
-        .select_related("requester", "partner")
-        .get(pk=found.request_id)
-    )
+    request = lock_request(found.request_id)
     decision, link, contact = _lock_link(token)
     if not proof_holds(proof, link, now=now, salt=SALT):
         raise NotAllowed(PROVE_FIRST)
@@ -137,11 +134,7 @@ def _record(
     record(
         Action.CONSENT_WITHDRAWN,
         actor=actor,
-        objects=[
-            f"request:{request.public_id}",
-            f"partner:{request.partner.public_id}",
-            *(f"key:{key.public_id}" for key in keys),
-        ],
+        objects=refs(request, request.partner, *keys),
         payload=payload,
         now=now,
     )
@@ -157,7 +150,7 @@ def _stop(
         record(
             Action.REQUEST_REJECTED,
             actor=actor,
-            objects=[f"request:{request.public_id}", f"partner:{request.partner.public_id}"],
+            objects=refs(request, request.partner),
             payload={"note": "consent withdrawn", "reason": withdrawal.reason},
             now=now,
         )
@@ -175,6 +168,6 @@ def _tell(
             recipient_ref=ref,
             context={"withdrawal": str(withdrawal.uid)},
             dedupe_key=f"{kind}:{withdrawal.uid}:{ref}",
-            objects=[f"request:{request.public_id}"],
+            objects=refs(request),
             now=now,
         )

@@ -15,6 +15,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import Conflict, Invalid, NotAllowed
+from core.ids import refs
 from core.parsing import clean_text
 from intake.fields import subject_as_title
 from intake.meaning import draft_of
@@ -47,7 +48,7 @@ def take_mail(*, actor: Actor, by: User, mail: ReceivedMail, partner: Partner, n
     )
     mail.state, mail.request, mail.partner = State.TAKEN, request, partner
     _settle(mail, by, now, "request", "partner")
-    objects = [f"mail:{mail.public_id}", f"request:{request.public_id}", f"partner:{partner.public_id}"]
+    objects = refs(mail, request, partner)
     record(Action.MAIL_TAKEN, actor=actor, objects=objects, payload={"kind": mail.kind}, now=now)
     return request
 
@@ -124,4 +125,4 @@ def _settle(mail: ReceivedMail, by: User, now: datetime, *fields: str) -> None:
 
 
 def _note(action: Action, actor: Actor, mail: ReceivedMail, now: datetime, **payload: object) -> None:
-    record(action, actor=actor, objects=[f"mail:{mail.public_id}"], payload=payload, now=now)
+    record(action, actor=actor, objects=refs(mail), payload=payload, now=now)

@@ -12,7 +12,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM
-from core.ids import next_public_id
+from core.ids import next_public_id, ref, refs
 from core.sealing import seal
 from intake.fields import read_fields
 from intake.letters import Letter, identity_of, read_letter
@@ -73,7 +73,7 @@ def _keep(arrival: _Arrival, now: datetime) -> Receipt:
     record(
         Action.MAIL_RECEIVED,
         actor=SYSTEM(f"intake.{arrival.via}"),
-        objects=[f"mail:{mail.public_id}", *([f"partner:{mail.partner.public_id}"] if mail.partner else [])],
+        objects=refs(mail, mail.partner),
         payload={"kind": mail.kind, "via": arrival.via},
         now=now,
     )
@@ -138,7 +138,7 @@ def _report(mail: ReceivedMail, letter: Letter, now: datetime) -> None:
     bounce = letter.bounce
     assert bounce is not None
     verdict = report_bounce(
-        event_id=f"mail:{mail.public_id}",
+        event_id=ref(mail),
         uid=bounce.uid,
         is_final=bounce.is_final,
         status=bounce.status,
@@ -169,7 +169,7 @@ def _answer(mail: ReceivedMail, now: datetime) -> None:
         recipient_ref=mail.public_id,
         context={},
         dedupe_key=f"mail_received:{mail.public_id}",
-        objects=[f"mail:{mail.public_id}"],
+        objects=refs(mail),
         now=now,
     )
     mail.answered_at = now

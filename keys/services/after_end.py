@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 
+from core.ids import refs
 from keys.models import Key
 from keys.terms import office_day
 from notifications.models import Message
@@ -28,7 +29,7 @@ def tell_of_dead_use(*, keys: Collection[int], now: datetime) -> int:
             recipient_ref=key.owner.public_id,
             context={"key": key.public_id},
             dedupe_key=name,
-            objects=[f"key:{key.public_id}"],
+            objects=refs(key),
             now=now,
         )
         for name, key in found.items()

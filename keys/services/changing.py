@@ -11,6 +11,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict
+from core.ids import ref
 from keys import lifecycle
 from keys.models import Key
 from keys.selectors import search_text_of
@@ -73,7 +74,7 @@ def change_key(*, actor: Actor, key: Key, change: Change, objects: Iterable[str]
         before["status"], after["status"] = was, key.status
     _write(key, change.terms, {*before, *after}, registry, now)
     payload = {"fields": sorted({*before, *after}), "before": before, "after": after, **dict(change.details)}
-    record(change.action, actor=actor, objects=[f"key:{key.public_id}", *objects], payload=payload, now=now)
+    record(change.action, actor=actor, objects=[ref(key), *objects], payload=payload, now=now)
     return key
 
 

@@ -12,6 +12,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import Conflict, NotFound
+from core.ids import refs
 from core.links import hash_of, hashes_of_token, new_nonce
 from keys import lifecycle, secret_format
 from keys.access import require_may_redeliver
@@ -55,7 +56,7 @@ def send_delivery(*, actor: Actor, key: Key, now: datetime, attempt: int = 1) ->
     record(
         Action.DELIVERY_SENT,
         actor=actor,
-        objects=[f"key:{key.public_id}", f"contact:{key.recipient.public_id}"],
+        objects=refs(key, key.recipient),
         payload={"recipient": key.recipient.public_id, "expires_at": delivery.expires_at},
         now=now,
     )
@@ -64,7 +65,7 @@ def send_delivery(*, actor: Actor, key: Key, now: datetime, attempt: int = 1) ->
         recipient_ref=key.recipient.public_id,
         context={"delivery": str(delivery.uid)},
         dedupe_key=f"delivery_link:{delivery.uid}",
-        objects=[f"key:{key.public_id}"],
+        objects=refs(key),
         now=now,
     )
     return delivery
@@ -109,7 +110,7 @@ def reveal_secret(*, actor: Actor, token: str, now: datetime) -> Reveal:
     delivery.revealed_at = now
     delivery.save(update_fields=["state", "secret", "revealed_at"])
     _activate(key, now)
-    objects = [f"key:{key.public_id}", f"contact:{delivery.recipient.public_id}"]
+    objects = refs(key, delivery.recipient)
     seen = {"key_id": secret.public_id, "recipient": delivery.recipient.public_id}
     record(Action.SECRET_REVEALED, actor=actor, objects=objects, payload=seen, now=now)
     record(Action.KEY_ACTIVATED, actor=actor, objects=objects, payload={"key_id": secret.public_id}, now=now)
@@ -118,7 +119,7 @@ def reveal_secret(*, actor: Actor, token: str, now: datetime) -> Reveal:
         recipient_ref=key.owner.public_id,
         context={"key": key.public_id, "delivery": str(delivery.uid)},
         dedupe_key=f"key_revealed:{delivery.uid}",
-        objects=[f"key:{key.public_id}"],
+        objects=refs(key),
         now=now,
     )
     return Reveal(text=fresh.text, delivery=delivery)
@@ -158,7 +159,7 @@ def confirm_delivery(*, actor: Actor, token: str, now: datetime) -> Delivery:
     record(
         Action.DELIVERY_CONFIRMED,
         actor=actor,
-        objects=[f"key:{delivery.key.public_id}", f"contact:{delivery.recipient.public_id}"],
+        objects=refs(delivery.key, delivery.recipient),
         payload={"recipient": delivery.recipient.public_id},
         now=now,
     )
@@ -194,7 +195,7 @@ def renew_delivery(
     record(
         Action.DELIVERY_RENEWED,
         actor=actor,
-        objects=[f"key:{key.public_id}", f"contact:{key.recipient.public_id}"],
+        objects=refs(key, key.recipient),
         payload={"recipient": key.recipient.public_id, "attempt": last.attempt + 1},
         now=now,
     )
@@ -235,7 +236,7 @@ def _withdraw_secret(actor: Actor, key: Key, secret: Secret, now: datetime) -> N
     record(
         Action.SECRET_REVOKED,
         actor=actor,
-        objects=[f"key:{key.public_id}"],
+        objects=refs(key),
         payload={"key_id": secret.public_id, "reason": "never seen by its recipient"},
         now=now,
     )
@@ -261,7 +262,7 @@ def expire_deliveries(*, now: datetime, limit: int = 500) -> int:
         record(
             Action.DELIVERY_EXPIRED,
             actor=actor,
-            objects=[f"key:{key.public_id}", f"contact:{delivery.recipient.public_id}"],
+            objects=refs(key, delivery.recipient),
             payload={"recipient": delivery.recipient.public_id},
             now=now,
         )
@@ -270,7 +271,7 @@ def expire_deliveries(*, now: datetime, limit: int = 500) -> int:
             recipient_ref=key.owner.public_id,
             context={"key": key.public_id, "delivery": str(delivery.uid)},
             dedupe_key=f"delivery_expired:{delivery.uid}",
-            objects=[f"key:{key.public_id}"],
+            objects=refs(key),
             now=now,
         )
         if key.status == Key.Status.PENDING:

@@ -18,6 +18,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import Conflict, Invalid
+from core.ids import refs
 from keys.access import require_may_grant
 from keys.models import Key, WorkspaceGrant
 from keys.services.saving import save_key
@@ -139,7 +140,7 @@ def _tell(
 
 
 def _objects(grant: WorkspaceGrant) -> list[str]:
-    return [f"key:{grant.key.public_id}", f"workspace:{grant.workspace.public_id}"]
+    return refs(grant.key, grant.workspace)
 
 
 def _mail(grant: WorkspaceGrant, kind: str, now: datetime) -> None:

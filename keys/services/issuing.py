@@ -9,7 +9,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict
-from core.ids import next_public_id
+from core.ids import next_public_id, refs
 from keys.models import Key
 from keys.secret_format import new_family
 from keys.selectors import search_text_of
@@ -75,11 +75,7 @@ def _record_issued(actor: Actor, key: Key, terms: KeyTerms, decisions: Sequence[
     record(
         Action.KEY_ISSUED,
         actor=actor,
-        objects=[
-            f"key:{key.public_id}",
-            *([f"request:{key.request_ref}"] if key.request_ref else []),
-            f"partner:{terms.partner}",
-        ],
+        objects=refs(key, key.request_ref, terms.partner),
         payload={
             "request": key.request_ref,
             "partner": terms.partner,

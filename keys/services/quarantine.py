@@ -11,6 +11,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import Conflict, Invalid
+from core.ids import refs
 from keys import lifecycle
 from keys.access import require_may_suspend
 from keys.models import Key, Scope
@@ -109,8 +110,7 @@ def _tell(
     action: Action, actor: Actor, key: Key, payload: dict[str, object], kind: str, now: datetime
 ) -> None:
     """The event, and where `kind` says so a mail to whoever holds the key and to its owner."""
-    objects = [f"key:{key.public_id}"]
-    record(action, actor=actor, objects=objects, payload=payload, now=now)
+    record(action, actor=actor, objects=refs(key), payload=payload, now=now)
     if kind:
         tell_holders(kind, key, now)
 

@@ -7,6 +7,7 @@ from datetime import date, datetime, time, timedelta
 from django.db import transaction
 from django.db.models import QuerySet
 
+from core.ids import refs
 from keys.models import Key
 from keys.terms import OFFICE_ZONE, end_of_day, office_day
 from notifications.models import Message
@@ -126,7 +127,7 @@ def _put(kind: str, reminders: list[Reminder], now: datetime) -> int:
             recipient_ref=reminder.recipient_ref,
             context={"key": reminder.key.public_id, "days": reminder.days},
             dedupe_key=reminder.dedupe_key,
-            objects=[f"key:{reminder.key.public_id}"],
+            objects=refs(reminder.key),
             now=now,
             not_before=office_opens(now),
         )

@@ -18,6 +18,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import Conflict
+from core.ids import refs
 from keys import lifecycle, retirement
 from keys.limits import limits_of
 from keys.models import Key, Retirement
@@ -176,9 +177,8 @@ def _record(
     }
     if cause.short_notice:
         payload["short_notice"] = cause.short_notice
-    objects = [f"key:{key.public_id}", *([f"request:{cause.request}"] if cause.request else [])]
     more = {"before": before} if before else {}
-    record(action, actor=actor, objects=objects, payload={**payload, **more}, now=now)
+    record(action, actor=actor, objects=refs(key, cause.request), payload={**payload, **more}, now=now)
 
 
 def close_retirements(keys: Sequence[Key], *, now: datetime) -> None:
@@ -248,7 +248,7 @@ def _give_notice(actor: Actor, key: Key, plan: Retirement, now: datetime) -> Non
     plan.state, plan.share = Retirement.State.NOTICED, retirement.share_at(plan.ends_at, now)
     plan.save(update_fields=["state", "share"])
     payload = {**_said(plan), "limits_percent": plan.share}
-    record(Action.KEY_RETIRING, actor=actor, objects=[f"key:{key.public_id}"], payload=payload, now=now)
+    record(Action.KEY_RETIRING, actor=actor, objects=refs(key), payload=payload, now=now)
     _tell("key_retiring", key, plan, now, step="notice", not_before=office_opens(now))
 
 
@@ -258,7 +258,7 @@ def _tell_fall(actor: Actor, key: Key, plan: Retirement, now: datetime) -> None:
     record(
         Action.KEY_LIMITS_FELL,
         actor=actor,
-        objects=[f"key:{key.public_id}"],
+        objects=refs(key),
         payload={"ends_at": plan.ends_at.isoformat(), "limits_percent": limits_of(key, now).share},
         now=now,
     )
@@ -274,7 +274,7 @@ def _tell(
             recipient_ref=person,
             context={"key": key.public_id, "retirement": plan.pk},
             dedupe_key=f"{kind}:{key.public_id}:{plan.pk}:{step}:{person}",
-            objects=[f"key:{key.public_id}"],
+            objects=refs(key),
             now=now,
             not_before=not_before,
         )

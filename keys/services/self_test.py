@@ -12,6 +12,7 @@ from audit.actions import Action
 from audit.models import Event
 from audit.services import record
 from core.actors import Actor
+from core.ids import refs
 from keys import hotstore, secret_format
 from keys.hashing import digests, verify_digest
 from keys.models import Delivery, Key, Secret
@@ -118,9 +119,8 @@ def _inside(address: str, ranges: list[str]) -> bool:
 @transaction.atomic
 def _record_first(actor: Actor, delivery: Delivery, secret: Secret, now: datetime) -> None:
     delivery = Delivery.objects.select_for_update().select_related("recipient", "key").get(pk=delivery.pk)
-    key_name = f"key:{delivery.key.public_id}"
     told = Event.objects.filter(
-        objects_touched__contains=[key_name],
+        objects_touched__contains=refs(delivery.key),
         action=Action.DELIVERY_TESTED,
         payload__key_id=secret.public_id,
     )
@@ -129,7 +129,7 @@ def _record_first(actor: Actor, delivery: Delivery, secret: Secret, now: datetim
     record(
         Action.DELIVERY_TESTED,
         actor=actor,
-        objects=[key_name, f"contact:{delivery.recipient.public_id}"],
+        objects=refs(delivery.key, delivery.recipient),
         payload={"recipient": delivery.recipient.public_id, "key_id": secret.public_id},
         now=now,
     )

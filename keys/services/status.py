@@ -13,6 +13,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import Conflict, Invalid
+from core.ids import refs
 from keys import lifecycle
 from keys.access import require_may_revoke, require_may_suspend
 from keys.models import Delivery, Key, Secret
@@ -96,7 +97,7 @@ def hold_key(*, actor: Actor, key: Key, hold: Key.Hold, now: datetime) -> bool:
     if before == Key.Status.SUSPENDED:  # whoever stopped it can't start it again: an event, but no mail
         save_key(key, "held_for", now=now)
         after = {"held_for": key.held_for}
-        objects = [f"key:{key.public_id}"]
+        objects = refs(key)
         record(Action.KEY_CHANGED, actor=actor, objects=objects, payload={"after": after}, now=now)
         return True
     key.status = Key.Status.SUSPENDED
@@ -127,7 +128,7 @@ def release_key(*, actor: Actor, key: Key, hold: Key.Hold, now: datetime) -> boo
     record(
         Action.KEY_CHANGED,
         actor=actor,
-        objects=[f"key:{key.public_id}"],
+        objects=refs(key),
         payload={"before": {"held_for": before}, "after": {"held_for": key.held_for}},
         now=now,
     )
@@ -197,7 +198,7 @@ def _tell(
     record(
         action,
         actor=actor,
-        objects=[f"key:{key.public_id}"],
+        objects=refs(key),
         payload={**payload, "before": {"status": before}, "after": {"status": key.status}},
         now=now,
     )
@@ -212,7 +213,7 @@ def tell_holders(kind: str, key: Key, now: datetime) -> None:
             recipient_ref=ref,
             context={"key": key.public_id},
             dedupe_key=f"{kind}:{key.public_id}:{key.revision}:{ref}",
-            objects=[f"key:{key.public_id}"],
+            objects=refs(key),
             now=now,
         )
 

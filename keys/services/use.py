@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM
+from core.ids import refs
 from keys.models import Key, Secret, UseBatch
 from keys.secret_format import FAMILY_LENGTH
 from keys.selectors.after_end import DEAD_CODES
@@ -264,7 +265,7 @@ def _note_first_use(secrets: list[Secret], times: dict[str, datetime], now: date
             record(
                 Action.KEY_FIRST_USED,
                 actor=SYSTEM("verifier.drain_use"),
-                objects=[f"key:{secret.key.public_id}"],
+                objects=refs(secret.key),
                 payload={"key_id": secret.public_id},
                 now=now,
             )

@@ -12,6 +12,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Invalid
+from core.ids import refs
 from keys import hotstore
 from keys.access import require_may_limit
 from partners.models import Workspace
@@ -57,7 +58,7 @@ def limit_workspace(
     record(
         Action.WORKSPACE_LIMITED,
         actor=actor,
-        objects=[f"workspace:{workspace.public_id}", f"partner:{workspace.partner.public_id}"],
+        objects=refs(workspace, workspace.partner),
         payload={
             "fields": sorted(changed),
             "before": {name: before[name] for name in changed},

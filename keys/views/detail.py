@@ -16,6 +16,7 @@ from accounts.roles import Permission
 from audit.selectors import timeline_of
 from core.actors import actor_of
 from core.errors import Conflict
+from core.ids import ref
 from keys.access import find_key
 from keys.forms import QuarantineEndForm, QuarantineForm, ReactivateForm, RevokeForm, SuspendForm
 from keys.models import Key
@@ -59,7 +60,7 @@ def render_key(
         "it": key_page(user, key, now=timezone.now()),
         "key": key,
         "ends_on": last_day(key),
-        "timeline": timeline_of(f"key:{key.public_id}"),
+        "timeline": timeline_of(ref(key)),
         "conflict": conflict.message if conflict else "",
         "request_url": _url("approvals:request-detail", key.request_ref),
         "approvals_url": _url("approvals:key-approvals-panel", key.public_id) if key.request_ref else "",

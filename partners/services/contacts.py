@@ -12,7 +12,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict, Invalid
-from core.ids import next_public_id
+from core.ids import next_public_id, refs
 from partners.access import require_may_edit
 from partners.models import Contact, Partner
 from partners.services.changes import require_fresh, save_changes
@@ -55,7 +55,7 @@ def add_contact(
     record(
         Action.CONTACT_ADDED,
         actor=actor,
-        objects=[f"contact:{contact.public_id}", f"partner:{partner.public_id}"],
+        objects=refs(contact, partner),
         payload={"purposes": contact.purposes},
         now=now,
     )
@@ -101,7 +101,7 @@ def change_contact(
         changes,
         action=Action.CONTACT_CHANGED,
         actor=actor,
-        objects=[f"contact:{contact.public_id}", f"partner:{partner.public_id}"],
+        objects=refs(contact, partner),
         shown=SHOWN,
         now=now,
     )

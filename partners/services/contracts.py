@@ -13,7 +13,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict, Invalid
-from core.ids import next_public_id
+from core.ids import next_public_id, refs
 from partners.access import require_may_edit
 from partners.models import ENDED_KEY_STATES, Contract, LicenceLevel, Partner
 from partners.services.changes import require_fresh, save_changes
@@ -59,7 +59,7 @@ def add_contract(
     record(
         Action.CONTRACT_ADDED,
         actor=actor,
-        objects=[f"contract:{contract.public_id}", f"partner:{partner.public_id}"],
+        objects=refs(contract, partner),
         payload={
             "monthly_amount_jpy": monthly_amount_jpy,
             "starts_on": starts_on,
@@ -112,7 +112,7 @@ def change_contract(
         changes,
         action=Action.CONTRACT_CHANGED,
         actor=actor,
-        objects=[f"contract:{contract.public_id}", f"partner:{contract.partner.public_id}"],
+        objects=refs(contract, contract.partner),
         shown=SHOWN,
         now=now,
     )

@@ -11,6 +11,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Invalid
+from core.ids import refs
 from partners.access import require_may_check_identity
 from partners.models import IdentityCheck, Partner
 
@@ -45,7 +46,7 @@ def record_identity_check(
     record(
         Action.IDENTITY_CHECKED,
         actor=actor,
-        objects=[f"partner:{partner.public_id}"],
+        objects=refs(partner),
         payload={"checklist": points},
         now=now,
     )

@@ -10,7 +10,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Invalid
-from core.ids import next_public_id
+from core.ids import next_public_id, refs
 from partners.access import require_may_edit
 from partners.models import ENDED_KEY_STATES, Partner
 from partners.services.changes import require_fresh, save_changes
@@ -55,7 +55,7 @@ def register_partner(
     record(
         Action.PARTNER_REGISTERED,
         actor=actor,
-        objects=[f"partner:{partner.public_id}"],
+        objects=refs(partner),
         payload={"kind": kind},
         now=now,
     )
@@ -104,7 +104,7 @@ def change_partner(
         changes,
         action=Action.PARTNER_CHANGED,
         actor=actor,
-        objects=[f"partner:{partner.public_id}"],
+        objects=refs(partner),
         shown=SHOWN,
         now=now,
     )

@@ -11,7 +11,7 @@ from audit.actions import Action
 from audit.services import record
 from core.actors import Actor
 from core.errors import Conflict, Invalid
-from core.ids import next_public_id
+from core.ids import next_public_id, refs
 from partners.access import require_may_edit
 from partners.models import ENDED_KEY_STATES, Partner, Workspace
 from partners.services.changes import require_fresh, save_changes
@@ -51,7 +51,7 @@ def add_workspace(
     record(
         Action.WORKSPACE_ADDED,
         actor=actor,
-        objects=[f"workspace:{workspace.public_id}", f"partner:{partner.public_id}"],
+        objects=refs(workspace, partner),
         payload={"code": code},
         now=now,
     )
@@ -95,7 +95,7 @@ def change_workspace(
         {"name": name, "time_zone": time_zone, "is_active": is_active},
         action=Action.WORKSPACE_CHANGED,
         actor=actor,
-        objects=[f"workspace:{workspace.public_id}", f"partner:{workspace.partner.public_id}"],
+        objects=refs(workspace, workspace.partner),
         shown=SHOWN,
         now=now,
     )
