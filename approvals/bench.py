@@ -10,6 +10,7 @@ from accounts.roles import MATRIX, Permission
 from approvals.deputy_rules import why_no_deputy
 from approvals.models import Decision, DelegableRole, Delegation, RoleDeputy, StandingDeputy, Step
 from approvals.policy import Person, bars
+from approvals.selectors.in_force import person_of
 from approvals.standing import Question, StandIn, Standing, able_of, asked_of, standing_of
 
 DECIDING_ROLES = sorted(role.value for role, allowed in MATRIX.items() if Permission.DECIDE in allowed)
@@ -20,11 +21,6 @@ PEOPLE_OF_DECISIONS = (
     "request__decisions__on_behalf_of",
     "request__decisions__step",
 )
-
-
-def person_of(user: User) -> Person:
-    """What approvals.policy knows of a member of staff."""
-    return Person(ref=user.public_id, roles=user.roles, is_active=user.is_active)
 
 
 def roles_in_common(deputy: User, giver: User) -> list[str]:

@@ -5,7 +5,7 @@ Included by `approvals.urls`, so that all names are of one namespace.
 
 from django.urls import path
 
-from approvals.views import consent, decide, doubts, emergencies, withdrawal
+from approvals.views import consent, decide
 
 urlpatterns = [
     path("decide/<str:token>", decide.link_decide, name="link-decide"),
@@ -20,11 +20,4 @@ urlpatterns = [
     path("consent/<str:token>/language", consent.language, name="consent-language"),
     path("consent/<str:token>/renew", consent.renew, name="consent-renew"),
     path("receipt/<str:token>", consent.receipt, name="receipt"),
-    path("not-me/<str:token>", doubts.not_me, name="not-me"),
-    path("requests/<str:number>/doubt/", doubts.doubt_look, name="doubt-look"),
-    path("requests/<str:number>/emergency/", emergencies.emergency_issue, name="emergency-issue"),
-    path("withdraw/<str:token>", withdrawal.start, name="withdraw-start"),
-    path("withdraw/<str:token>/code", withdrawal.code, name="withdraw-code"),
-    path("withdraw/<str:token>/sign", withdrawal.sign, name="withdraw-sign"),
-    path("withdraw/<str:token>/answer", withdrawal.answer, name="withdraw-answer"),
 ]

@@ -24,7 +24,8 @@ from approvals.form_choices import (
 )
 from approvals.form_drafts import limits_of, storable
 from approvals.request_fields import THRESHOLDS, RequestFields
-from approvals.selectors.options import Options, name_of
+from approvals.selectors.options import Options
+from approvals.selectors.terms import name_of
 from approvals.wording import LICENCE_POINTS
 from core import countries as geography
 from keys.models import EndOfLife, PurposeCategory, RotationClass

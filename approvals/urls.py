@@ -2,12 +2,14 @@
 
 from django.urls import include, path
 
-from approvals.views import changes, drafts, queue, requests
+from approvals.views import changes, drafts, new_change, queue, requests
 
 app_name = "approvals"
 
 urlpatterns = [
     path("", include("approvals.decision_urls")),
+    path("", include("approvals.dispute_urls")),
+    path("", include("approvals.emergency_urls")),
     path("approvals/", queue.queue, name="queue"),
     path("approvals/numbers/", queue.numbers, name="numbers"),
     path("", include("approvals.deputy_urls")),
@@ -20,7 +22,7 @@ urlpatterns = [
     path("requests/<str:number>/withdraw/", requests.request_withdraw, name="request-withdraw"),
     path("requests/<str:number>/pull-back/", requests.request_pull_back, name="request-pull-back"),
     path("requests/<str:number>/copy/", requests.request_copy, name="request-copy"),
-    path("requests/change-of/<str:number>/", changes.change_new, name="change-new"),
+    path("requests/change-of/<str:number>/", new_change.change_new, name="change-new"),
     path("requests/<str:number>/change/cancel/", changes.change_cancel, name="change-cancel"),
     path("requests/<str:number>/change/roll-back/", changes.change_roll_back, name="change-roll-back"),
     path("requests/<str:number>/change/look/", changes.change_look, name="change-look"),

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from approvals.selectors.preview import current_policy
+from approvals.selectors.in_force import current_policy
 from approvals.services.policies import propose_policy, save_policy_draft, start_policy_draft
 from demo.people import actor_for
 from demo.story import Player

@@ -9,10 +9,20 @@ class KeysConfig(AppConfig):
     name = "keys"
 
     def ready(self) -> None:
-        """Register the builders of keys.mails."""
-        from keys import mails, quarantine_mails, retirement_mails
+        """Register the builders of the mails about keys."""
+        from keys import (
+            delivery_mails,
+            mails,
+            quarantine_mails,
+            retirement_mails,
+            status_mails,
+            workspace_mails,
+        )
         from notifications import registry
 
-        for folder, builders in mails.BUILDERS.items():
-            registry.register(folder, *builders)
-        registry.register("keys/life", *quarantine_mails.BUILDERS, *retirement_mails.BUILDERS)
+        registry.register("keys/delivery", *delivery_mails.BUILDERS)
+        registry.register("keys/life", *mails.BUILDERS)
+        registry.register("keys/life", *quarantine_mails.BUILDERS)
+        registry.register("keys/life", *retirement_mails.BUILDERS)
+        registry.register("keys/life", *status_mails.BUILDERS)
+        registry.register("keys/workspaces", *workspace_mails.BUILDERS)

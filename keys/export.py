@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from core.exports import Cell
 from keys.models import Key
 from keys.selectors.catalogue import local_name
-from keys.selectors.conditions import last_day
+from keys.terms import last_day
 
 HEADER = (
     _("Partner"),

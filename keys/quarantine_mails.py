@@ -4,9 +4,10 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from keys.mails import find_key, key_mail, when_text
+from keys.status_mails import find_key, key_mail
 from notifications.models import Message
 from notifications.registry import Mail
+from partners.mails import when_text
 
 
 def key_quarantined(message: Message) -> Mail | None:

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-NOTICE: Final = timedelta(days=30)
+from keys.models.retirements import NOTICE
+
 # How long before the end limits fall, and to how many percent of what was agreed.
 FALLS: Final = ((timedelta(days=7), 50), (timedelta(days=4), 25), (timedelta(days=2), 10))
 WHOLE: Final = 100
@@ -36,11 +37,6 @@ class Point:
 def notice_from(ends_at: datetime, planned_at: datetime) -> datetime:
     """When notice is given: 30 days ahead, or at once where fewer are left."""
     return max(planned_at.astimezone(UTC), ends_at.astimezone(UTC) - NOTICE)
-
-
-def is_short(ends_at: datetime, planned_at: datetime) -> bool:
-    """Whether less than 30 days of notice are given."""
-    return ends_at.astimezone(UTC) - planned_at.astimezone(UTC) < NOTICE
 
 
 def schedule_of(notice_at: datetime, ends_at: datetime) -> list[Point]:

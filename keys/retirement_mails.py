@@ -6,12 +6,13 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from keys.limits import limits_of
-from keys.mails import Fact, find_key, key_mail, page_url, when_text
 from keys.models import Key, Retirement
 from keys.retirement import Event, Point, schedule_of
 from keys.selectors.after_end import dead_use_of
+from keys.status_mails import find_key, key_mail
 from notifications.models import Message
 from notifications.registry import Mail
+from partners.mails import Fact, page_url, when_text
 
 
 def key_retiring(message: Message) -> Mail | None:

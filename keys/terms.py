@@ -5,6 +5,8 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from keys.models import Key
+
 # Days on paper (contracts, expiry) are days in Japan, whatever zone a person reads the portal in.
 OFFICE_ZONE = ZoneInfo("Asia/Tokyo")
 
@@ -106,3 +108,8 @@ def office_minute(moment: datetime) -> str:
 def office_day(now: datetime) -> date:
     """The day that it is in Japan."""
     return now.astimezone(OFFICE_ZONE).date()
+
+
+def last_day(key: Key) -> date:
+    """The last day on which the key works; `expires_at` is the end of that day."""
+    return office_day(key.expires_at - timedelta(microseconds=1))

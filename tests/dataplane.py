@@ -12,7 +12,7 @@ from accounts.models import User
 from core.ids import next_public_id
 from keys import hashing, secret_format
 from keys.models import Key, Secret
-from keys.retirement import NOTICE
+from keys.models.retirements import NOTICE
 from partners.models import Partner
 from tests.cast import make_partner, make_plan, make_staff
 from tests.clock import early_in

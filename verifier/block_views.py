@@ -11,10 +11,10 @@ from accounts.access import require, signed_in
 from accounts.roles import Permission
 from core.actors import actor_of
 from core.errors import Invalid
+from verifier.block_selectors import blocks, n_idle_blocks, past_blocks
 from verifier.blocking import block_address, lift_block
 from verifier.forms import BlockForm
 from verifier.models import BlockedAddress
-from verifier.selectors import blocks, n_idle_blocks, past_blocks
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

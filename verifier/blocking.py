@@ -21,8 +21,8 @@ from audit.services import record
 from core.actors import SYSTEM, Actor
 from core.errors import Conflict, Invalid, NotAllowed, NotFound
 from core.parsing import parse_network
+from verifier.block_selectors import standing_blocks
 from verifier.models import BlockedAddress
-from verifier.selectors import standing_blocks
 
 MAX_HOURS: Final = 24 * 30
 # Whoever has one address of IPv6 has all of its /64.

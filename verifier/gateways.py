@@ -16,9 +16,9 @@ from django.db.models import Q
 
 from keys import hashing, secret_format
 from keys.hotrecord import ADDRESS_LENGTH, ranges
+from verifier.block_selectors import blocks
 from verifier.models import Gateway, GatewayCredential
 from verifier.registry import WAIT_SECONDS, UnavailableError, for_gateways
-from verifier.selectors import blocks
 
 # A credential that was revoked, or a gateway that was disabled, is refused at most this much later.
 FRESH_SECONDS: Final = 2.0

@@ -16,7 +16,7 @@ from typing import Final
 from django.db import connection
 from django.utils import timezone
 
-from verifier import warm
+from verifier import leases
 from verifier.codes import Code
 from verifier.question import Context
 from verifier.registry import for_use
@@ -37,7 +37,7 @@ _MARK_AT: Final = 5
 
 def new_lease() -> bytes:
     """A name for what a check holds that only this process has counted: as long as others, and told apart."""
-    lease = warm.new_lease()
+    lease = leases.new_lease()
     return lease[:_MARK_AT] + _MARK + lease[_MARK_AT + 1 :]
 
 

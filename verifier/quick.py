@@ -14,6 +14,7 @@ from verifier import answers, app, gateways, question, warm
 from verifier.answers import Response
 from verifier.codes import Code
 from verifier.gateways import Caller
+from verifier.leases import new_lease
 from verifier.question import Context
 from verifier.warm import Order, Verdict
 
@@ -120,6 +121,6 @@ def _check(
     pipe = way.pipe(key_id)
     if pipe is None:
         return None
-    lease = warm.new_lease()
+    lease = new_lease()
     command = warm.command(context, key_id, warm.digester()(secret), run=pipe.run, lease=lease)
     return pipe, command, lease, (caller.public_id, key_id, context), tell

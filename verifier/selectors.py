@@ -7,7 +7,7 @@ from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from core.errors import NotFound
-from verifier.models import BlockedAddress, Gateway, GatewayCredential
+from verifier.models import Gateway, GatewayCredential
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +51,3 @@ def _state(gateway: Gateway, credential: GatewayCredential, now: datetime) -> st
     if credential.revoked_at is not None or over or not gateway.is_active:
         return "ended"
     return "active" if credential.expires_at is None else "ending"
-
-
-def blocks(now: datetime) -> "QuerySet[BlockedAddress]":
-    """The blocks that are in force: those that people made, then the newest that came by themselves.
-
-    So nobody can push out what people blocked by sending false keys from many addresses.
-    """
-    return standing_blocks(now).order_by("is_automatic", "-id")[: BlockedAddress.MOST]
-
-
-def n_idle_blocks(now: datetime) -> int:
-    """How many older blocks stand that are not looked at, because there are too many."""
-    return max(0, standing_blocks(now).count() - BlockedAddress.MOST)
-
-
-def standing_blocks(now: datetime) -> "QuerySet[BlockedAddress]":
-    """All blocks that nobody has lifted and that are not over, the newest first."""
-    return BlockedAddress.objects.filter(lifted_at=None, until__gt=now)
-
-
-def past_blocks(now: datetime, *, limit: int = 50) -> "QuerySet[BlockedAddress]":
-    """The newest blocks that are over."""
-    return BlockedAddress.objects.exclude(lifted_at=None, until__gt=now)[:limit]

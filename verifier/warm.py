@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cache
-from itertools import count
-from os import register_at_fork, urandom
 from typing import Any, Final
 
 from keys import hashing, hotwire
@@ -12,6 +10,7 @@ from keys.hotrecord import record_key, tag_of, use_key
 from keys.hotwire import encode
 from keys.secret_format import BUCKET_LENGTH, FAMILY_LENGTH
 from verifier.codes import BY_BYTES, Code
+from verifier.leases import new_lease
 from verifier.question import Context, Question
 
 _FUNCTION: Final = f"kagiban_verify_{hotwire.VERSION}"
@@ -75,32 +74,12 @@ class Miss:
 
 
 _prefixes: dict[bytes, bytes] = {}
-_leases = count()
-
-
-class _Process:
-    """A mark that no other process has, in 5 bytes."""
-
-    mark = b""
-
-
-def _mark_process() -> None:
-    _Process.mark = urandom(5)
-
-
-_mark_process()
-register_at_fork(after_in_child=_mark_process)
 
 
 @cache
 def digester() -> hashing.Digester:
     """The HMAC under the current pepper; a process keeps the pepper that it was started with."""
     return hashing.digester()
-
-
-def new_lease() -> bytes:
-    """A name that no other check of any process has, in 10 bytes."""
-    return _Process.mark + next(_leases).to_bytes(5, "big")
 
 
 def _prefix(key_id: bytes) -> bytes:

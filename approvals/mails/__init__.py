@@ -1,6 +1,16 @@
 """The mails about requests and their approvals: what each is filled with."""
 
-from approvals.mails import changes, consent, deputies, emergencies, policies, requests, steps
+from approvals.mails import (
+    break_glass,
+    changes,
+    consent,
+    deputies,
+    emergencies,
+    policies,
+    receipts,
+    requests,
+    steps,
+)
 from approvals.services.lost_links import KINDS
 from approvals.services.undeliverable import mark_undeliverable
 from notifications import registry
@@ -26,7 +36,7 @@ BUILDERS: dict[str, tuple[Builder, ...]] = {
         steps.step_escalated,
         consent.consent_code,
         consent.consent_receipt,
-        emergencies.decision_receipt,
+        receipts.decision_receipt,
     ),
     "approvals/disputes": (
         emergencies.decision_disputed,
@@ -36,9 +46,9 @@ BUILDERS: dict[str, tuple[Builder, ...]] = {
         emergencies.consent_withdrawn,
     ),
     "approvals/emergencies": (
-        emergencies.emergency_issued,
-        emergencies.emergency_late,
-        emergencies.emergency_ended,
+        break_glass.emergency_issued,
+        break_glass.emergency_late,
+        break_glass.emergency_ended,
     ),
     "approvals/changes": (changes.change_news,),
     "approvals/deputies": (

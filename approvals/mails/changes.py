@@ -6,9 +6,9 @@ from django.utils.translation import gettext_lazy as _
 from approvals.mails.facts import about, find_request, request_url
 from approvals.models import KeyChange, Request, Revision
 from approvals.selectors.changes import change_of, difference_of
-from keys.mails import Fact, mail_to, recipient_of, when_text
 from notifications.models import Message
 from notifications.registry import Mail
+from partners.mails import Fact, mail_to, recipient_of, when_text
 
 
 def change_news(message: Message) -> Mail | None:

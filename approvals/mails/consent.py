@@ -7,12 +7,11 @@ from django.utils.translation import gettext_lazy as _
 
 from approvals.mails.facts import about
 from approvals.models import ConsentCode, Decision, Step
-from approvals.selectors import receipt_url
-from approvals.selectors.receipts import not_me_link, withdraw_url
+from approvals.selectors.receipts import not_me_link, receipt_url, withdraw_url
 from core.links import code_of
-from keys.mails import Fact, mail_to, when_text
 from notifications.models import Message
 from notifications.registry import Mail
+from partners.mails import Fact, mail_to, when_text
 
 CONSENT_WORDS = {
     Decision.Outcome.APPROVE: _("You consented."),

@@ -4,9 +4,9 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from approvals.models import DelegableRole, Delegation
-from keys.mails import Fact, mail_to, page_url, when_text
 from notifications.models import Message
 from notifications.registry import Mail
+from partners.mails import Fact, mail_to, page_url, when_text
 
 
 def delegation_given(message: Message) -> Mail | None:

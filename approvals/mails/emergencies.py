@@ -6,47 +6,11 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from approvals.mails.consent import code_context
-from approvals.models import ConsentCode, ConsentWithdrawal, Decision, Doubt, Emergency, Request, StepRole
-from approvals.selectors import receipt_url
-from approvals.selectors.receipts import not_me_link
-from audit.models import Event
-from audit.services import read_where
-from keys.mails import Fact, mail_to, page_url, when_text
+from approvals.models import ConsentCode, ConsentWithdrawal, Decision, Doubt, Request, StepRole
+from approvals.selectors.receipts import receipt_url
 from notifications.models import Message
 from notifications.registry import Mail
-
-
-def decision_receipt(message: Message) -> Mail | None:
-    """To a member of staff: what they answered, on what, when and from where, or somebody in their name."""
-    decision = Decision.objects.select_related("request__partner", "step", "receipt").get(
-        uid=message.context["decision"]
-    )
-    event = Event.objects.filter(uid=decision.receipt.event).first()
-    address = read_where(event).get("ip", "") if event else ""
-    by_link = decision.via_link_id is not None
-    facts: list[Fact] = [
-        (_("Request"), f"{decision.request.public_id} {decision.request.title}"),
-        (_("Partner"), decision.request.partner.name),
-        (_("Step"), StepRole(decision.step.role).label),
-        (_("Your answer"), Decision.Outcome(decision.outcome).label),
-        (_("Answered at"), when_text(decision.decided_at)),
-        (_("By way of"), _("the link in the mail") if by_link else _("the portal")),
-    ]
-    if address:
-        facts.append((_("From the address"), address))
-    if decision.reason:
-        facts.append((_("Reason"), decision.reason))
-    facts.append((_("Digest of the terms"), bytes(decision.digest).hex()[:16]))
-    return mail_to(
-        message,
-        {
-            "number": decision.request.public_id,
-            "title": decision.request.title,
-            "facts": facts,
-            "digest": bytes(decision.digest).hex(),
-            **not_me_link(decision, now=timezone.now()),
-        },
-    )
+from partners.mails import Fact, mail_to, page_url, when_text
 
 
 def decision_disputed(message: Message) -> Mail | None:
@@ -146,47 +110,3 @@ def _withdrawal_facts(withdrawal: ConsentWithdrawal) -> list[Fact]:
     if withdrawal.reason:
         facts.append((_("Reason"), withdrawal.reason))
     return facts
-
-
-def emergency_issued(message: Message) -> Mail | None:
-    """To PMs, legal, the COO, security and administrators: a key was issued before its approvals (A8)."""
-    return _emergency_mail(message)
-
-
-def emergency_late(message: Message) -> Mail | None:
-    """To the same and the requester: the approvals were not complete in time, the key is suspended."""
-    return _emergency_mail(message)
-
-
-def emergency_ended(message: Message) -> Mail | None:
-    """To the same: the key is an ordinary one from now on, or it was revoked."""
-    return _emergency_mail(message)
-
-
-def _emergency_mail(message: Message) -> Mail | None:
-    request = Request.objects.select_related("partner", "requester", "key", "emergency").get(
-        public_id=message.context["request"]
-    )
-    emergency = request.emergency
-    assert request.key is not None  # approvals_request_key_iff_approved
-    facts: list[Fact] = [
-        (_("Request"), f"{request.public_id} {request.title}"),
-        (_("Partner"), request.partner.name),
-        (_("Key"), request.key.public_id),
-        (_("Issued by"), request.requester.name),
-        (_("Issued at"), when_text(emergency.broken_at)),
-        (_("What the emergency is"), emergency.reason),
-    ]
-    if emergency.incident:
-        facts.append((_("Incident"), emergency.incident))
-    facts.append((_("Approvals wanted by"), when_text(emergency.due_at)))
-    return mail_to(
-        message,
-        {
-            **_about(request),
-            "facts": facts,
-            "key": request.key.public_id,
-            "completed": emergency.state == Emergency.State.COMPLETED,
-            "url": page_url("approvals:request-detail", request.public_id),
-        },
-    )

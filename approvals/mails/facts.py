@@ -5,8 +5,8 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from approvals.models import Request
-from keys.mails import Fact, page_url
 from notifications.models import Message
+from partners.mails import Fact, page_url
 
 
 def find_request(message: Message) -> Request:

@@ -5,9 +5,9 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from approvals.models import PolicyVersion
-from keys.mails import Fact, mail_to, page_url
 from notifications.models import Message
 from notifications.registry import Mail
+from partners.mails import Fact, mail_to, page_url
 
 
 def policy_proposed(message: Message) -> Mail | None:

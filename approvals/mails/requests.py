@@ -6,9 +6,9 @@ from django.utils.translation import gettext_lazy as _
 
 from approvals.mails.facts import about, find_request, request_facts, request_url
 from approvals.models import Decision, Request, StepRole
-from keys.mails import Fact, date_text, mail_to, page_url, when_text
 from notifications.models import Message
 from notifications.registry import Mail
+from partners.mails import Fact, date_text, mail_to, page_url, when_text
 
 
 def request_approved(message: Message) -> Mail | None:

@@ -8,19 +8,20 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from approvals.access import decided_refs
 from approvals.bench import Able, Bench
 from approvals.mails.changes import change_facts
 from approvals.mails.facts import about, request_facts, request_url
 from approvals.models import Emergency, Request, Revision, Step, StepLink, StepRole
+from approvals.path_access import decided_refs
 from approvals.selectors.revisions import since_last_answer
 from approvals.services.path import PURPOSE
 from core.links import token_of
-from keys.mails import Fact, mail_to, money_text, product_names, recipient_of, when_text
 from keys.models import ApiProduct, Environment, PurposeCategory
+from keys.status_mails import product_names
 from keys.terms import KeyTerms
 from notifications.models import Message
 from notifications.registry import Mail
+from partners.mails import Fact, mail_to, money_text, recipient_of, when_text
 
 LONGEST_PURPOSE = 300
 

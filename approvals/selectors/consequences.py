@@ -7,8 +7,8 @@ from django.utils.translation import gettext, ngettext
 
 from accounts.models import User
 from approvals.models import Request, Step, StepRole
+from approvals.selectors.owed import owed_steps
 from approvals.selectors.path import StepLine
-from approvals.selectors.preview import owed_steps
 from partners.models import Contact
 
 

@@ -9,9 +9,8 @@ from accounts.models import User
 from approvals.models import KeyChange, Request, Revision, Step
 from approvals.policy_wording import why_sentence
 from approvals.selectors.changes import change_of, difference_of, difference_with_use, why_stale
-from approvals.selectors.options import name_of
 from approvals.selectors.revisions import SinceThen, since_last_answer
-from approvals.selectors.terms import Section, describe_terms, label_of
+from approvals.selectors.terms import Section, describe_terms, label_of, name_of
 from approvals.terms_diff import TermChange
 from approvals.wording import ROLE_QUESTION
 from keys.models import Environment, PurposeCategory, Scope

@@ -8,7 +8,7 @@ from django.utils.translation import gettext, ngettext
 
 from approvals.models import PolicyVersion, Request, Revision, StepRole
 from approvals.policy import Facts, PlannedStep, plan_path
-from approvals.selectors.preview import facts_from
+from approvals.selectors.in_force import facts_from
 from keys.models import Plan, Scope
 from keys.terms import KeyTerms
 

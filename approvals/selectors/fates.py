@@ -10,7 +10,7 @@ from typing import Any
 from approvals.concerns import Approval, Fate, Place, Why, concerning, fates, moved_fields
 from approvals.models import Decision, Doubt, KeyChange, Request, Revision, Standing, Step, StepRole
 from approvals.policy import PlannedStep
-from approvals.selectors.emergencies import counts_for
+from approvals.selectors.holds import counts_for
 from audit.actions import Action
 from audit.models import Event
 from core.ids import ref, refs

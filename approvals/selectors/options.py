@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from django.utils.translation import get_language
-
 from keys.models import ApiProduct, Plan, Scope
 from partners.models import Contact, Contract, Partner, Workspace
 
@@ -43,8 +41,3 @@ class Options:
     def scopes(self) -> Iterable[Scope]:
         """All scopes of all products."""
         return (scope for product in self.products for scope in product.scopes.all())
-
-
-def name_of(row: ApiProduct | Scope) -> str:
-    """The name in the reader's language."""
-    return (row.name_en or row.name) if get_language() == "en" else row.name

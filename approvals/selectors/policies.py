@@ -10,14 +10,13 @@ from django.utils.translation import gettext
 
 from accounts.models import User
 from accounts.roles import Permission
-from approvals.bench import person_of
 from approvals.models import PolicyVersion, StepRole
 from approvals.policy import STAFF_ROLES
 from approvals.policy_findings import Line, lines_of
 from approvals.policy_lint import House, lint
 from approvals.policy_rules import Condition, Known, Rule
 from approvals.policy_wording import asked_when, condition_of, demands
-from approvals.selectors.preview import current_policy, staff_who_decide
+from approvals.selectors.in_force import current_policy, person_of, staff_who_decide
 from core.errors import NotFound
 from keys.models import Plan
 

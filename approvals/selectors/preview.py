@@ -5,18 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.utils.functional import Promise
 
-from accounts.models import User
 from approvals.bench import Bench
-from approvals.models import Decision, PolicyVersion, Request, Step, StepRole
-from approvals.policy import STAFF_ROLES, Facts, Person, PlannedStep, deciders, unstaffed, whole_path
+from approvals.models import Decision, Request, StepRole
+from approvals.policy import STAFF_ROLES, Facts, Person, PlannedStep, deciders, unstaffed
 from approvals.policy_wording import why_sentence
 from approvals.selectors.fates import place_of_plan
+from approvals.selectors.in_force import current_policy, facts_from, path_for
 from approvals.selectors.outlook import Fallen, Outlook, outlook_of
 from approvals.standing import Question
-from keys.models import Plan, Scope
 from keys.terms import KeyTerms
 from keys.terms_check import Problem, Registry, find_excesses
 from partners.models import Contact
@@ -157,62 +155,6 @@ def _unstaffed(
     return unstaffed(needs, [[person.ref for person in people] for people in able])
 
 
-def staff_who_decide() -> dict[str, User]:
-    """Active staff with a role that decides steps, by number."""
-    roles = sorted({role.value for roles in STAFF_ROLES.values() for role in roles})
-    found = User.objects.filter(is_active=True, roles__overlap=roles).order_by("public_id")
-    return {user.public_id: user for user in found}
-
-
-def current_policy(now: datetime) -> PolicyVersion:
-    """The policy version in force (A2)."""
-    return PolicyVersion.objects.filter(in_force_from__lte=now).latest("in_force_from", "number")
-
-
-def path_for(policy: PolicyVersion, facts: Facts) -> list[PlannedStep]:
-    """The steps that a request of these facts gets under this version, and under the company's own rule."""
-    return whole_path(policy.rules, facts, coo_threshold_jpy=settings.COO_THRESHOLD_JPY)
-
-
-def owed_steps(step: Step) -> list[PlannedStep]:
-    """What a step's revision would be asked for today beyond the steps that it has, by its own policy.
-
-    Usually nothing. The COO's threshold may have been lowered while it was on its way, or one of its scopes
-    may administer now: its last approval must not pass that over (A1). In five queries at most.
-    """
-    request, terms = step.request, KeyTerms.from_json(step.revision.terms)
-    assert request.policy is not None  # it was submitted
-    facts = facts_from(
-        terms,
-        Plan.objects.filter(code=terms.plan).first(),
-        {scope.code: scope for scope in Scope.objects.filter(code__in=terms.scopes)},
-        change=request.change.direction if request.kind == Request.Kind.CHANGE else "none",
-    )
-    have = set(step.revision.steps.values_list("role", flat=True))
-    return [planned for planned in path_for(request.policy, facts) if planned.role not in have]
-
-
 def facts_of(terms: KeyTerms, registry: Registry, *, change: str = "none") -> Facts:
     """What the policy looks at, of these terms; `change` is the direction where a key is changed (R3)."""
     return facts_from(terms, registry.plan, registry.scopes, change=change)
-
-
-def facts_from(
-    terms: KeyTerms, plan: Plan | None, scopes: Mapping[str, Scope], *, change: str = "none"
-) -> Facts:
-    """The same, for whoever has read plan and scopes for many terms at once."""
-    internal = plan is not None and plan.is_internal
-    asked = [scopes[code] for code in terms.scopes if code in scopes]
-    return Facts(
-        partner_kind=terms.partner_kind,
-        monthly_amount_jpy=terms.monthly_amount_jpy,
-        is_internal_without_contract=internal and not terms.contract,
-        plan=terms.plan,
-        environment=terms.environment,
-        licence_level=terms.licence_level,
-        purpose_category=terms.purpose_category,
-        n_scopes=len(terms.scopes),
-        asks_write=any(scope.is_write or scope.is_admin for scope in asked),
-        asks_admin=any(scope.is_admin for scope in asked),
-        change=change,
-    )

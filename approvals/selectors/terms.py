@@ -7,10 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext
+from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
-from approvals.selectors.options import name_of
 from approvals.wording import LICENCE_POINTS
 from core.wording import date_text, money_text, when_text
 from keys.models import ApiProduct, EndOfLife, Environment, Key, PurposeCategory, RotationClass, Scope
@@ -221,3 +220,8 @@ def _yes(flag: bool) -> str:
 
 def _day(text: str) -> str:
     return date_text(date.fromisoformat(text)) if text else NONE
+
+
+def name_of(row: ApiProduct | Scope) -> str:
+    """The name in the reader's language."""
+    return (row.name_en or row.name) if get_language() == "en" else row.name

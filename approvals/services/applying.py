@@ -16,7 +16,7 @@ from accounts.models import User
 from accounts.roles import Role
 from approvals.models import Decision, KeyChange, Request, Step
 from approvals.selectors.changes import present_terms
-from approvals.selectors.emergencies import counts_for
+from approvals.selectors.holds import counts_for
 from approvals.services.change_parts import lock_change, lock_change_of, objects_of, tell_of
 from approvals.services.changing import require_notice
 from approvals.services.locking import lock_free_request

@@ -6,11 +6,11 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from approvals.access import require_may_request
 from approvals.form_drafts import draft_of
 from approvals.models import KeyChange, Request
 from approvals.selectors.changes import present_terms
 from approvals.services.changing import open_change_of, require_approved
-from approvals.services.requests import require_may_request
 from audit.actions import Action
 from audit.services import record
 from core.actors import Actor

@@ -16,7 +16,7 @@ from core.business_time import add_business_hours
 from core.errors import Conflict, Invalid
 from core.wording import date_text
 from keys.models import Key
-from keys.retirement import is_short
+from keys.models.retirements import is_short
 from keys.selectors.settings import FIXED, digest_of_settings, require_unchanged
 from keys.services.changing import lock_key
 from keys.services.retiring import why_not

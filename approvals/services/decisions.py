@@ -11,8 +11,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import second_factor
 from accounts.models import User
-from approvals.access import require_may_decide
 from approvals.models import Decision, Delegation, Request, RoleDeputy, StandingDeputy, Step, StepLink
+from approvals.path_access import require_may_decide
 from approvals.services.answers import (
     Answer,
     check_answer,

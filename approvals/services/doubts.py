@@ -16,7 +16,7 @@ from accounts.models import User
 from accounts.roles import MATRIX, Permission, Role
 from accounts.services import secure_account
 from approvals.models import Decision, Doubt, KeyChange, Request, Step
-from approvals.selectors.emergencies import keys_behind
+from approvals.selectors.holds import keys_behind
 from approvals.services.after_changes import undo_change
 from approvals.services.applying import drop_scheduled
 from approvals.services.holds import settle_holds

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from approvals.selectors.emergencies import is_consent_withdrawn, is_in_doubt
+from approvals.selectors.holds import is_consent_withdrawn, is_in_doubt
 from core.actors import Actor
 from keys.models import Key
 from keys.services.status import hold_key, release_key

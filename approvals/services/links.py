@@ -5,8 +5,8 @@ from datetime import datetime
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
-from approvals.access import why_may_not_decide
 from approvals.models import LinkOpening, Request, Step, StepLink
+from approvals.path_access import why_may_not_decide
 from approvals.services.locking import lock_request
 from approvals.services.path import send_link
 from audit.actions import Action

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from approvals.access import why_may_not_decide
 from approvals.models import Step, StepLink
+from approvals.path_access import why_may_not_decide
 from notifications.models import Message
 
 KINDS = ("step_requested", "consent_requested", "step_reminder", "consent_reminder")

@@ -8,11 +8,11 @@ from django.db.models import QuerySet
 
 from accounts.models import User
 from accounts.roles import Role
-from approvals.access import decided_refs
 from approvals.bench import Bench
 from approvals.models import Emergency, KeyChange, Request, Revision, Step, StepLink, StepRole
+from approvals.path_access import decided_refs
 from approvals.policy import PlannedStep
-from approvals.selectors.preview import owed_steps
+from approvals.selectors.owed import owed_steps
 from approvals.services.emergency_end import refuse_emergency
 from approvals.services.locking import save_request
 from approvals.services.lost_links import settle_undeliverable

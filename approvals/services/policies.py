@@ -17,8 +17,8 @@ from accounts.roles import MATRIX, Permission
 from approvals.models import PolicyVersion, Request
 from approvals.policy_lint import Finding, is_refused, lint
 from approvals.policy_rules import RulesError, parse_rules
+from approvals.selectors.in_force import current_policy
 from approvals.selectors.policies import house_now, known_now
-from approvals.selectors.preview import current_policy
 from audit.actions import Action
 from audit.services import record
 from core.actors import Actor

@@ -11,9 +11,9 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import User
-from approvals.access import decided_refs
 from approvals.bench import PEOPLE_OF_DECISIONS, Bench, barring, refs_in
 from approvals.models import Request, Step, StepReminder
+from approvals.path_access import decided_refs
 from approvals.services.locking import lock_free_request
 from approvals.services.path import guardians, send_link
 from audit.actions import Action

@@ -10,10 +10,11 @@ from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from accounts.roles import Permission
+from approvals.access import require_may_request
 from approvals.form_drafts import draft_of
 from approvals.models import Request, Revision, Step, StepLink
-from approvals.selectors.preview import facts_of, path_for
+from approvals.selectors.in_force import path_for
+from approvals.selectors.preview import facts_of
 from approvals.services.changing import Wish, fix_change
 from approvals.services.locking import lock_for_requester, save_request
 from approvals.services.path import close_request, lay_path, open_next_step
@@ -22,7 +23,7 @@ from approvals.services.revising import carry_over, tell_those_asked
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
-from core.errors import Conflict, Invalid, NotAllowed
+from core.errors import Conflict, Invalid
 from core.ids import next_public_id, refs
 from keys.terms import KeyTerms
 from keys.terms_check import Registry, find_problems
@@ -244,9 +245,3 @@ def _asked_on_open_step(request: Request) -> list[str]:
     links = StepLink.objects.filter(step__request=request, step__state=Step.State.OPEN)
     people = [link.recipient for link in links.select_related("staff", "contact").order_by("id")]
     return [person.public_id for person in people if person.is_active]
-
-
-def require_may_request(by: User) -> None:
-    """NotAllowed unless one of the person's roles makes requests."""
-    if not by.may(Permission.MAKE_REQUESTS):
-        raise NotAllowed(_("Your roles do not allow making requests."))

@@ -6,9 +6,9 @@ from datetime import datetime
 from django.db import transaction
 
 from accounts.models import User
-from approvals.access import decided_refs
 from approvals.bench import PEOPLE_OF_DECISIONS, Able, Bench, barring, refs_in
 from approvals.models import Step
+from approvals.path_access import decided_refs
 from approvals.services.locking import lock_free_request
 from approvals.services.lost_links import came_back, lost_links, settle_undeliverable
 from approvals.services.path import alarm_stuck, alarm_undeliverable, send_link

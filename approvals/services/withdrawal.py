@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from approvals.models import ConsentCode, ConsentWithdrawal, Decision, Request, StepLink
-from approvals.selectors.emergencies import keys_behind
+from approvals.selectors.holds import keys_behind
 from approvals.selectors.receipts import WITHDRAW_SALT
 from approvals.services.applying import drop_scheduled
 from approvals.services.consent import CodeCheck, check_digits, proof_holds, send_digits

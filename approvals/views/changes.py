@@ -5,7 +5,6 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -19,32 +18,12 @@ from approvals.models import KeyChange, Request
 from approvals.selectors.changes import before_and_after, changes_of, difference_of
 from approvals.services.after_changes import may_look, note_look, roll_back_change, why_no_rollback
 from approvals.services.applying import cancel_change, may_cancel
-from approvals.services.change_drafts import ChangeIsOpen, start_change
-from approvals.services.changing import open_change_of
 from core.actors import actor_of
 from core.errors import Conflict, Invalid, NotAllowed, NotFound
 from core.htmx import vary_on_htmx, wants_piece
 from keys.access import find_key
 
 GET_OR_POST = ["GET", "HEAD", "POST"]
-
-
-@require_http_methods(GET_OR_POST)
-@require(Permission.MAKE_REQUESTS)
-def change_new(request: HttpRequest, number: str) -> HttpResponse:
-    """Begin a change of this key: a draft with its present terms. One open change for a key."""
-    user = signed_in(request)
-    key = find_key(user, number)
-    context: dict[str, Any] = {"key": key, "open": open_change_of(key)}
-    if request.method != "POST":
-        return render(request, "approvals/change_new.html", context)
-    try:
-        draft = start_change(actor=actor_of(request), by=user, key=key, now=timezone.now())
-    except ChangeIsOpen as conflict:
-        context |= {"conflict": conflict.message, "open": open_change_of(key)}
-        return render(request, "approvals/change_new.html", context, status=409)
-    url = reverse("approvals:request-edit", args=[draft.public_id])
-    return redirect(f"{url}#retirement" if request.POST.get("about") == "retirement" else url)
 
 
 @require_http_methods(GET_OR_POST)

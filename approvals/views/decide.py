@@ -19,9 +19,10 @@ from accounts.access import ask_second_factor, has_recent_second_factor, require
 from accounts.models import User
 from accounts.roles import Permission
 from accounts.second_factor import SecondFactorNeeded
-from approvals.access import find_request, require_may_decide, why_may_not_decide
+from approvals.access import find_request
 from approvals.decision_forms import DecisionForm
 from approvals.models import Decision, Request, Step, StepLink
+from approvals.path_access import require_may_decide, why_may_not_decide
 from approvals.selectors.consequences import consequences_of
 from approvals.selectors.deciding import decision_page, open_step_of
 from approvals.selectors.path import path_of

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 from accounts.access import require, require_recent_second_factor, second_factor_at, signed_in
 from accounts.roles import Permission
 from approvals.access import find_request, require_requester
-from approvals.emergency_forms import BreakGlassForm
+from approvals.break_glass_forms import BreakGlassForm
 from approvals.models import Request
 from approvals.selectors.terms import describe_terms
 from approvals.services.break_glass import ONLY_ADMIN_SCOPES, break_glass, capped

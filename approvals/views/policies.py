@@ -21,6 +21,7 @@ from approvals.policy_forms import PolicyDecisionForm, PolicyEditor, change_type
 from approvals.policy_lint import REFUSAL, WARNING
 from approvals.policy_rules import FACTS
 from approvals.selectors.dry_run import dry_run
+from approvals.selectors.in_force import current_policy
 from approvals.selectors.policies import (
     differences,
     find_policy,
@@ -31,7 +32,6 @@ from approvals.selectors.policies import (
     row_of,
     steps_in_words,
 )
-from approvals.selectors.preview import current_policy
 from approvals.services.policies import (
     propose_policy,
     put_in_force,

@@ -1,10 +1,11 @@
 """Planned retirements of keys, with their history (K9)."""
 
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
-
-from keys.retirement import is_short
 
 
 class Retirement(models.Model):
@@ -68,3 +69,11 @@ class Retirement(models.Model):
     def is_short(self) -> bool:
         """Whether the partner has less than 30 days."""
         return is_short(self.ends_at, self.notice_at)
+
+
+NOTICE: Final = timedelta(days=30)
+
+
+def is_short(ends_at: datetime, planned_at: datetime) -> bool:
+    """Whether less than 30 days of notice are given."""
+    return ends_at.astimezone(UTC) - planned_at.astimezone(UTC) < NOTICE

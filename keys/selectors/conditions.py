@@ -15,7 +15,7 @@ from keys.limits import limits_of
 from keys.models import Delivery, Key, Secret
 from keys.quarantine import is_in_force
 from keys.retirement import WHOLE
-from keys.terms import end_of_day, office_day
+from keys.terms import end_of_day, last_day, office_day
 
 EXPIRY_WARNING_DAYS = 30
 ROTATION_WARNING_DAYS = 14
@@ -43,11 +43,6 @@ class NextDate:
     on: date | None
     note: str | Promise
     tone: str = ""
-
-
-def last_day(key: Key) -> date:
-    """The last day on which the key works; `expires_at` is the end of that day."""
-    return office_day(key.expires_at - timedelta(microseconds=1))
 
 
 def is_unused(key: Key, now: datetime) -> bool:

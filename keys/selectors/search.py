@@ -1,34 +1,17 @@
 """Finding keys by what a person types (K4)."""
 
 import re
-from collections.abc import Iterable
 
 from django.contrib.postgres.fields import ArrayField
 from django.db.models import F, Func, QuerySet, TextField, Value
 
 from core.parsing import clean_text
-from keys.models import ApiProduct, Key, Secret
+from keys.models import Key, Secret
 from keys.secret_format import KEY_ID_LENGTH
 
 MAX_QUERY = 120
 MAX_WORDS = 6
 _KEY_ID = re.compile(rf"[0-9A-Za-z]{{{KEY_ID_LENGTH}}}", re.ASCII).fullmatch
-
-
-def search_text_of(key: Key, *, products: Iterable[ApiProduct]) -> str:
-    """What a person may type to find the key, as one lower-case text (K4)."""
-    parts = [
-        key.public_id,
-        key.name,
-        key.partner.name,
-        key.partner.name_kana,
-        key.partner.public_id,
-        key.owner.name,
-        key.recipient.name,
-        key.workspace.name,
-        *(f"{product.code} {product.name} {product.name_en}" for product in products),
-    ]
-    return " ".join(filter(None, parts)).lower()
 
 
 def search(keys: QuerySet[Key], text: str) -> QuerySet[Key]:

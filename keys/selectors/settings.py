@@ -8,8 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from core.errors import Conflict
 from keys.models import Key
-from keys.selectors.conditions import last_day
-from keys.terms import LICENCE_CHECKLIST, KeyTerms, office_minute
+from keys.terms import LICENCE_CHECKLIST, KeyTerms, last_day, office_minute
 
 # A key is made for one partner, workspace and environment: for another one a new key is needed.
 FIXED = ("partner", "partner_kind", "workspace", "environment")

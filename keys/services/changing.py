@@ -14,7 +14,7 @@ from core.errors import Conflict
 from core.ids import ref
 from keys import lifecycle
 from keys.models import Key
-from keys.selectors import search_text_of
+from keys.search_text import search_text_of
 from keys.selectors.settings import FIXED, require_unchanged, settings_of, terms_of
 from keys.services.issuing import hold, plain_fields
 from keys.services.retiring import Cause, set_retirement

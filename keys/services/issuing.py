@@ -11,8 +11,8 @@ from core.actors import Actor
 from core.errors import Conflict
 from core.ids import next_public_id, refs
 from keys.models import Key
+from keys.search_text import search_text_of
 from keys.secret_format import new_family
-from keys.selectors import search_text_of
 from keys.services.delivery import send_delivery
 from keys.terms import KeyTerms, end_of_day
 from keys.terms_check import Registry, find_problems

@@ -4,7 +4,7 @@ A plan is part of a key's terms, so it is asked for, approved and rolled back as
 `set_retirement` runs inside keys.services.changing. The end itself is keys.services.status.expire_keys.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -179,13 +179,6 @@ def _record(
         payload["short_notice"] = cause.short_notice
     more = {"before": before} if before else {}
     record(action, actor=actor, objects=refs(key, cause.request), payload={**payload, **more}, now=now)
-
-
-def close_retirements(keys: Sequence[Key], *, now: datetime) -> None:
-    """Their keys have ended, in the caller's transaction: on time, or before it by another way."""
-    ended = Retirement.objects.filter(key__in=keys, state__in=Retirement.OPEN)
-    ended.filter(ends_at__lte=now).update(state=Retirement.State.DONE, closed_at=now)
-    ended.update(state=Retirement.State.OVERTAKEN, closed_at=now)
 
 
 # --- by the clock -----------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from django.db.models import Q
 from audit.actions import Action
 from audit.models import Event
 from keys.models import Key
-from keys.selectors.search import search_text_of
+from keys.search_text import search_text_of
 
 # The sweep runs every minute; it looks back for an hour, so that a worker that slept catches up.
 LOOK_BACK = timedelta(hours=1)

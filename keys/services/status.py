@@ -16,8 +16,7 @@ from core.errors import Conflict, Invalid
 from core.ids import refs
 from keys import lifecycle
 from keys.access import require_may_revoke, require_may_suspend
-from keys.models import Delivery, Key, Secret
-from keys.services.retiring import close_retirements
+from keys.models import Delivery, Key, Retirement, Secret
 from keys.services.saving import save_key, save_keys
 from notifications.services import emit_metric, enqueue
 
@@ -261,3 +260,10 @@ def _expire_batch(keys: Sequence[Key], *, actor: Actor, now: datetime) -> None:
             kind="key_retired" if retired else "key_expired",
             now=now,
         )
+
+
+def close_retirements(keys: Sequence[Key], *, now: datetime) -> None:
+    """Their keys have ended, in the caller's transaction: on time, or before it by another way."""
+    ended = Retirement.objects.filter(key__in=keys, state__in=Retirement.OPEN)
+    ended.filter(ends_at__lte=now).update(state=Retirement.State.DONE, closed_at=now)
+    ended.update(state=Retirement.State.OVERTAKEN, closed_at=now)

@@ -21,7 +21,6 @@ from core.private import private
 from core.views import AWAY
 from keys.models import Delivery
 from keys.selectors.collecting import link_state
-from keys.selectors.conditions import last_day
 from keys.services.delivery import (
     Reveal,
     confirm_delivery,
@@ -30,6 +29,7 @@ from keys.services.delivery import (
     reveal_secret,
 )
 from keys.services.self_test import run_self_test
+from keys.terms import last_day
 
 
 @private

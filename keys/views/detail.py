@@ -18,11 +18,12 @@ from core.actors import actor_of
 from core.errors import Conflict
 from core.ids import ref
 from keys.access import find_key
-from keys.forms import QuarantineEndForm, QuarantineForm, ReactivateForm, RevokeForm, SuspendForm
+from keys.forms import QuarantineEndForm, QuarantineForm
 from keys.models import Key
-from keys.selectors.conditions import last_day
 from keys.selectors.key_page import key_page
 from keys.services.delivery import renew_delivery
+from keys.status_forms import ReactivateForm, RevokeForm, SuspendForm
+from keys.terms import last_day
 
 
 @require_safe

@@ -17,9 +17,9 @@ from accounts.roles import Permission
 from core.actors import actor_of
 from core.errors import Conflict, Invalid, NotFound
 from keys.access import find_key
-from keys.forms import EndGrantForm, GrantForm
 from keys.models import Key, WorkspaceGrant
 from keys.services.grants import grant_workspace, take_back_grant
+from keys.workspace_forms import EndGrantForm, GrantForm
 
 
 @require_safe

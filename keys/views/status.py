@@ -16,11 +16,12 @@ from core.actors import actor_of
 from core.errors import Conflict, Invalid
 from keys import lifecycle
 from keys.access import find_key
-from keys.forms import QuarantineEndForm, QuarantineForm, ReactivateForm, RevokeForm, SuspendForm
+from keys.forms import QuarantineEndForm, QuarantineForm
 from keys.models import Key
 from keys.selectors.key_page import key_page
 from keys.services.quarantine import end_quarantine, quarantine_key
 from keys.services.status import reactivate_key, revoke_key, suspend_key
+from keys.status_forms import ReactivateForm, RevokeForm, SuspendForm
 from keys.views.detail import render_key
 
 GET_OR_POST = ["GET", "HEAD", "POST"]

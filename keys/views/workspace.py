@@ -12,9 +12,9 @@ from accounts.roles import Permission
 from core.actors import actor_of
 from core.errors import Conflict, Invalid
 from keys.access import require_may_limit
-from keys.forms import WorkspaceLimitsForm
 from keys.selectors.workspace_page import workspace_page
 from keys.services.workspace_limits import limit_workspace
+from keys.workspace_forms import WorkspaceLimitsForm
 from partners.access import find_workspace
 
 

@@ -14,7 +14,7 @@ from accounts.models import User
 from accounts.second_factor import SecondFactorNeeded
 from approvals.form_drafts import draft_of
 from approvals.models import Emergency, Request
-from approvals.selectors.emergencies import count_emergencies
+from approvals.selectors.emergency_counts import count_emergencies
 from approvals.services.break_glass import break_glass
 from approvals.services.emergency_end import suspend_late_emergencies
 from approvals.services.reminding import keep_time
@@ -22,11 +22,11 @@ from approvals.services.requests import start_draft, submit_request, withdraw_re
 from audit.models import Event
 from core.actors import staff_actor
 from core.errors import Conflict, Invalid, NotAllowed
-from keys.mails import when_text
 from keys.models import Key
 from keys.services.status import reactivate_key
 from keys.terms import KeyTerms
 from notifications.models import Message
+from partners.mails import when_text
 from partners.models import Partner
 from tests.approvals.test_not_me import look, mail_text, press
 from tests.cast import Cast, decide, make_draft, open_step, sign_in

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from approvals.models import ConsentCode, Decision, LinkOpening, Request, Step, StepLink
-from approvals.selectors import receipt_url
+from approvals.selectors.receipts import receipt_url
 from approvals.services.consent import PROOF_LIFETIME, SALT
 from approvals.services.path import PURPOSE
 from approvals.services.requests import submit_request

@@ -13,7 +13,7 @@ from accounts.models import User
 from accounts.services import deactivate_staff
 from approvals.models import PolicyVersion, Request, Step
 from approvals.selectors.dry_run import Mark, dry_run
-from approvals.selectors.preview import current_policy
+from approvals.selectors.in_force import current_policy
 from approvals.services.policies import (
     propose_policy,
     put_in_force,

@@ -8,8 +8,8 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from approvals.access import why_may_not_decide
 from approvals.models import Decision, Request, Standing, Step, StepLink
+from approvals.path_access import why_may_not_decide
 from approvals.selectors.changes import present_terms
 from approvals.services.changing import Wish
 from approvals.services.links import state_of

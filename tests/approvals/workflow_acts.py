@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from accounts.models import User
-from approvals.access import decided_refs
 from approvals.bench import Bench
 from approvals.models import Decision, Delegation, Doubt, KeyChange, PolicyVersion, Request, Step
+from approvals.path_access import decided_refs
 from approvals.selectors.changes import direction_of, present_terms
 from approvals.selectors.preview import preview_path
 from approvals.services.answers import Answer

@@ -9,10 +9,10 @@ from django.conf import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from approvals.access import decided_refs
 from approvals.bench import Bench
 from approvals.models import PolicyVersion, Step
-from approvals.selectors.preview import current_policy
+from approvals.path_access import decided_refs
+from approvals.selectors.in_force import current_policy
 from approvals.services.lost_links import KINDS
 from approvals.services.policies import propose_policy, put_in_force, save_policy_draft, start_policy_draft
 from approvals.services.undeliverable import ask_again

@@ -21,8 +21,7 @@ from accounts.models import User
 from accounts.roles import MATRIX, Permission, Role
 from approvals.form_drafts import draft_of
 from approvals.models import Decision, Delegation, PolicyVersion, Request, Step, StepLink
-from approvals.selectors import receipt_url
-from approvals.selectors.receipts import withdraw_url
+from approvals.selectors.receipts import receipt_url, withdraw_url
 from approvals.services.deputies import give_delegation
 from approvals.services.doubts import raise_doubt
 from approvals.services.policies import start_policy_draft

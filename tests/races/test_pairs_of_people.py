@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals.models import Request, Step
-from approvals.selectors.preview import current_policy
+from approvals.selectors.in_force import current_policy
 from approvals.services.deputies import give_delegation
 from approvals.services.undeliverable import ask_again
 from audit.models import Event

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals.models import PolicyVersion, Request
-from approvals.selectors.preview import current_policy
+from approvals.selectors.in_force import current_policy
 from approvals.services.policies import (
     propose_policy,
     put_in_force,
