@@ -9,11 +9,11 @@ class ApprovalsConfig(AppConfig):
     name = "approvals"
 
     def ready(self) -> None:
-        """Register the builders of approvals.mails and the counter."""
+        """Register the builders of approvals.home.mails and the counter."""
         from accounts.navigation import register_counter
-        from approvals.mails import register_mails
-        from approvals.selectors.policies import count_policies_to_decide
-        from approvals.selectors.requests import count_waiting
+        from approvals.home.mails import register_mails
+        from approvals.policies.selectors.policies import count_policies_to_decide
+        from approvals.requests.selectors.requests import count_waiting
 
         register_mails()
         register_counter("approvals:queue", count_waiting)

@@ -3,13 +3,13 @@
 from celery import shared_task
 from django.utils import timezone
 
-from approvals.services.applying import apply_scheduled
-from approvals.services.deputies import keep_delegations, keep_standing_deputies
-from approvals.services.emergency_end import suspend_late_emergencies
-from approvals.services.links import expire_links
-from approvals.services.reminding import keep_time
-from approvals.services.requests import expire_requests
-from approvals.services.watching import watch_steps
+from approvals.changes.services.applying import apply_scheduled
+from approvals.decisions.services.links import expire_links
+from approvals.deputies.services.deputies import keep_delegations, keep_standing_deputies
+from approvals.deputies.services.reminding import keep_time
+from approvals.path.services.emergency_end import suspend_late_emergencies
+from approvals.path.services.watching import watch_steps
+from approvals.requests.services.requests import expire_requests
 
 
 @shared_task(name="approvals.apply_changes")

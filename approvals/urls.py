@@ -2,18 +2,20 @@
 
 from django.urls import include, path
 
-from approvals.views import changes, drafts, new_change, queue, requests
+from approvals.changes import views as changes
+from approvals.decisions.views import queue
+from approvals.requests.views import drafts, new_change, requests
 
 app_name = "approvals"
 
 urlpatterns = [
-    path("", include("approvals.decision_urls")),
-    path("", include("approvals.dispute_urls")),
-    path("", include("approvals.emergency_urls")),
+    path("", include("approvals.decisions.urls")),
+    path("", include("approvals.disputes.urls")),
+    path("", include("approvals.emergencies.urls")),
     path("approvals/", queue.queue, name="queue"),
     path("approvals/numbers/", queue.numbers, name="numbers"),
-    path("", include("approvals.deputy_urls")),
-    path("", include("approvals.policy_urls")),
+    path("", include("approvals.deputies.urls")),
+    path("", include("approvals.policies.urls")),
     path("requests/", requests.request_list, name="request-list"),
     path("requests/new/", drafts.request_new, name="request-new"),
     path("requests/<str:number>/", requests.request_detail, name="request-detail"),

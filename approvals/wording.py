@@ -25,7 +25,7 @@ WHY_NOT: dict[str, str | Promise] = {
     "decided_another_step": _("You decided another step of this request; a second person is needed here."),
 }
 
-# Why an answer would not count any more (approvals.concerns.Why), behind the name of whoever gave it.
+# Why an answer would not count any more (approvals.requests.rules.Why), behind the name of whoever gave it.
 FALLS: dict[str, str | Promise] = {
     "void": _("counts no more: it was withdrawn, or found not to be genuine"),
     "dropped": _("counts no more: this approval is not needed any more"),

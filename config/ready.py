@@ -9,7 +9,7 @@ from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
 from core import patience
-from keys import hotwire
+from keys.hotstore import client as hotwire
 
 
 @csrf_exempt  # nothing is changed here: a wrong method is 405, not a form that is too old

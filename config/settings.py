@@ -52,7 +52,7 @@ ARGON2_MEMORY_KIB = env.int("ARGON2_MEMORY_KIB", default=19_456)
 ARGON2_TIME_COST = env.int("ARGON2_TIME_COST", default=2)
 
 # --- approvals (A1, A3, A5): numbers that a company changes ------------------------------------------------
-# A1: no policy may let a contract above this monthly amount go without the COO (approvals.policy_lint). The
+# A1: no policy may let a contract above this monthly amount go without the COO (approvals.policies.lint). The
 # first policy has the default's number: a test holds them together.
 COO_THRESHOLD_JPY = env.int("COO_THRESHOLD_JPY", default=500_000)
 STEP_LINK_LIFETIME = timedelta(hours=env.int("STEP_LINK_HOURS", default=72))

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from approvals.views.home import home
+from approvals.home.views import home
 from config.ready import readyz
 from core import views
 

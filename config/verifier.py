@@ -55,8 +55,8 @@ def _bound(address: tuple[str, int], family: socket.AddressFamily) -> socket.soc
 
 def _work(listener: socket.socket, ready: int | None = None) -> int:
     from config.wsgi import application as whole
-    from verifier.app import application as verifier
-    from verifier.server import serve
+    from verifier.api.app import application as verifier
+    from verifier.loop.server import serve
 
     def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         if environ["PATH_INFO"] in HEALTH:

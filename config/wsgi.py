@@ -14,7 +14,7 @@ from django.core.wsgi import get_wsgi_application
 portal = get_wsgi_application()
 
 # Imported after Django's set-up: the verifier's cold path reads the registry through the ORM.
-from verifier.app import application as verifier
+from verifier.api.app import application as verifier
 
 
 def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:

@@ -4,19 +4,19 @@ from dataclasses import replace
 from datetime import datetime, time, timedelta
 from functools import partial
 
-from approvals.form_drafts import draft_of
+from approvals.changes.selectors.changes import present_terms
+from approvals.changes.services.changing import Wish
+from approvals.decisions.services.answers import Answer
+from approvals.decisions.services.deciding import decide_as_staff
 from approvals.models import KeyChange, Request, Step
-from approvals.selectors.changes import present_terms
-from approvals.services.answers import Answer
-from approvals.services.change_drafts import start_change
-from approvals.services.changing import Wish
-from approvals.services.decisions import decide_as_staff
-from approvals.services.requests import submit_request
+from approvals.requests.drafts import draft_of
+from approvals.requests.services.change_drafts import start_change
+from approvals.requests.services.requests import submit_request
 from demo.calendar import TOKYO, in_office
 from demo.people import actor_for
 from demo.story import Player
 from keys.models import Environment, Key
-from keys.selectors.settings import digest_of_settings
+from keys.terms.settings import digest_of_settings
 
 LASTS = timedelta(days=40)
 

@@ -11,9 +11,9 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from accounts.models import User
+from approvals.deputies.services.deputies import add_role_deputy, give_delegation, name_standing_deputy
 from approvals.models import Request, StepLink
-from approvals.services.deputies import add_role_deputy, give_delegation, name_standing_deputy
-from approvals.services.watching import watch_steps
+from approvals.path.services.watching import watch_steps
 from core.errors import Conflict
 from demo import credentials, letters
 from demo.calendar import TOKYO, Story
@@ -34,7 +34,7 @@ from demo.wishes import Wish, plan_wishes
 from intake.services.receiving import receive_mail
 from keys.models import Delivery, Key
 from notifications.models import Message
-from verifier.services import add_gateway
+from verifier.portal.services import add_gateway
 
 SEED = 20261121
 HISTORY_DAYS = 186

@@ -7,7 +7,7 @@ from decimal import Decimal
 from accounts.models import User
 from demo.calendar import TOKYO
 from demo.people import actor_for
-from keys.services.workspace_limits import limit_workspace
+from keys.workspaces.services.limits import limit_workspace
 from partners.corporate_number import check_digit
 from partners.models import Contact, Contract, IdentityCheck, Partner, Workspace
 from partners.services import (

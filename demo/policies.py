@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from approvals.selectors.in_force import current_policy
-from approvals.services.policies import propose_policy, save_policy_draft, start_policy_draft
+from approvals.policies.selectors.in_force import current_policy
+from approvals.policies.services import propose_policy, save_policy_draft, start_policy_draft
 from demo.people import actor_for
 from demo.story import Player
 

@@ -9,8 +9,8 @@ from ipaddress import ip_network
 from django.db.models import Sum
 
 from keys.models import Key, KeyOutcomeDay, KeyUseDay, Secret, SeenAddress
-from keys.terms import office_day
-from keys.visits import LATENCY_CLASSES
+from keys.terms.terms import office_day
+from keys.use.visits import LATENCY_CLASSES
 
 DAYS = 30
 _N_TIMED = 60

@@ -4,21 +4,21 @@ from dataclasses import replace
 from datetime import datetime, time, timedelta
 from functools import partial
 
-from approvals.form_drafts import draft_of
+from approvals.changes.selectors.changes import present_terms
+from approvals.changes.services.changing import Wish
 from approvals.models import KeyChange
-from approvals.selectors.changes import present_terms
-from approvals.services.change_drafts import start_change
-from approvals.services.changing import Wish
-from approvals.services.requests import submit_request
+from approvals.requests.drafts import draft_of
+from approvals.requests.services.change_drafts import start_change
+from approvals.requests.services.requests import submit_request
 from demo.calendar import TOKYO, in_office
 from demo.changes import LASTS, approve_tightening
 from demo.people import actor_for
 from demo.story import Player
+from keys.life.services.retiring import watch_retirements
 from keys.models import Environment, Key
-from keys.retirement import schedule_of
-from keys.selectors.settings import digest_of_settings
-from keys.services.retiring import watch_retirements
-from keys.terms import office_minute
+from keys.rights.retirement import schedule_of
+from keys.terms.settings import digest_of_settings
+from keys.terms.terms import office_minute
 
 NEAR = "旧エンドポイントの提供終了に伴い、新しいキーへ移行します。"
 FAR = "契約更新に合わせて新しいプランのキーへ切り替えます。"

@@ -7,16 +7,16 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from accounts.models import User
-from approvals.form_drafts import draft_of
+from approvals.decisions.services.answers import Answer
+from approvals.decisions.services.consent import check_code, give_consent, send_code
+from approvals.decisions.services.deciding import decide_as_staff
+from approvals.decisions.services.links import expire_links, note_opening, renew_link, state_of
+from approvals.emergencies.services import break_glass
 from approvals.models import Request, Step, StepRole
-from approvals.services.answers import Answer
-from approvals.services.break_glass import break_glass
-from approvals.services.consent import check_code, give_consent, send_code
-from approvals.services.decisions import decide_as_staff
-from approvals.services.links import expire_links, note_opening, renew_link, state_of
-from approvals.services.path import PURPOSE as STEP_PURPOSE
-from approvals.services.path import staff_who_may_decide
-from approvals.services.requests import (
+from approvals.path.services.path import PURPOSE as STEP_PURPOSE
+from approvals.path.services.path import staff_who_may_decide
+from approvals.requests.drafts import draft_of
+from approvals.requests.services.requests import (
     expire_requests,
     save_draft,
     start_draft,
@@ -30,13 +30,13 @@ from demo.people import BROWSER, actor_for
 from demo.places import Site
 from demo.purposes import USES
 from demo.wishes import Wish, terms_of
+from keys.delivery.services.delivery import PURPOSE as DELIVERY_PURPOSE
+from keys.delivery.services.delivery import confirm_delivery, expire_deliveries, reveal_secret
+from keys.life.services.issuing import issue_key
+from keys.life.services.retiring import watch_retirements
 from keys.models import Delivery, Key
-from keys.services.delivery import PURPOSE as DELIVERY_PURPOSE
-from keys.services.delivery import confirm_delivery, expire_deliveries, reveal_secret
-from keys.services.issuing import issue_key
-from keys.services.retiring import watch_retirements
-from keys.services.status import expire_keys, reactivate_key, revoke_key, suspend_key
-from keys.terms import KeyTerms
+from keys.status.services import expire_keys, reactivate_key, revoke_key, suspend_key
+from keys.terms.terms import KeyTerms
 from partners.models import Contact, IdentityCheck
 
 MOMENT = timedelta(minutes=1)

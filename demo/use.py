@@ -7,7 +7,7 @@ from datetime import date, datetime, time, timedelta
 from demo.calendar import TOKYO
 from demo.wishes import Wish
 from keys.models import Key, KeyUseDay, Secret
-from keys.terms import office_day
+from keys.terms.terms import office_day
 
 REFUSALS = (
     "RATE_LIMITED_MINUTE",

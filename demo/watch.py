@@ -7,11 +7,11 @@ from approvals.models import KeyChange
 from demo.calendar import in_office
 from demo.people import actor_for
 from demo.story import Player
+from keys.life.services.quarantine import quarantine_key
 from keys.models import Environment, Key
-from keys.services.grants import grant_workspace
-from keys.services.quarantine import quarantine_key
-from keys.terms import office_day
-from verifier.blocking import block_address
+from keys.terms.terms import office_day
+from keys.workspaces.services.grants import grant_workspace
+from verifier.callers.blocking import block_address
 
 # Longer than a weekend, so that the pages still show them on Monday.
 HOURS = 96

@@ -9,8 +9,8 @@ from demo.calendar import in_office
 from demo.places import Place, Site
 from demo.purposes import STAR_USES, TEAM_USES, USES, Use
 from keys.models import Key
-from keys.services.status import NOT_FOR_PEOPLE
-from keys.terms import LICENCE_CHECKLIST, KeyTerms, office_day
+from keys.status.services import NOT_FOR_PEOPLE
+from keys.terms.terms import LICENCE_CHECKLIST, KeyTerms, office_day
 from partners.models import Contract
 
 Reason = Key.RevokeReason

@@ -6,7 +6,7 @@ from functools import cache
 from django.conf import settings
 
 from core.parsing import clean_text
-from keys.secret_format import contains_secret, mask_all
+from keys.secrets.form import contains_secret, mask_all
 
 _TOKEN = r"[A-Za-z0-9_-]{20,}"  # noqa: S105 - the form of one
 _PAGES = "decide|consent|collect|receipt"

@@ -10,14 +10,18 @@ class KeysConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the builders of the mails about keys."""
-        from keys import (
-            delivery_mails,
-            mails,
-            quarantine_mails,
-            retirement_mails,
-            status_mails,
-            workspace_mails,
+        from keys.delivery import mails as delivery_mails
+        from keys.life.mails import (
+            life as mails,
         )
+        from keys.life.mails import (
+            quarantine as quarantine_mails,
+        )
+        from keys.life.mails import (
+            retirement as retirement_mails,
+        )
+        from keys.status import mails as status_mails
+        from keys.workspaces import mails as workspace_mails
         from notifications import registry
 
         registry.register("keys/delivery", *delivery_mails.BUILDERS)

@@ -3,13 +3,13 @@
 from celery import shared_task
 from django.utils import timezone
 
-from keys.services.delivery import expire_deliveries
-from keys.services.grants import end_due_grants
-from keys.services.quarantine import end_due_quarantines
-from keys.services.reminders import remind_rotation, warn_expiry
-from keys.services.retiring import watch_retirements
-from keys.services.search_texts import refresh_search_texts
-from keys.services.status import expire_keys
+from keys.delivery.services.delivery import expire_deliveries
+from keys.life.services.quarantine import end_due_quarantines
+from keys.life.services.reminders import remind_rotation, warn_expiry
+from keys.life.services.retiring import watch_retirements
+from keys.registry.services import refresh_search_texts
+from keys.status.services import expire_keys
+from keys.workspaces.services.grants import end_due_grants
 
 
 @shared_task(name="keys.expire_keys")

@@ -2,7 +2,10 @@
 
 from django.urls import path
 
-from keys.views import catalogue, collect, detail, grants, registry, status, workspace
+from keys.catalogue import views as catalogue
+from keys.delivery import views as collect
+from keys.registry.views import detail, registry, status
+from keys.workspaces.views import grants, workspace
 
 app_name = "keys"
 urlpatterns = [

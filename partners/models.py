@@ -141,7 +141,7 @@ class Workspace(models.Model):
     monthly_budget_usd = models.DecimalField(
         _("monthly budget (USD)"), max_digits=12, decimal_places=2, null=True, blank=True
     )
-    # Grows with each change that the verifier has to know; see keys.hotstore.policy_of.
+    # Grows with each change that the verifier has to know; see keys.hotstore.publish.policy_of.
     revision = models.PositiveBigIntegerField(default=0, db_default=0)
 
     class Meta:

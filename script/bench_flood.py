@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psycopg
 
-from keys import secret_format
+from keys.secrets import form as secret_format
 from script.bench_stack import Seeded, free_port, on_core, seed, server, servers
 from script.bench_verify import BODY, Round, Target, ask_by_wrk, wrk_script
 

@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 import psycopg
 
-from keys.hotaddress import parse_url
+from keys.hotstore.address import parse_url
 from script.bench_stack import ROOT, free_port, on_core, stopped_at_the_end, wait_for
 
 HERE: Final = ROOT / "script" / "peers"

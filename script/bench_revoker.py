@@ -16,7 +16,7 @@ from accounts.models import User
 from core.actors import staff_actor
 from core.ids import next_public_id
 from keys.models import Key
-from keys.services.status import revoke_key
+from keys.status.services import revoke_key
 from script.bench_client import marks
 
 N_THREADS = 3

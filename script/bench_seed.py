@@ -13,8 +13,9 @@ from django.utils import timezone
 
 from accounts.models import User
 from core.ids import next_public_id
-from keys import hashing, secret_format
 from keys.models import Key, Plan, Secret
+from keys.secrets import form as secret_format
+from keys.secrets import hashing
 from partners.models import Contact, Partner, Workspace
 from verifier.models import Gateway, GatewayCredential
 

@@ -14,15 +14,15 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
+from approvals.decisions.services.answers import Answer
+from approvals.decisions.services.deciding import decide_as_contact, decide_as_staff
 from approvals.models import Decision, PolicyVersion, Request, Step
-from approvals.services.answers import Answer
-from approvals.services.decisions import decide_as_contact, decide_as_staff
-from approvals.services.requests import save_draft, start_draft, submit_request
+from approvals.requests.services.requests import save_draft, start_draft, submit_request
 from core.actors import SYSTEM, staff_actor
 from core.ids import next_public_id
+from keys.life.services.issuing import issue_key
 from keys.models import ApiProduct, Key, Plan, Scope
-from keys.services.issuing import issue_key
-from keys.terms import LICENCE_CHECKLIST, KeyTerms, office_day
+from keys.terms.terms import LICENCE_CHECKLIST, KeyTerms, office_day
 from partners.models import Contact, Contract, IdentityCheck, Partner, Workspace
 
 PASSWORD = "a long password of the tests only"

@@ -7,15 +7,15 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.models import User
+from approvals.changes.selectors.changes import present_terms
+from approvals.changes.services.changing import Wish
 from approvals.models import KeyChange, Request
-from approvals.selectors.changes import present_terms
-from approvals.services.change_drafts import start_change
-from approvals.services.changing import Wish
-from approvals.services.requests import submit_request
+from approvals.requests.services.change_drafts import start_change
+from approvals.requests.services.requests import submit_request
 from core.actors import staff_actor
 from keys.models import Key
-from keys.selectors.settings import digest_of_settings
-from keys.terms import office_minute
+from keys.terms.settings import digest_of_settings
+from keys.terms.terms import office_minute
 from tests.cast import Cast, decide
 from tests.key_stories import reveal
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from django.db import connection
 
-from keys import hotstore
+from keys.hotstore import publish as hotstore
 from tests.dataplane import LiveKey, change
 from tests.serving import verifier as verifier_process
 

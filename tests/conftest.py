@@ -207,8 +207,9 @@ def speaks_japanese() -> None:
 @pytest.fixture
 def fresh_process() -> Iterator[None]:
     """Nothing of another test's hot store is left in this process, and nothing of ours afterwards."""
-    from keys import hotwire
-    from verifier import degraded, gateways
+    from keys.hotstore import client as hotwire
+    from verifier.callers import gateways
+    from verifier.decide import degraded
 
     gateways.forget_all()
     degraded.forget_all()

@@ -10,13 +10,14 @@ from django.utils import timezone
 
 from accounts.models import User
 from core.ids import next_public_id
-from keys import hashing, secret_format
 from keys.models import Key, Secret
 from keys.models.retirements import NOTICE
+from keys.secrets import form as secret_format
+from keys.secrets import hashing
 from partners.models import Partner
 from tests.cast import make_partner, make_plan, make_staff
 from tests.clock import early_in
-from verifier.app import application
+from verifier.api.app import application
 from verifier.models import Gateway, GatewayCredential
 
 # Limits are counted by the minutes, hours and months of the clock, and each of them begins with a minute.

@@ -5,10 +5,14 @@ from datetime import datetime
 from django.utils import timezone
 
 from accounts.models import User
+from approvals.decisions.selectors.receipts import NOT_ME_PURPOSE, withdraw_url
+from approvals.disputes.services.doubts import look_into_doubt, raise_doubt
+from approvals.disputes.services.withdrawal import (
+    check_withdrawal_code,
+    send_withdrawal_code,
+    withdraw_consent,
+)
 from approvals.models import Decision, Doubt, Request
-from approvals.selectors.receipts import NOT_ME_PURPOSE, withdraw_url
-from approvals.services.doubts import look_into_doubt, raise_doubt
-from approvals.services.withdrawal import check_withdrawal_code, send_withdrawal_code, withdraw_consent
 from core.actors import Actor, staff_actor
 from core.links import code_of, token_of
 

@@ -7,9 +7,9 @@ from django.utils import timezone
 from accounts.models import User
 from core.actors import SYSTEM, staff_actor
 from core.links import token_of
+from keys.delivery.services.delivery import PURPOSE, reveal_secret
 from keys.models import Delivery, Key, Secret
-from keys.services.delivery import PURPOSE, reveal_secret
-from keys.services.status import revoke_key, suspend_key
+from keys.status.services import revoke_key, suspend_key
 
 
 def link_of(key: Key) -> str:

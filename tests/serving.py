@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import psutil
 from django.db import connection
 
-from keys import secret_format
+from keys.secrets import form as secret_format
 
 ROOT = Path(__file__).resolve().parents[1]
 STARTS_WITHIN_S = 60

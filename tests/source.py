@@ -9,7 +9,7 @@ APPS = ("accounts", "approvals", "core", "intake", "keys", "notifications", "par
 
 
 def files_where(pattern: str | re.Pattern[str], *, apps: Iterable[str] = APPS) -> set[str]:
-    """The product's files, migrations aside, that have such a text: `{"keys/services/saving.py"}`."""
+    """The product's files, migrations aside, that have such a text: `{"keys/status/saving.py"}`."""
     root = settings.BASE_DIR
     return {
         path.relative_to(root).as_posix()

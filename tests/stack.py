@@ -19,8 +19,8 @@ import psycopg
 import redis
 
 from config import embedded
-from keys.hotmap import PAUSE_SECONDS
-from keys.hotsocket import TIMEOUT_SECONDS
+from keys.hotstore.cluster import PAUSE_SECONDS
+from keys.hotstore.connection import TIMEOUT_SECONDS
 from tests.serving import ROOT, STARTS_WITHIN_S, await_workers, free_port, wait_for
 
 RECOVERS_WITHIN_S = 10.0

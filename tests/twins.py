@@ -11,16 +11,18 @@ from typing import Any
 
 import redis
 
-from keys import hotrecord, hotwire, retirement
-from keys.hotcall import read_verdict
-from keys.hotrecord import MICROS, Policy, SecretState, burst_of, hour_shift, month_ends
-from keys.limits import limits_of
+from keys.hotstore import client as hotwire
+from keys.hotstore import record as hotrecord
+from keys.hotstore.call import read_verdict
+from keys.hotstore.record import MICROS, Policy, SecretState, burst_of, hour_shift, month_ends
 from keys.models import Key
-from keys.terms import office_day
-from verifier import checks, warm
-from verifier.checks import Call, Counters, Windows
-from verifier.codes import Code
-from verifier.question import Context
+from keys.rights import retirement
+from keys.rights.limits import limits_of
+from keys.terms.terms import office_day
+from verifier.contract.codes import Code
+from verifier.contract.question import Context
+from verifier.decide import checks, warm
+from verifier.decide.checks import Call, Counters, Windows
 
 CLOCK = "({ redis.call('HGET', 'clock', 's'), redis.call('HGET', 'clock', 'us') })"
 START = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
@@ -33,7 +35,7 @@ MARKS_STAND_S = 90_000
 
 def load_with_clock() -> None:
     """The same library under another name, with a clock that the test sets. Only its text knows of it."""
-    source = (Path(hotwire.__file__).parent / "lua" / "hotstore.lua").read_text()
+    source = (Path(hotwire.__file__).with_name("functions.lua")).read_text()
     assert source.count("redis.call('TIME')") == 3
     source = source.replace("redis.call('TIME')", CLOCK).replace("@VERSION@", "clock")
     hotwire.ask(hotwire.encode("FUNCTION", "LOAD", "REPLACE", source))

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from config import embedded
-from keys.hotaddress import Address
-from keys.hotmap import N_SLOTS
-from keys.hotsocket import Argument, Connection, StoreUnavailableError, encode
+from keys.hotstore.address import Address
+from keys.hotstore.cluster import N_SLOTS
+from keys.hotstore.connection import Argument, Connection, StoreUnavailableError, encode
 from tests.relay import Relay
 from tests.serving import free_port, free_ports
 

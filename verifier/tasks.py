@@ -3,7 +3,7 @@
 from celery import shared_task
 from django.utils import timezone
 
-from verifier.drain import drain_use
+from verifier.usage.drain import drain_use
 
 
 @shared_task(name="verifier.drain_use")

@@ -1,8 +1,8 @@
-"""Pages of gateways. The data plane, `/v1/…`, is not here: see verifier.app."""
+"""Pages of gateways. The data plane, `/v1/…`, is not here: see verifier.api.app."""
 
 from django.urls import path
 
-from verifier import block_views, views
+from verifier.portal import block_views, views
 
 app_name = "verifier"
 urlpatterns = [

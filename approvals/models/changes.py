@@ -9,7 +9,7 @@ class KeyChange(models.Model):
     """A change of one key's terms, from its draft to the look at what it did.
 
     `base` are the key's terms that the change starts from and `base_digest` the digest of its settings then
-    (keys.selectors.settings): a key that was changed meanwhile is never overwritten. The new terms stand in
+    (keys.terms.settings): a key that was changed meanwhile is never overwritten. The new terms stand in
     the request's revisions.
     """
 

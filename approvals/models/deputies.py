@@ -20,7 +20,7 @@ class DelegableRole(models.TextChoices):
 class Delegation(models.Model):
     """代理: for a time, `deputy` decides the steps of one of `giver`'s roles, in the giver's name.
 
-    It is in force from `began_at` to `ended_at`, which the sweep writes (approvals.services.deputies), so
+    It is in force from `began_at` to `ended_at`, which the sweep writes (deputies.services.deputies), so
     readers need no clock; a decision looks at `starts_at` and `ends_at` as well.
     """
 

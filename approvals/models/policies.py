@@ -18,7 +18,7 @@ class StepRole(models.TextChoices):
 
 
 class PolicyVersion(models.Model):
-    """One version of the approval path: data, never changed once in force (A2). See approvals.policy.
+    """One version of the approval path: data, never changed once in force (A2). See approvals.policies.rules.
 
     The version in force is the one whose `in_force_from` is the latest past one. Versions without an author
     came with the product. `version` grows with every act: a form that carries an older one is stale (409).

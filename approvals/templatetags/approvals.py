@@ -3,9 +3,9 @@
 from django import template
 from django.utils.functional import Promise
 
-from approvals.bench import by_escalation, in_place_of
 from approvals.models import Decision, Step
-from approvals.policy_wording import why_sentence
+from approvals.path.bench import by_escalation, in_place_of
+from approvals.policies.wording import why_sentence
 from approvals.wording import WHY_NOT
 
 register = template.Library()

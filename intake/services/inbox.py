@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from accounts.roles import Permission
 from approvals.models import Request
-from approvals.services.requests import save_draft, start_draft
+from approvals.requests.services.requests import save_draft, start_draft
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
@@ -20,7 +20,7 @@ from core.parsing import clean_text
 from intake.fields import subject_as_title
 from intake.meaning import draft_of
 from intake.models import ReceivedMail
-from keys.terms import office_day
+from keys.terms.terms import office_day
 from partners.models import Partner
 
 State = ReceivedMail.State

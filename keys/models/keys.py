@@ -84,7 +84,7 @@ class Key(QuarantineFields):
     purpose_category = models.CharField(_("purpose"), max_length=20, choices=PurposeCategory.choices)
     purpose = models.TextField(_("what exactly for"))
     request_ref = models.CharField(max_length=12, blank=True)
-    # Codes of Hold; see keys.services.status.hold_key.
+    # Codes of Hold; see keys.status.services.hold_key.
     held_for = ArrayField(models.CharField(max_length=12), default=list, blank=True)
     # Issued in an emergency: until when the approvals have to be complete (A8). None: an ordinary key.
     provisional_until = models.DateTimeField(null=True, blank=True)
@@ -114,7 +114,7 @@ class Key(QuarantineFields):
     issued_at = models.DateTimeField()
     activated_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField()
-    # A planned retirement in force (K9): its end, and from when on notice is given; see keys.retirement.
+    # A planned retirement in force (K9): its end, and from when on notice is given; see rights.retirement.
     retires_at = models.DateTimeField(null=True, blank=True)
     retiring_from = models.DateTimeField(null=True, blank=True)
     replacement = models.ForeignKey(

@@ -41,7 +41,7 @@ class KeyOutcomeDay(models.Model):
     """How one key's calls ended on one day (Asia/Tokyo), as its gateways reported it (V7).
 
     `by_status`: calls by HTTP status; `by_latency`: calls by the upper bound in ms of their class (see
-    keys.visits).
+    keys.use.visits).
     """
 
     key = models.ForeignKey(Key, on_delete=models.CASCADE, related_name="outcome_days")
@@ -61,7 +61,7 @@ class KeyOutcomeDay(models.Model):
 class SeenAddress(models.Model):
     """An address from which one secret was used, or was tried and refused (V6).
 
-    A secret has a bounded number of rows (keys.services.addresses); the row without an address counts the
+    A secret has a bounded number of rows (keys.use.services.addresses); the row without an address counts the
     calls from all others. Times are right to the minute.
     """
 

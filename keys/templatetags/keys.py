@@ -7,9 +7,9 @@ from django.conf import settings
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from keys.catalogue import selectors as catalogue
 from keys.models import Key
-from keys.selectors import catalogue
-from keys.terms import office_day
+from keys.terms.terms import office_day
 
 register = template.Library()
 

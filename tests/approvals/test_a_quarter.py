@@ -9,12 +9,12 @@ from django.db import transaction
 
 from accounts.models import User
 from accounts.services import deactivate_staff
+from approvals.decisions.services.links import expire_links
+from approvals.deputies.services.deputies import add_role_deputy, give_delegation, keep_delegations
+from approvals.deputies.services.reminding import keep_time
 from approvals.models import Decision, Request, StepReminder
-from approvals.services.deputies import add_role_deputy, give_delegation, keep_delegations
-from approvals.services.links import expire_links
-from approvals.services.reminding import keep_time
-from approvals.services.requests import expire_requests
-from approvals.services.watching import watch_steps
+from approvals.path.services.watching import watch_steps
+from approvals.requests.services.requests import expire_requests
 from core.actors import staff_actor
 from core.business_time import office
 from keys.models import Key

@@ -12,19 +12,19 @@ from django.utils.translation import override
 
 from accounts.models import User
 from accounts.second_factor import SecondFactorNeeded
-from approvals.form_drafts import draft_of
+from approvals.deputies.services.reminding import keep_time
+from approvals.emergencies.selectors import count_emergencies
+from approvals.emergencies.services import break_glass
 from approvals.models import Emergency, Request
-from approvals.selectors.emergency_counts import count_emergencies
-from approvals.services.break_glass import break_glass
-from approvals.services.emergency_end import suspend_late_emergencies
-from approvals.services.reminding import keep_time
-from approvals.services.requests import start_draft, submit_request, withdraw_request
+from approvals.path.services.emergency_end import suspend_late_emergencies
+from approvals.requests.drafts import draft_of
+from approvals.requests.services.requests import start_draft, submit_request, withdraw_request
 from audit.models import Event
 from core.actors import staff_actor
 from core.errors import Conflict, Invalid, NotAllowed
 from keys.models import Key
-from keys.services.status import reactivate_key
-from keys.terms import KeyTerms
+from keys.status.services import reactivate_key
+from keys.terms.terms import KeyTerms
 from notifications.models import Message
 from partners.mails import when_text
 from partners.models import Partner

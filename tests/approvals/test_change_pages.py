@@ -14,12 +14,12 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import override
 
+from approvals.changes.services.applying import apply_scheduled
 from approvals.models import KeyChange, Request
-from approvals.services.applying import apply_scheduled
 from audit.models import Event
 from core.wording import date_text
 from keys.models import Key, KeyUseDay
-from keys.terms import OFFICE_ZONE, office_day
+from keys.terms.terms import OFFICE_ZONE, office_day
 from notifications import registry
 from notifications.models import Message
 from notifications.rendering import render_mail

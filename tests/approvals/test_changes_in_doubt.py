@@ -9,15 +9,15 @@ from django.utils import timezone
 from django.utils.translation import override
 
 from accounts.models import User
+from approvals.changes.services.after import roll_back_change
+from approvals.changes.services.applying import apply_scheduled, cancel_change
 from approvals.models import Decision, Doubt, KeyChange, Request
-from approvals.services.after_changes import roll_back_change
-from approvals.services.applying import apply_scheduled, cancel_change
-from approvals.services.change_drafts import start_change
+from approvals.requests.services.change_drafts import start_change
 from audit.models import Event
 from core.actors import staff_actor
 from core.errors import Conflict
 from keys.models import Key
-from keys.services.status import reactivate_key
+from keys.status.services import reactivate_key
 from notifications.models import Message
 from tests.approvals.test_break_glass import break_the_glass, key_of
 from tests.cast import Cast, consent, decide, open_step, sign_in

@@ -9,22 +9,22 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import override
 
+from approvals.changes.services.after import note_look, roll_back_change
+from approvals.changes.services.applying import apply_scheduled, cancel_change
 from approvals.models import KeyChange, Request, Step
-from approvals.services.after_changes import note_look, roll_back_change
-from approvals.services.applying import apply_scheduled, cancel_change
-from approvals.services.change_drafts import ChangeIsOpen, start_change
-from approvals.services.requests import withdraw_request
+from approvals.requests.services.change_drafts import ChangeIsOpen, start_change
+from approvals.requests.services.requests import withdraw_request
 from audit.models import Event
 from core.actors import SYSTEM, staff_actor
 from core.errors import Conflict, DomainError, Invalid, NotAllowed
 from keys.models import Key
-from keys.services.status import hold_key
+from keys.status.services import hold_key
 from notifications.models import Message
 from tests.cast import Cast, consent, decide, make_contact, make_partner
 from tests.changes import ask_change, changed, live_key
 from tests.dataplane import early_in_a_minute, make_gateway, verify
 from tests.key_stories import reveal, revoke, suspend
-from verifier import gateways
+from verifier.callers import gateways
 
 pytestmark = pytest.mark.django_db
 S = KeyChange.State

@@ -5,9 +5,9 @@ from dataclasses import fields as fields_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from approvals.concerns import CONCERNS, LISTED, Approval, Place, Why, concerning, fates, moved_fields
 from approvals.models import StepRole
-from keys.terms import KeyTerms
+from approvals.requests.rules import CONCERNS, LISTED, Approval, Place, Why, concerning, fates, moved_fields
+from keys.terms.terms import KeyTerms
 
 PATH = [Place("pm", 1), Place("legal", 1), Place("tech", 1)]
 ALL = [Approval(0, "a"), Approval(1, "b"), Approval(2, "c")]

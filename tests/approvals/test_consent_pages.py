@@ -12,16 +12,16 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from approvals.decisions.selectors.receipts import receipt_url
+from approvals.decisions.services.consent import PROOF_LIFETIME, SALT
 from approvals.models import ConsentCode, Decision, LinkOpening, Request, Step, StepLink
-from approvals.selectors.receipts import receipt_url
-from approvals.services.consent import PROOF_LIFETIME, SALT
-from approvals.services.path import PURPOSE
-from approvals.services.requests import submit_request
+from approvals.path.services.path import PURPOSE
+from approvals.requests.services.requests import submit_request
 from audit.models import Event
 from core.actors import staff_actor
 from core.links import code_of, token_of
 from core.wording import date_text
-from keys.terms import KeyTerms
+from keys.terms.terms import KeyTerms
 from notifications.models import Message
 from tests.cast import Cast, consent, decide, open_step
 

@@ -8,13 +8,13 @@ from django.utils import timezone
 
 from accounts.services import deactivate_staff
 from approvals.models import Request, Step
-from approvals.services.requests import submit_request
-from approvals.services.revising import pull_back
+from approvals.requests.services.requests import submit_request
+from approvals.requests.services.revising import pull_back
 from audit.models import Event
 from core.actors import staff_actor
 from core.errors import Conflict, NotAllowed
 from keys.models import Key, Scope
-from keys.terms import KeyTerms
+from keys.terms.terms import KeyTerms
 from tests.cast import Cast, decide, open_step, sign_in
 from tests.changes import ask_change, live_key
 

@@ -12,10 +12,10 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.roles import Role
+from approvals.decisions.services.links import expire_links
 from approvals.models import Decision, LinkOpening, Request, Step, StepLink
-from approvals.services.links import expire_links
-from approvals.services.path import PURPOSE
-from approvals.services.requests import withdraw_request
+from approvals.path.services.path import PURPOSE
+from approvals.requests.services.requests import withdraw_request
 from audit.models import Event
 from core.actors import staff_actor
 from core.links import token_of

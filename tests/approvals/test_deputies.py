@@ -14,9 +14,7 @@ from django.utils.translation import override
 from accounts.models import User
 from accounts.second_factor import SecondFactorNeeded
 from accounts.services import change_roles, deactivate_staff
-from approvals.models import Decision, Delegation, Request, RoleDeputy, StandingDeputy, Step
-from approvals.selectors.requests import steps_for
-from approvals.services.deputies import (
+from approvals.deputies.services.deputies import (
     add_role_deputy,
     end_delegation,
     give_delegation,
@@ -25,8 +23,10 @@ from approvals.services.deputies import (
     name_standing_deputy,
     remove_role_deputy,
 )
-from approvals.services.reminding import keep_time
-from approvals.services.watching import watch_steps
+from approvals.deputies.services.reminding import keep_time
+from approvals.models import Decision, Delegation, Request, RoleDeputy, StandingDeputy, Step
+from approvals.path.services.watching import watch_steps
+from approvals.requests.selectors.requests import steps_for
 from audit.models import Event
 from audit.selectors import lines_of
 from core.actors import SYSTEM, staff_actor

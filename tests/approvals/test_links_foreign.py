@@ -5,7 +5,7 @@ from django.test import Client
 from django.urls import reverse
 
 from approvals.models import Request
-from approvals.services.path import PURPOSE
+from approvals.path.services.path import PURPOSE
 from audit.models import Event
 from core.links import token_of
 from tests.cast import Cast, decide, open_step, sign_in

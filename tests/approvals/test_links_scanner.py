@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from approvals.mails.steps import consent_requested, step_requested
+from approvals.decisions.mails.steps import consent_requested, step_requested
 from approvals.models import Decision, LinkOpening, Request, Step
 from notifications.models import Message
 from tests.cast import Cast, decide, open_step

@@ -7,11 +7,11 @@ from tests.source import files_where
 
 def test_nothing_else_raises_a_requests_version() -> None:
     assert files_where(r"\brequest\.version\b *\+?= ", apps=["approvals", "intake"]) == {
-        "approvals/services/locking.py"
+        "approvals/path/services/locking.py"
     }
 
 
 def test_nothing_else_locks_one_request() -> None:
     one = re.compile(r"\bRequest\.objects\.select_for_update\((?:(?!limit).)*?\.(?:get|first)\(", re.DOTALL)
     found = files_where(one, apps=["approvals", "intake"])
-    assert found == {"approvals/services/locking.py"}
+    assert found == {"approvals/path/services/locking.py"}

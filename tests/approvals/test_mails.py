@@ -9,8 +9,8 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import override
 
+from approvals.decisions.services.links import state_of
 from approvals.models import StepLink
-from approvals.services.links import state_of
 from notifications.models import Message
 from notifications.registry import builder_of
 from notifications.rendering import render_mail

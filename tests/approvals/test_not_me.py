@@ -12,19 +12,19 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
+from approvals.decisions.selectors.receipts import NOT_ME_PURPOSE
+from approvals.decisions.services.links import state_of
+from approvals.disputes.services.doubts import look_into_doubt, raise_doubt
 from approvals.models import Decision, Doubt, Request
-from approvals.selectors.path import path_of
-from approvals.selectors.receipts import NOT_ME_PURPOSE
-from approvals.services.doubts import look_into_doubt, raise_doubt
-from approvals.services.links import state_of
-from approvals.services.requests import expire_requests, submit_request, withdraw_request
-from approvals.services.watching import watch_steps
+from approvals.path.services.watching import watch_steps
+from approvals.requests.selectors.path import path_of
+from approvals.requests.services.requests import expire_requests, submit_request, withdraw_request
 from audit.models import Event
 from core.actors import SYSTEM, staff_actor
 from core.business_time import add_business_hours, business_hours_between
 from core.errors import Conflict
 from core.links import token_of
-from keys.terms import KeyTerms
+from keys.terms.terms import KeyTerms
 from notifications.models import Message
 from notifications.registry import builder_of
 from notifications.rendering import render_mail

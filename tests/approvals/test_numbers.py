@@ -8,8 +8,8 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django.fixtures import DjangoAssertNumQueries
 
+from approvals.decisions.selectors.numbers import step_numbers
 from approvals.models import Step
-from approvals.selectors.numbers import step_numbers
 from tests.cast import Cast, decide, sign_in
 
 pytestmark = pytest.mark.django_db

@@ -13,17 +13,17 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import override
 
-from approvals.form_drafts import draft_of
+from approvals.changes.selectors.changes import present_terms
+from approvals.changes.services.changing import Wish
 from approvals.models import Request, Standing
-from approvals.selectors.changes import present_terms
-from approvals.selectors.preview import Preview, preview_path
-from approvals.services.changing import Wish
-from approvals.services.requests import content_of, submit_request
-from approvals.services.revising import newest_revision, pull_back
+from approvals.requests.drafts import draft_of
+from approvals.requests.selectors.preview import Preview, preview_path
+from approvals.requests.services.requests import content_of, submit_request
+from approvals.requests.services.revising import newest_revision, pull_back
 from core.actors import SYSTEM, staff_actor
-from keys.selectors.settings import digest_of_settings
-from keys.terms import KeyTerms
-from keys.terms_check import Registry
+from keys.terms.checks import Registry
+from keys.terms.settings import digest_of_settings
+from keys.terms.terms import KeyTerms
 from partners.models import Contract
 from partners.services import change_contact
 from tests.cast import Cast, consent, decide, make_draft, make_request, sign_in

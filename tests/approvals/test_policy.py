@@ -6,7 +6,7 @@ from importlib import import_module
 import pytest
 from django.conf import settings
 
-from approvals.policy import Facts, Person, deciders, plan_path, why_not
+from approvals.policies.rules import Facts, Person, deciders, plan_path, why_not
 
 FIRST = import_module("approvals.migrations.0003_first_policy").RULES
 RULES = import_module("approvals.migrations.0006_changes_take_a_short_path").with_changes(FIRST)

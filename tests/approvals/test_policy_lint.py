@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from approvals.models import StepRole
-from approvals.policy import STAFF_ROLES, Facts, Person, deciders, plan_path
-from approvals.policy_findings import SENTENCES, lines_of
-from approvals.policy_lint import House, is_refused, lint, situations
-from approvals.policy_rules import FACTS, Known, Rule, parse_rules, rules_to_json
+from approvals.policies.findings import SENTENCES, lines_of
+from approvals.policies.lint import House, is_refused, lint, situations
+from approvals.policies.reader import FACTS, Known, Rule, parse_rules, rules_to_json
+from approvals.policies.rules import STAFF_ROLES, Facts, Person, deciders, plan_path
 
 FIRST = import_module("approvals.migrations.0003_first_policy").RULES
 SECOND = import_module("approvals.migrations.0006_changes_take_a_short_path").with_changes(FIRST)

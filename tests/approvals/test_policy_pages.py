@@ -12,15 +12,10 @@ from django.utils.translation import override
 from accounts.models import User
 from accounts.services import deactivate_staff
 from approvals.models import PolicyVersion, Request, Step
-from approvals.selectors.dry_run import Mark, dry_run
-from approvals.selectors.in_force import current_policy
-from approvals.services.policies import (
-    propose_policy,
-    put_in_force,
-    save_policy_draft,
-    start_policy_draft,
-)
-from approvals.services.watching import watch_steps
+from approvals.path.services.watching import watch_steps
+from approvals.policies.selectors.dry_run import Mark, dry_run
+from approvals.policies.selectors.in_force import current_policy
+from approvals.policies.services import propose_policy, put_in_force, save_policy_draft, start_policy_draft
 from audit.models import Event
 from core.actors import SYSTEM, staff_actor
 from core.errors import Invalid

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from django.utils.translation import override
 
-from approvals.policy import Facts, Person, plan_path, why_not
-from approvals.policy_rules import Known, RulesError, parse_rules, rules_to_json
-from approvals.policy_wording import asked_when, demands, why_sentence
+from approvals.policies.reader import Known, RulesError, parse_rules, rules_to_json
+from approvals.policies.rules import Facts, Person, plan_path, why_not
+from approvals.policies.wording import asked_when, demands, why_sentence
 
 FIRST = import_module("approvals.migrations.0003_first_policy").RULES
 SECOND = import_module("approvals.migrations.0006_changes_take_a_short_path").with_changes(FIRST)

@@ -13,14 +13,14 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 
 from accounts.models import User
 from accounts.roles import Permission
-from approvals.form_drafts import draft_of
+from approvals.decisions.selectors.queue import place_in_queue
 from approvals.models import Decision, Request, Step
-from approvals.selectors.queue import place_in_queue
-from approvals.selectors.warnings import find_warnings
-from approvals.services.path import PURPOSE
+from approvals.path.services.path import PURPOSE
+from approvals.requests.drafts import draft_of
+from approvals.requests.selectors.warnings import find_warnings
 from core.links import token_of
 from core.wording import due_text
-from keys.terms_check import Registry
+from keys.terms.checks import Registry
 from tests.approvals.test_consent_pages import read_terms
 from tests.approvals.test_decide_pages import filled
 from tests.cast import Cast, decide, make_draft, make_staff, open_step, sign_in
@@ -90,7 +90,7 @@ def test_a_row_says_what_is_asked_and_until_when(cast: Cast) -> None:
 
 
 def test_the_first_due_stands_on_top_and_pages_follow(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("approvals.selectors.queue.PAGE_SIZE", 2)
+    monkeypatch.setattr("approvals.decisions.selectors.queue.PAGE_SIZE", 2)
     made = [cast.request() for _n in range(4)]
     make_late(made[3])
     client = sign_in(cast.pm)

@@ -7,13 +7,13 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import User
+from approvals.decisions.services.links import renew_link
+from approvals.deputies.services.deputies import add_role_deputy, end_delegation, give_delegation
+from approvals.deputies.services.reminding import keep_time
 from approvals.models import Request, StepReminder
-from approvals.services.deputies import add_role_deputy, end_delegation, give_delegation
-from approvals.services.links import renew_link
-from approvals.services.path import PURPOSE
-from approvals.services.reminding import keep_time
-from approvals.services.requests import withdraw_request
-from approvals.services.watching import watch_steps
+from approvals.path.services.path import PURPOSE
+from approvals.path.services.watching import watch_steps
+from approvals.requests.services.requests import withdraw_request
 from audit.models import Event
 from core.actors import SYSTEM, staff_actor
 from core.business_time import add_business_hours

@@ -11,13 +11,13 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import override
 
-from approvals.form_choices import plan_card
-from approvals.form_drafts import draft_of, posted_by
 from approvals.models import Request, Step
-from approvals.selectors.preview import preview_path
+from approvals.requests.choices import plan_card
+from approvals.requests.drafts import draft_of, posted_by
+from approvals.requests.selectors.preview import preview_path
 from audit.models import Event
-from keys.terms import KeyTerms, office_day
-from keys.terms_check import Registry
+from keys.terms.checks import Registry
+from keys.terms.terms import KeyTerms, office_day
 from notifications.models import Message
 from partners.models import Contract
 from tests.cast import (

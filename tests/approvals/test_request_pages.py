@@ -12,8 +12,8 @@ from pytest_django.fixtures import DjangoAssertNumQueries
 
 from accounts.models import User
 from approvals.models import Decision, Request, Step, StepLink
-from approvals.selectors.requests import count_waiting
-from approvals.services.requests import expire_requests
+from approvals.requests.selectors.requests import count_waiting
+from approvals.requests.services.requests import expire_requests
 from audit.models import Event
 from keys.models import Key
 from notifications.models import Message
@@ -102,7 +102,7 @@ def test_what_was_sent_back_is_still_under_way(cast: Cast) -> None:
 
 
 def test_pages_follow_each_other(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("approvals.selectors.requests.PAGE_SIZE", 2)
+    monkeypatch.setattr("approvals.requests.selectors.requests.PAGE_SIZE", 2)
     made = [cast.request().public_id for _n in range(3)]
     client = sign_in(cast.pm)
     first = client.get(reverse("approvals:request-list"), {"view": "review"})
@@ -361,7 +361,7 @@ def test_home_costs_the_same_for_one_row_and_for_many(
     django_assert_max_num_queries: DjangoAssertNumQueries,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("approvals.selectors.home.LENGTH", 1)  # what is more is counted, from the first on
+    monkeypatch.setattr("approvals.home.selectors.LENGTH", 1)  # what is more is counted, from the first on
     cast.pm.roles = ["pm", "security", "ops"]
     cast.pm.save(update_fields=["roles"])
 

@@ -13,8 +13,8 @@ from django.utils.translation import override
 from approvals.models import KeyChange, Request
 from core.errors import Conflict, Invalid
 from keys.models import Key, KeyUseDay, Retirement
-from keys.services.status import expire_keys
-from keys.terms import OFFICE_ZONE, office_day, office_minute
+from keys.status.services import expire_keys
+from keys.terms.terms import OFFICE_ZONE, office_day, office_minute
 from tests.approvals.test_change_pages import begin, posted, text_of
 from tests.cast import Cast, decide, sign_in
 from tests.changes import ask_change, changed, live_key, retirement
@@ -168,7 +168,7 @@ def test_use_after_the_end_stands_on_the_page(cast: Cast) -> None:
 
 
 def test_security_takes_a_retirement_back(cast: Cast) -> None:
-    from approvals.services.after_changes import roll_back_change
+    from approvals.changes.services.after import roll_back_change
     from core.actors import staff_actor
 
     key, _text = live_key(cast)

@@ -10,10 +10,10 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals.models import Request
-from approvals.services.requests import submit_request
+from approvals.requests.services.requests import submit_request
 from audit.models import Event
 from core.actors import staff_actor
-from keys.terms import KeyTerms
+from keys.terms.terms import KeyTerms
 from notifications.models import Message
 from tests.cast import Cast, decide, make_draft, make_staff, sign_in
 

@@ -8,18 +8,18 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
+from approvals.changes.selectors.changes import present_terms
+from approvals.changes.services.changing import Wish
+from approvals.decisions.services.links import state_of
 from approvals.models import Decision, Request, Standing, Step, StepLink
-from approvals.path_access import why_may_not_decide
-from approvals.selectors.changes import present_terms
-from approvals.services.changing import Wish
-from approvals.services.links import state_of
-from approvals.services.requests import expire_requests, submit_request, withdraw_request
-from approvals.services.revising import pull_back
+from approvals.path.access import why_may_not_decide
+from approvals.requests.services.requests import expire_requests, submit_request, withdraw_request
+from approvals.requests.services.revising import pull_back
 from audit.models import Event
 from core.actors import SYSTEM, staff_actor
 from core.errors import Conflict, Invalid, NotAllowed
-from keys.selectors.settings import digest_of_settings
-from keys.terms import KeyTerms
+from keys.terms.settings import digest_of_settings
+from keys.terms.terms import KeyTerms
 from notifications.models import Message
 from notifications.registry import builder_of
 from notifications.rendering import render_mail

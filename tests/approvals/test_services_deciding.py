@@ -11,11 +11,11 @@ from django.utils.translation import override
 
 from accounts.models import User
 from accounts.second_factor import SecondFactorNeeded
+from approvals.decisions.services.answers import Answer
+from approvals.decisions.services.deciding import decide_as_staff
 from approvals.models import Decision, Request, Step, StepLink
-from approvals.services.answers import Answer
-from approvals.services.decisions import decide_as_staff
-from approvals.services.requests import expire_requests, withdraw_request
-from approvals.services.watching import watch_steps
+from approvals.path.services.watching import watch_steps
+from approvals.requests.services.requests import expire_requests, withdraw_request
 from audit.models import Event
 from core.actors import staff_actor
 from core.errors import Conflict, DomainError, Invalid, NotAllowed

@@ -6,9 +6,9 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals.models import Request, Step
-from approvals.services.path import send_link
-from approvals.services.undeliverable import mark_undeliverable
-from approvals.services.watching import watch_steps
+from approvals.path.services.path import send_link
+from approvals.path.services.undeliverable import mark_undeliverable
+from approvals.path.services.watching import watch_steps
 from audit.models import Event
 from core.actors import staff_actor
 from notifications.models import Message

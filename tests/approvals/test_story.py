@@ -9,12 +9,12 @@ from django.utils import timezone, translation
 from pytest_django.fixtures import DjangoAssertNumQueries
 
 from accounts.models import User
+from approvals.decisions.services.consent import send_code
+from approvals.deputies.services.deputies import add_role_deputy, give_delegation
 from approvals.models import Request
-from approvals.selectors.story import story_of
-from approvals.services.consent import send_code
-from approvals.services.deputies import add_role_deputy, give_delegation
-from approvals.services.path import PURPOSE
-from approvals.services.requests import save_draft
+from approvals.path.services.path import PURPOSE
+from approvals.requests.selectors.story import story_of
+from approvals.requests.services.requests import save_draft
 from core.actors import SYSTEM, staff_actor
 from core.links import token_of
 from tests.approvals.test_not_me import look, press

@@ -10,10 +10,10 @@ from django.utils.translation import override
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from approvals.selectors.terms import describe_terms
-from approvals.terms_diff import DIRECTION_OF, Direction, TermChange, changed_fields, diff_terms
+from approvals.changes.differences import DIRECTION_OF, Direction, TermChange, changed_fields, diff_terms
+from approvals.changes.terms import describe_terms
 from keys.models import EndOfLife
-from keys.terms import LICENCE_CHECKLIST, KeyTerms
+from keys.terms.terms import LICENCE_CHECKLIST, KeyTerms
 from partners.models import LicenceLevel
 from tests.cast import Cast
 

@@ -9,13 +9,13 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from approvals.decisions.selectors.receipts import receipt_url, withdraw_url
 from approvals.models import ConsentCode, ConsentWithdrawal, Decision, Request
-from approvals.selectors.receipts import receipt_url, withdraw_url
 from audit.models import Event
 from core.actors import staff_actor
 from core.errors import Conflict
 from core.links import code_of
-from keys.services.status import reactivate_key
+from keys.status.services import reactivate_key
 from notifications.models import Message
 from tests.approvals.test_not_me import mail_text
 from tests.cast import Cast, consent, decide, sign_in

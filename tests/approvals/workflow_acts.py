@@ -11,28 +11,28 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from accounts.models import User
-from approvals.bench import Bench
+from approvals.changes.selectors.changes import direction_of, present_terms
+from approvals.changes.services.changing import Wish
+from approvals.decisions.services.answers import Answer
+from approvals.decisions.services.deciding import decide_as_staff
+from approvals.decisions.services.links import renew_link
+from approvals.emergencies.services import break_glass
 from approvals.models import Decision, Delegation, Doubt, KeyChange, PolicyVersion, Request, Step
-from approvals.path_access import decided_refs
-from approvals.selectors.changes import direction_of, present_terms
-from approvals.selectors.preview import preview_path
-from approvals.services.answers import Answer
-from approvals.services.break_glass import break_glass
-from approvals.services.changing import Wish
-from approvals.services.decisions import decide_as_staff
-from approvals.services.links import renew_link
-from approvals.services.path import PURPOSE
-from approvals.services.requests import content_of, start_draft, submit_request, withdraw_request
-from approvals.services.revising import pull_back
+from approvals.path.access import decided_refs
+from approvals.path.bench import Bench
+from approvals.path.services.path import PURPOSE
+from approvals.requests.selectors.preview import preview_path
+from approvals.requests.services.requests import content_of, start_draft, submit_request, withdraw_request
+from approvals.requests.services.revising import pull_back
 from audit.models import Event
 from core.actors import SYSTEM, staff_actor
 from core.business_time import add_business_hours
 from core.errors import DomainError
 from core.links import token_of
 from keys.models import Key
-from keys.selectors.settings import digest_of_settings
-from keys.terms import KeyTerms
-from keys.terms_check import Registry
+from keys.terms.checks import Registry
+from keys.terms.settings import digest_of_settings
+from keys.terms.terms import KeyTerms
 from partners.models import IdentityCheck
 from tests.cast import Cast, consent, decide, make_request
 from tests.changes import ask_change

@@ -9,13 +9,13 @@ from django.conf import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from approvals.bench import Bench
 from approvals.models import PolicyVersion, Step
-from approvals.path_access import decided_refs
-from approvals.selectors.in_force import current_policy
-from approvals.services.lost_links import KINDS
-from approvals.services.policies import propose_policy, put_in_force, save_policy_draft, start_policy_draft
-from approvals.services.undeliverable import ask_again
+from approvals.path.access import decided_refs
+from approvals.path.bench import Bench
+from approvals.path.services.lost_links import KINDS
+from approvals.path.services.undeliverable import ask_again
+from approvals.policies.selectors.in_force import current_policy
+from approvals.policies.services import propose_policy, put_in_force, save_policy_draft, start_policy_draft
 from audit.models import Event
 from core.actors import staff_actor
 from notifications.models import Message

@@ -8,26 +8,26 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from accounts.models import User
-from approvals.models import Decision, Delegation, Doubt, KeyChange, Request
-from approvals.services.after_changes import roll_back_change
-from approvals.services.applying import apply_scheduled, cancel_change
-from approvals.services.deputies import (
+from approvals.changes.services.after import roll_back_change
+from approvals.changes.services.applying import apply_scheduled, cancel_change
+from approvals.decisions.services.links import expire_links
+from approvals.deputies.services.deputies import (
     add_role_deputy,
     end_delegation,
     give_delegation,
     keep_delegations,
     name_standing_deputy,
 )
-from approvals.services.emergency_end import suspend_late_emergencies
-from approvals.services.links import expire_links
-from approvals.services.reminding import keep_time
-from approvals.services.requests import expire_requests
-from approvals.services.watching import watch_steps
+from approvals.deputies.services.reminding import keep_time
+from approvals.models import Decision, Delegation, Doubt, KeyChange, Request
+from approvals.path.services.emergency_end import suspend_late_emergencies
+from approvals.path.services.watching import watch_steps
+from approvals.requests.services.requests import expire_requests
 from core.actors import staff_actor
 from core.business_time import add_business_hours
 from core.errors import DomainError
 from keys.models import Key
-from keys.services.status import reactivate_key, suspend_key
+from keys.status.services import reactivate_key, suspend_key
 from tests.approvals.workflow_acts import Acts
 from tests.changes import ask_change
 from tests.doubts import look_into, not_me, take_back

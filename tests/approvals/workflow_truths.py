@@ -8,7 +8,6 @@ from django.conf import settings
 from django.db.models import F
 from hypothesis.stateful import invariant
 
-from approvals.concerns import concerning, moved_fields
 from approvals.models import (
     ConsentWithdrawal,
     Decision,
@@ -22,7 +21,8 @@ from approvals.models import (
     StepLink,
     StepReminder,
 )
-from approvals.services.watching import watch_steps
+from approvals.path.services.watching import watch_steps
+from approvals.requests.rules import concerning, moved_fields
 from audit.models import Event
 from keys.models import Key
 from tests.approvals.workflow_houses import Houses, lost_by_hand

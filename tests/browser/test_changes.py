@@ -10,12 +10,12 @@ from playwright.sync_api import Page, expect
 from accounts.models import User
 from approvals.models import KeyChange
 from keys.models import Key, KeyUseDay
-from keys.terms import office_day
+from keys.terms.terms import office_day
 from tests.browser.people import PHONE, Visitor, assert_accessible, assert_fits, give_app
 from tests.cast import Cast
 from tests.changes import live_key
 from tests.dataplane import make_gateway, verify
-from verifier import gateways
+from verifier.callers import gateways
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ADDRESS = "203.0.113.9"

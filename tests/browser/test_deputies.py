@@ -8,8 +8,8 @@ from playwright.sync_api import Page, expect
 from pytest_django import Settings
 
 from accounts.models import User
+from approvals.deputies.services.reminding import keep_time
 from approvals.models import Decision, Delegation
-from approvals.services.reminding import keep_time
 from core.business_time import office
 from tests.browser.people import DESKTOP, PHONE, Visitor, assert_accessible, assert_fits, sign_in_by_hand
 from tests.cast import Cast, decide, make_request, open_step

@@ -12,7 +12,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from approvals.models import Request
-from approvals.services.emergency_end import suspend_late_emergencies
+from approvals.path.services.emergency_end import suspend_late_emergencies
 from keys.models import Key
 from notifications.models import Message
 from tests.browser.people import DESKTOP, PHONE, Visitor, assert_accessible, assert_fits

@@ -12,7 +12,7 @@ from accounts.models import User
 from approvals.models import Decision, Request
 from audit.models import Event
 from keys.models import Key
-from keys.terms import office_day
+from keys.terms.terms import office_day
 from partners.models import Partner
 from tests.accounts.test_sign_in import code_of
 from tests.browser.people import (

@@ -10,7 +10,7 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from intake.models import ReceivedMail
-from keys.terms import office_day
+from keys.terms.terms import office_day
 from tests.browser.people import DESKTOP, PHONE, Visitor, assert_accessible, assert_fits, give_app
 from tests.browser.test_journeys import approve_by_mail, collect, submit, tick
 from tests.cast import Cast, make_contact

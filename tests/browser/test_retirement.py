@@ -7,13 +7,13 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from keys.models import Key
-from keys.terms import OFFICE_ZONE
+from keys.terms.terms import OFFICE_ZONE
 from tests.browser.people import PHONE, Visitor, assert_accessible, assert_fits
 from tests.browser.test_changes import ADDRESS, approve
 from tests.cast import Cast
 from tests.changes import live_key
 from tests.dataplane import make_gateway, verify
-from verifier import gateways
+from verifier.callers import gateways
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

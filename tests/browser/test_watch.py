@@ -6,11 +6,11 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from keys.terms import office_day
+from keys.terms.terms import office_day
 from tests.browser.people import PHONE, Visitor, assert_accessible, assert_fits
 from tests.cast import Cast
 from tests.dataplane import make_gateway, make_live_key, verify
-from verifier import gateways
+from verifier.callers import gateways
 from verifier.models import BlockedAddress
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -19,7 +19,7 @@ def _url(django_db_setup: None) -> Iterator[str]:
 def url(_url: str) -> str:
     """The verifier's address; each test brings a gateway, and it looks for so many new ones in a second."""
     # pytest reads this file before the settings are there.
-    from verifier.gateways import NEWS_PER_SECOND
+    from verifier.callers.gateways import NEWS_PER_SECOND
 
     time.sleep(1.5 / NEWS_PER_SECOND)
     return _url

@@ -29,9 +29,10 @@ from kagiban_client import (
 from kagiban_client.keyform import contains_key
 
 from core.actors import staff_actor
-from keys import hotstore, secret_format
+from keys.hotstore import publish as hotstore
 from keys.models import Key
-from keys.services.status import revoke_key
+from keys.secrets import form as secret_format
+from keys.status.services import revoke_key
 from tests.cast import make_staff
 from tests.dataplane import LiveKey, change, make_gateway, make_live_key, retire
 

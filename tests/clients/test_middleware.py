@@ -13,7 +13,7 @@ from starlette.routing import WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from keys import secret_format
+from keys.secrets import form as secret_format
 from tests.clients.sites import Site, of_async_django, of_django, of_starlette, of_wsgi
 from tests.dataplane import LiveKey, make_gateway, make_live_key, retire
 

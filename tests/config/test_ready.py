@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from keys import hotwire
+from keys.hotstore import client as hotwire
 from tests.relay import Relay
 
 pytestmark = pytest.mark.django_db(transaction=True)

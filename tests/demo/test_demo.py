@@ -27,7 +27,7 @@ from demo.people import PASSWORD
 from demo.traffic import FASTEST, SLOWEST, question_for, report_for, usual_rate
 from intake.models import ReceivedMail
 from keys.models import ApiProduct, Key, KeyUseDay, Plan, Scope, Secret, WorkspaceGrant
-from keys.secret_format import contains_secret, parse
+from keys.secrets.form import contains_secret, parse
 from notifications.models import Message
 from partners.models import Contract, Partner
 from verifier.models import BlockedAddress

@@ -13,8 +13,9 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from keys import hotrecord, hotwire
-from keys.hotmap import slot_of, slot_of_bucket
+from keys.hotstore import client as hotwire
+from keys.hotstore import record as hotrecord
+from keys.hotstore.cluster import slot_of, slot_of_bucket
 from keys.models import KeyUseDay
 from tests.cast import make_partner, make_staff
 from tests.checkers import Checkers, Verifier, revoke, running
@@ -28,7 +29,7 @@ from tests.dataplane import (
 )
 from tests.relay import make_certificate
 from tests.valkeys import Cluster, Valkey, wait_until
-from verifier.drain import drain_use
+from verifier.usage.drain import drain_use
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fresh_process")]
 RECOVERS_WITHIN_S = 15.0

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from keys.models import KeyOutcomeDay, KeyUseDay, SeenAddress
 from tests.dataplane import LiveKey, make_gateway, make_live_key, report, verify
-from verifier.drain import drain_use
+from verifier.usage.drain import drain_use
 
 ROOT = Path(__file__).resolve().parents[2]
 N_KILLS = 5

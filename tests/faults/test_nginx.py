@@ -14,7 +14,7 @@ import pytest
 from django.utils import timezone
 
 from core.actors import SYSTEM
-from keys.services.status import revoke_key
+from keys.status.services import revoke_key
 from tests.cast import make_staff
 from tests.dataplane import LiveKey, make_gateway, make_live_key
 from tests.proxies import DOCUMENTS, Api, Proxy, mute, nobody, without_store

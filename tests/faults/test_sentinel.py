@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from keys import hotwire
+from keys.hotstore import client as hotwire
 from tests.checkers import Checkers, revoke, running
 from tests.dataplane import early_in_a_minute, make_gateway, make_live_key, make_live_keys, verify
 from tests.relay import Relay, make_certificate

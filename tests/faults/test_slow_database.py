@@ -11,14 +11,14 @@ from contextlib import ExitStack
 
 import pytest
 
-from keys import secret_format
+from keys.secrets import form as secret_format
 from tests.checkers import Checkers, running
 from tests.dataplane import make_gateway, make_live_key, make_live_keys
 from tests.relay import Relay
 from tests.serving import verifier
 from tests.valkeys import wait_until
-from verifier.registry import N_INSIDE
-from verifier.server import MOST_STRANGERS
+from verifier.loop.server import MOST_STRANGERS
+from verifier.registry.reading import N_INSIDE
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fresh_process")]
 N_KEYS = 24

@@ -12,9 +12,9 @@ import pytest
 from django.utils import timezone
 
 from core.actors import SYSTEM
-from keys import hotwire
-from keys.hotmap import hot_map
-from keys.services.workspace_limits import limit_workspace
+from keys.hotstore import client as hotwire
+from keys.hotstore.cluster import hot_map
+from keys.workspaces.services.limits import limit_workspace
 from tests.cast import make_staff
 from tests.checkers import Checkers, Verifier, revoke, running
 from tests.dataplane import LiveKey, make_gateway, make_live_key, make_live_keys, verify

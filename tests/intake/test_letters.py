@@ -14,7 +14,7 @@ from intake.fields import read_fields
 from intake.headers import decode_words
 from intake.html_text import text_of
 from intake.letters import LONGEST_TEXT, identity_of, read_letter
-from keys.secret_format import contains_secret, generate, mask_all
+from keys.secrets.form import contains_secret, generate, mask_all
 from tests.intake.letters import BODY, ENGLISH, PURPOSE, delivery_report, mail, multipart
 
 KANA = "ｶﾌﾞｼｷｶﾞｲｼｬ"

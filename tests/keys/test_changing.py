@@ -11,14 +11,14 @@ from django.utils import timezone
 from audit.models import Event
 from core.actors import SYSTEM
 from core.errors import Conflict
+from keys.life.services.changing import Change, change_key
 from keys.models import Key
-from keys.selectors.settings import digest_of_settings, terms_of
-from keys.services.changing import Change, change_key
-from keys.terms import KeyTerms
+from keys.terms.settings import digest_of_settings, terms_of
+from keys.terms.terms import KeyTerms
 from tests.cast import Cast
 from tests.dataplane import early_in_a_minute, make_gateway, verify
 from tests.key_stories import reveal, revoke, suspend
-from verifier import gateways
+from verifier.callers import gateways
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ADDRESS = "203.0.113.9"

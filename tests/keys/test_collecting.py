@@ -13,10 +13,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.models import Event
-from keys.hotrecord import record_key
+from keys.delivery.services.delivery import expire_deliveries
+from keys.hotstore.record import record_key
 from keys.models import Delivery, Key, Secret
-from keys.secret_format import parse
-from keys.services.delivery import expire_deliveries
+from keys.secrets.form import parse
 from notifications.models import Message
 from tests.cast import Cast
 from tests.key_stories import link_of, revoke, suspend

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from audit.models import Event
 from keys.models import Delivery, Key, Secret
-from keys.services.status import expire_keys
+from keys.status.services import expire_keys
 from notifications.models import Message
 from tests.cast import Cast
 from tests.key_stories import reveal, revoke, suspend

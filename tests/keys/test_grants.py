@@ -13,11 +13,11 @@ from django.utils import timezone
 from audit.models import Event
 from core.actors import staff_actor
 from core.errors import Invalid
-from keys import hotstore
+from keys.hotstore import publish as hotstore
 from keys.models import Key, WorkspaceGrant
-from keys.services.grants import MAX_GRANTS, end_due_grants, grant_workspace
-from keys.services.status import revoke_key
-from keys.terms import office_day
+from keys.status.services import revoke_key
+from keys.terms.terms import office_day
+from keys.workspaces.services.grants import MAX_GRANTS, end_due_grants, grant_workspace
 from notifications.models import Message
 from notifications.services.delivery import sweep_outbox
 from partners.models import Workspace

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from keys import hashing
+from keys.secrets import hashing
 
 OLD, NEW = b"o" * 32, b"n" * 32
 

@@ -10,7 +10,7 @@ from audit.models import Event
 from core.actors import SYSTEM, staff_actor
 from core.errors import Conflict
 from keys.models import Key
-from keys.services.status import hold_key, reactivate_key, release_key
+from keys.status.services import hold_key, reactivate_key, release_key
 from notifications.models import Message
 from tests.cast import Cast, sign_in
 from tests.key_stories import link_of, reveal, revoke, suspend

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from keys import hotwire
-from keys.hotpipe import Pipe, Way
+from keys.hotstore import client as hotwire
+from keys.hotstore.pipeline import Pipe, Way
 
 
 def _run(story: Callable[[Way, Pipe], Awaitable[None]]) -> None:

@@ -12,11 +12,13 @@ import pytest
 import redis
 from django.utils import timezone
 
-from keys import hotrecord, hotstore, hotwire
-from keys.hotaddress import Address, Tls, parse_url
-from keys.hotsocket import TIMEOUT_SECONDS
+from keys.hotstore import client as hotwire
+from keys.hotstore import publish as hotstore
+from keys.hotstore import record as hotrecord
+from keys.hotstore.address import Address, Tls, parse_url
+from keys.hotstore.connection import TIMEOUT_SECONDS
 from tests.dataplane import change, make_gateway, make_live_key, verify
-from verifier import gateways
+from verifier.callers import gateways
 
 # --- the wire ---------------------------------------------------------------------------------------
 

@@ -17,12 +17,14 @@ from django.core.cache import caches
 from django.utils import timezone
 
 from config.stores import broker_url, cache_url
-from keys import hotstore, hotwire, secret_format
-from keys.hotpipe import Way
-from keys.selectors.limits import use_now
+from keys.hotstore import client as hotwire
+from keys.hotstore import publish as hotstore
+from keys.hotstore.pipeline import Way
+from keys.secrets import form as secret_format
+from keys.use.selectors.limits import use_now
 from tests.dataplane import change, make_gateway, make_live_key, verify
 from tests.relay import Relay, make_certificate
-from verifier.drain import drain_use
+from verifier.usage.drain import drain_use
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -156,7 +158,7 @@ def documented_user(valkey: Any, user: str) -> Iterator[str]:
 
 
 def test_acl_line_names_every_command_of_the_function() -> None:
-    source = (ROOT / "keys" / "lua" / "hotstore.lua").read_text()
+    source = (ROOT / "keys" / "hotstore" / "functions.lua").read_text()
     used = {f"+{word.lower()}" for word in re.findall(r"redis\.call\('(\w+)'", source)}
     assert used - set(_documented_rules("kagiban-hot")) == set(), "add them to the line in docs/running.md"
 

@@ -11,12 +11,12 @@ from django.utils import timezone
 
 from accounts.models import User
 from audit.models import Event
-from keys import hotwire
-from keys.hotrecord import month_ends, record_key
+from keys.hotstore import client as hotwire
+from keys.hotstore.record import month_ends, record_key
 from keys.models import Delivery, Key, KeyOutcomeDay, Secret, SeenAddress
-from keys.selectors.addresses import addresses_of
-from keys.services.status import expire_keys
-from keys.terms import office_day
+from keys.status.services import expire_keys
+from keys.terms.terms import office_day
+from keys.use.selectors.addresses import addresses_of
 from notifications.models import Message, OpsMetric
 from tests.cast import Cast, sign_in
 from tests.dataplane import add_secret
@@ -270,7 +270,7 @@ def test_the_database_refuses_to_revive_a_revoked_key(cast: Cast, key: Key) -> N
 
 def test_the_page_names_the_blast_radius_before_a_revoke(cast: Cast, key: Key) -> None:
     from keys.models import KeyUseDay
-    from keys.terms import office_day
+    from keys.terms.terms import office_day
 
     KeyUseDay.objects.create(key=key, day=office_day(timezone.now()), n_allowed=1284)
     html = sign_in(cast.ops).get(url(key, "revoke")).content.decode()

@@ -8,13 +8,13 @@ from django.utils import timezone
 from audit.models import Event
 from core.actors import SYSTEM
 from core.errors import Conflict, Invalid, NotAllowed
-from keys import hotstore
-from keys.limits import limits_of
+from keys.hotstore import publish as hotstore
+from keys.life.services.quarantine import end_due_quarantines, end_quarantine, quarantine_key
 from keys.models import ApiProduct, Key, Scope, SeenAddress
-from keys.quarantine import RPM_OF_NO_LIMIT, limits_in_force, narrowed
-from keys.selectors.key_page import key_page
-from keys.services.quarantine import end_due_quarantines, end_quarantine, quarantine_key
-from keys.services.status import revoke_key, suspend_key
+from keys.registry.selectors.key_page import key_page
+from keys.rights.limits import limits_of
+from keys.rights.quarantine import RPM_OF_NO_LIMIT, limits_in_force, narrowed
+from keys.status.services import revoke_key, suspend_key
 from notifications.models import Message
 from tests.cast import make_staff
 from tests.dataplane import LiveKey, make_gateway, make_live_key, verify

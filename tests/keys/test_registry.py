@@ -14,8 +14,8 @@ from django.utils import timezone
 from accounts.models import User
 from audit.models import Event
 from keys.models import ApiProduct, Key, Secret
-from keys.secret_format import generate
-from keys.services.search_texts import refresh_search_texts
+from keys.registry.services import refresh_search_texts
+from keys.secrets.form import generate
 from tests.cast import Cast, make_contract, make_partner, sign_in
 from tests.key_stories import reveal, revoke, suspend
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from keys.life.services.reminders import remind_rotation, step_of, warn_expiry
 from keys.models import Key
-from keys.services.reminders import remind_rotation, step_of, warn_expiry
-from keys.terms import OFFICE_ZONE, end_of_day, office_day
+from keys.terms.terms import OFFICE_ZONE, end_of_day, office_day
 from notifications.models import Message
 from tests.cast import Cast
 from tests.key_stories import reveal, revoke, suspend

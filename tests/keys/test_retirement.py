@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys.models.retirements import NOTICE, is_short
-from keys.retirement import WHOLE, Event, limited, next_change, notice_from, schedule_of, share_at
+from keys.rights.retirement import WHOLE, Event, limited, next_change, notice_from, schedule_of, share_at
 
 TOKYO, NEW_YORK = ZoneInfo("Asia/Tokyo"), ZoneInfo("America/New_York")
 END = datetime(2026, 11, 5, 10, tzinfo=TOKYO)

@@ -13,15 +13,15 @@ from approvals.models import KeyChange
 from audit.models import Event
 from core.actors import staff_actor
 from core.errors import Conflict, Invalid
-from keys import hotstore
-from keys.hotrecord import Policy
+from keys.hotstore import publish as hotstore
+from keys.hotstore.record import Policy
+from keys.life.services.reminders import remind_rotation, warn_expiry
+from keys.life.services.retiring import watch_retirements
 from keys.models import Key, KeyUseDay, Retirement, Secret
-from keys.selectors.after_end import dead_use_of
-from keys.services.reminders import remind_rotation, warn_expiry
-from keys.services.retiring import watch_retirements
-from keys.services.status import expire_keys, reactivate_key
-from keys.services.use import Use, record_use
-from keys.terms import end_of_day, office_day, office_minute
+from keys.status.services import expire_keys, reactivate_key
+from keys.terms.terms import end_of_day, office_day, office_minute
+from keys.use.selectors.after_end import dead_use_of
+from keys.use.services.use import Use, record_use
 from notifications.models import Message
 from tests.cast import Cast, decide, open_step
 from tests.changes import ask_change, live_key, retirement

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keys import secret_format
+from keys.secrets import form as secret_format
 
 BASE62 = digits + ascii_letters
 

@@ -15,16 +15,16 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
+from approvals.decisions.services.consent import send_code
 from approvals.models import Request, Step, StepLink
-from approvals.services.consent import send_code
-from approvals.services.path import PURPOSE
-from approvals.services.requests import expire_requests, withdraw_request
+from approvals.path.services.path import PURPOSE
+from approvals.requests.services.requests import expire_requests, withdraw_request
 from core.actors import SYSTEM, staff_actor
 from core.links import code_of, token_of
+from keys.delivery.services.delivery import expire_deliveries, reveal_secret
 from keys.models import Key
-from keys.services.delivery import expire_deliveries, reveal_secret
-from keys.services.status import expire_keys, reactivate_key, revoke_key, suspend_key
-from keys.terms import end_of_day, office_day
+from keys.status.services import expire_keys, reactivate_key, revoke_key, suspend_key
+from keys.terms.terms import end_of_day, office_day
 from notifications.models import Message
 from notifications.registry import builder_of, kinds, template_of
 from notifications.rendering import render_mail

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.models import Event
-from keys.terms import office_day
+from keys.terms.terms import office_day
 from partners.corporate_number import check_digit, parse_corporate_number
 from partners.models import Contact, Contract, IdentityCheck, Partner, Workspace
 from tests.cast import Cast, make_contract, sign_in

@@ -19,28 +19,28 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.roles import MATRIX, Permission, Role
-from approvals.form_drafts import draft_of
+from approvals.decisions.selectors.receipts import receipt_url, withdraw_url
+from approvals.deputies.services.deputies import give_delegation
+from approvals.disputes.services.doubts import raise_doubt
 from approvals.models import Decision, Delegation, PolicyVersion, Request, Step, StepLink
-from approvals.selectors.receipts import receipt_url, withdraw_url
-from approvals.services.deputies import give_delegation
-from approvals.services.doubts import raise_doubt
-from approvals.services.policies import start_policy_draft
+from approvals.policies.services import start_policy_draft
+from approvals.requests.drafts import draft_of
 from audit.models import Event
 from core.actors import staff_actor
 from core.links import token_of
 from intake.models import ReceivedMail
 from intake.services.receiving import receive_mail
+from keys.life.services.quarantine import quarantine_key
 from keys.models import Delivery, Key
-from keys.services.grants import grant_workspace
-from keys.services.quarantine import quarantine_key
-from keys.services.status import suspend_key
+from keys.status.services import suspend_key
+from keys.workspaces.services.grants import grant_workspace
 from notifications.models import Message
 from partners.models import Contact
 from tests.cast import Cast, consent, decide, make_draft, make_staff, sign_in
 from tests.changes import ask_change
-from verifier.blocking import block_address
+from verifier.callers.blocking import block_address
 from verifier.models import BlockedAddress, Gateway
-from verifier.services import add_gateway
+from verifier.portal.services import add_gateway
 
 P = Permission
 PUBLIC = "anybody, signed in or not"

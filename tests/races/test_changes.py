@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from approvals.changes.services.after import roll_back_change
+from approvals.changes.services.applying import apply_scheduled, cancel_change
 from approvals.models import KeyChange, Request
-from approvals.services.after_changes import roll_back_change
-from approvals.services.applying import apply_scheduled, cancel_change
 from audit.models import Event
 from core.actors import staff_actor
 from core.errors import Conflict

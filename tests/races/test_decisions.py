@@ -16,14 +16,14 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.services import deactivate_staff
+from approvals.decisions.services.answers import Answer
+from approvals.decisions.services.consent import check_code, give_consent, send_code
+from approvals.decisions.services.deciding import decide_as_staff
+from approvals.decisions.services.links import expire_links, renew_link
 from approvals.models import ConsentCode, Decision, Request, Step, StepLink
-from approvals.services.answers import Answer
-from approvals.services.consent import check_code, give_consent, send_code
-from approvals.services.decisions import decide_as_staff
-from approvals.services.links import expire_links, renew_link
-from approvals.services.path import PURPOSE
-from approvals.services.requests import expire_requests, withdraw_request
-from approvals.services.watching import watch_steps
+from approvals.path.services.path import PURPOSE
+from approvals.path.services.watching import watch_steps
+from approvals.requests.services.requests import expire_requests, withdraw_request
 from audit.models import Event
 from core.actors import SYSTEM, Actor, staff_actor
 from core.errors import Conflict, NotAllowed

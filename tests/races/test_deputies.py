@@ -5,16 +5,16 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from approvals.models import Decision, Request
-from approvals.services.deputies import (
+from approvals.deputies.services.deputies import (
     add_role_deputy,
     end_delegation,
     give_delegation,
     keep_delegations,
     remove_role_deputy,
 )
-from approvals.services.reminding import keep_time
-from approvals.services.requests import withdraw_request
+from approvals.deputies.services.reminding import keep_time
+from approvals.models import Decision, Request
+from approvals.requests.services.requests import withdraw_request
 from audit.models import Event
 from core.actors import staff_actor
 from core.business_time import add_business_hours

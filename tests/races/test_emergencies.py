@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from approvals.models import Decision, Doubt, Emergency, Request
-from approvals.services.emergency_end import suspend_late_emergencies
+from approvals.path.services.emergency_end import suspend_late_emergencies
 from audit.models import Event
 from keys.models import Key
 from tests.approvals.test_break_glass import break_the_glass

@@ -10,15 +10,15 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.models import User
+from approvals.changes.services.after import roll_back_change
+from approvals.changes.services.applying import apply_scheduled
 from approvals.models import Decision, Doubt, KeyChange, PolicyVersion, Request, Step
-from approvals.services.after_changes import roll_back_change
-from approvals.services.applying import apply_scheduled
-from approvals.services.emergency_end import suspend_late_emergencies
-from approvals.services.requests import expire_requests, submit_request, withdraw_request
-from approvals.services.revising import pull_back
+from approvals.path.services.emergency_end import suspend_late_emergencies
+from approvals.requests.services.requests import expire_requests, submit_request, withdraw_request
+from approvals.requests.services.revising import pull_back
 from core.actors import staff_actor
 from keys.models import Key
-from keys.terms import KeyTerms
+from keys.terms.terms import KeyTerms
 from tests.approvals.test_break_glass import break_the_glass
 from tests.cast import Cast, consent, decide, open_step
 from tests.changes import ask_change, changed, live_key

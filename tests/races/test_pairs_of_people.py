@@ -8,10 +8,10 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import User
+from approvals.deputies.services.deputies import give_delegation
 from approvals.models import Request, Step
-from approvals.selectors.in_force import current_policy
-from approvals.services.deputies import give_delegation
-from approvals.services.undeliverable import ask_again
+from approvals.path.services.undeliverable import ask_again
+from approvals.policies.selectors.in_force import current_policy
 from audit.models import Event
 from core.actors import SYSTEM, staff_actor
 from notifications.models import Message

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals.models import PolicyVersion, Request
-from approvals.selectors.in_force import current_policy
-from approvals.services.policies import (
+from approvals.policies.selectors.in_force import current_policy
+from approvals.policies.services import (
     propose_policy,
     put_in_force,
     reject_policy,

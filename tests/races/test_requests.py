@@ -9,8 +9,8 @@ from django.db import connections
 from django.test import Client
 from django.urls import reverse
 
-from approvals.form_drafts import draft_of
 from approvals.models import Request, Revision, Step
+from approvals.requests.drafts import draft_of
 from audit.models import Event
 from notifications.models import Message
 from tests.cast import Cast, make_draft, sign_in

@@ -7,10 +7,10 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Event
+from keys.life.services.retiring import watch_retirements
 from keys.models import Key, Retirement
-from keys.services.retiring import watch_retirements
-from keys.services.status import expire_keys
-from keys.terms import office_minute
+from keys.status.services import expire_keys
+from keys.terms.terms import office_minute
 from notifications.models import Message
 from tests.cast import Cast, open_step
 from tests.changes import ask_change, live_key, retirement

@@ -15,9 +15,9 @@ from django.utils import timezone
 from audit.models import Event
 from core.actors import staff_actor
 from core.errors import Conflict
+from keys.delivery.services.delivery import expire_deliveries
 from keys.models import Delivery, Key, Secret
-from keys.services.delivery import expire_deliveries
-from keys.services.status import expire_keys, revoke_key
+from keys.status.services import expire_keys, revoke_key
 from tests.cast import Cast, sign_in
 from tests.key_stories import link_of, reveal
 

@@ -15,12 +15,12 @@ from django.utils import timezone
 
 from accounts.models import User
 from approvals.models import Decision, Request, Revision, Step
-from approvals.services.requests import expire_requests, submit_request, withdraw_request
-from approvals.services.revising import pull_back
+from approvals.requests.services.requests import expire_requests, submit_request, withdraw_request
+from approvals.requests.services.revising import pull_back
 from audit.models import Event
 from core.actors import staff_actor
 from core.errors import Conflict
-from keys.terms import KeyTerms
+from keys.terms.terms import KeyTerms
 from tests.cast import Cast, decide
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.models import User
 from core.actors import staff_actor
 from keys.models import Key
-from keys.services.status import revoke_key, suspend_key
+from keys.status.services import revoke_key, suspend_key
 from tests.cast import make_partner, make_staff
 from tests.dataplane import LiveKey, make_gateway, make_live_key, verify
 

@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from core.actors import SYSTEM
 from keys.models import Key, KeyUseDay, Secret
-from keys.services.status import end_key
-from keys.services.use import Use, record_use
+from keys.status.services import end_key
+from keys.use.services.use import Use, record_use
 from tests.dataplane import LiveKey, make_live_key
 from tests.races.waiting import await_somebody_who_waits
 

@@ -7,8 +7,9 @@ import pytest
 def fresh_process() -> None:
     """Forget what a verifier process keeps to itself."""
     # pytest reads this file before the settings are there.
-    from keys import hotwire
-    from verifier import degraded, gateways
+    from keys.hotstore import client as hotwire
+    from verifier.callers import gateways
+    from verifier.decide import degraded
 
     gateways.forget_all()
     degraded.forget_all()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from keys import secret_format
+from keys.secrets import form as secret_format
 from tests.dataplane import (
     Answer,
     LiveKey,

@@ -10,12 +10,12 @@ from accounts.models import User
 from audit.models import Event
 from core.actors import SYSTEM
 from core.errors import Conflict, Invalid, NotAllowed
-from keys import secret_format
+from keys.secrets import form as secret_format
 from tests.cast import make_staff, sign_in
 from tests.dataplane import authorize, make_gateway, make_live_key, verify
-from verifier import gateways
-from verifier.blocking import block_address, block_by_itself, lift_block
-from verifier.cold import STRIKES
+from verifier.callers import gateways
+from verifier.callers.blocking import block_address, block_by_itself, lift_block
+from verifier.decide.cold import STRIKES
 from verifier.models import BlockedAddress
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -12,11 +12,13 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from keys import hashing, hotstore, secret_format
+from keys.hotstore import publish as hotstore
+from keys.secrets import form as secret_format
+from keys.secrets import hashing
 from tests.dataplane import LiveKey, add_secret, make_gateway, make_live_key, retire, verify
-from verifier import cold
-from verifier.question import Context, Question
-from verifier.warm import Miss
+from verifier.contract.question import Context, Question
+from verifier.decide import cold
+from verifier.decide.warm import Miss
 
 
 @pytest.fixture

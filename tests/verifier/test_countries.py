@@ -9,10 +9,10 @@ from netaddr import IPSet
 from pytest_django.fixtures import Settings
 
 from core import countries
-from keys import hotrecord
+from keys.hotstore import record as hotrecord
 from keys.models import Key
 from tests.dataplane import make_gateway, make_live_key, verify
-from verifier import question
+from verifier.contract import question
 
 TOKYO, DALLAS, NOWHERE = "203.0.113.9", "198.51.100.9", "192.0.2.9"
 

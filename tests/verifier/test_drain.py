@@ -7,14 +7,14 @@ import redis
 from django.utils import timezone
 
 from audit.models import Event
-from keys import hotwire
-from keys.hotrecord import batch_key, tag_of, use_key
+from keys.hotstore import client as hotwire
+from keys.hotstore.record import batch_key, tag_of, use_key
 from keys.models import KeyUseDay, SeenAddress, UseBatch
-from keys.services.addresses import MOST_REFUSED, MOST_USED
-from keys.services.use import Cost, Peak, Use, record_use
-from keys.terms import office_day
+from keys.terms.terms import office_day
+from keys.use.services.addresses import MOST_REFUSED, MOST_USED
+from keys.use.services.use import Cost, Peak, Use, record_use
 from tests.dataplane import add_secret, make_live_key, report, verify
-from verifier.drain import drain_use
+from verifier.usage.drain import drain_use
 
 pytestmark = pytest.mark.django_db
 

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from keys import hashing, hotstore, secret_format
+from keys.hotstore import publish as hotstore
+from keys.secrets import form as secret_format
+from keys.secrets import hashing
 from tests.dataplane import LiveKey, make_gateway, make_live_keys, verify
-from verifier.cold import STRIKES
-from verifier.registry import N_INSIDE
+from verifier.decide.cold import STRIKES
+from verifier.registry.reading import N_INSIDE
 
 pytestmark = [pytest.mark.long, pytest.mark.django_db(transaction=True)]
 N_THREADS = 8

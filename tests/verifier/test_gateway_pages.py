@@ -12,10 +12,10 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from audit.models import Event
-from keys import secret_format
+from keys.secrets import form as secret_format
 from tests.cast import make_staff, sign_in
 from tests.dataplane import make_gateway, make_live_key, verify
-from verifier import gateways
+from verifier.callers import gateways
 from verifier.models import Gateway, GatewayCredential
 
 pytestmark = pytest.mark.django_db

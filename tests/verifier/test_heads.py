@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.dataplane import make_gateway, make_live_key
-from verifier import gateways, heads
-from verifier.app import BODY
+from verifier.api.app import BODY
+from verifier.callers import gateways
+from verifier.loop import heads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,13 +10,13 @@ import pytest
 from django.utils import timezone
 
 from audit.models import Event
-from keys import hotwire
+from keys.hotstore import client as hotwire
 from keys.models import KeyUseDay, SeenAddress, UseBatch
-from keys.services.addresses import MOST_USED
+from keys.use.services.addresses import MOST_USED
 from tests.dataplane import change, make_live_key, report, verify
 from tests.relay import Relay
-from verifier import local_use
-from verifier.drain import drain_use
+from verifier.usage import local_use
+from verifier.usage.drain import drain_use
 
 pytestmark = pytest.mark.django_db
 

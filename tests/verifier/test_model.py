@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from keys import hotrecord
-from keys.hotcall import read_verdict
-from keys.hotrecord import MICROS, Policy, SecretState, Shared
+from keys.hotstore import record as hotrecord
+from keys.hotstore.call import read_verdict
+from keys.hotstore.record import MICROS, Policy, SecretState, Shared
 from tests.twins import (
     DIGEST,
     START,
@@ -30,8 +30,8 @@ from tests.twins import (
     load_with_clock,
     set_clock,
 )
-from verifier.checks import Counters
-from verifier.question import Context, address
+from verifier.contract.question import Context, address
+from verifier.decide.checks import Counters
 
 # One workspace: its families begin alike, so that its keys lie under one hash tag.
 FAMILIES = ("Wsaaaaaa", "Wsbbbbbb", "Wscccccc")

@@ -10,9 +10,9 @@ import pytest
 import schemathesis
 
 from tests.dataplane import call
-from verifier import answers, openapi, openapi_parts
-from verifier.codes import Code
-from verifier.question import FIELDS
+from verifier.api import answers, openapi, openapi_parts
+from verifier.contract.codes import Code
+from verifier.contract.question import FIELDS
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,11 +12,11 @@ from django.utils import timezone
 
 from core.actors import staff_actor
 from keys.models import Key
-from keys.services.status import revoke_key
+from keys.status.services import revoke_key
 from tests.cast import make_partner, make_staff
 from tests.dataplane import Answer, LiveKey, authorize, make_gateway, make_live_key, verify
 from tests.serving import serving
-from verifier.gateways import NEWS_PER_SECOND
+from verifier.callers.gateways import NEWS_PER_SECOND
 from verifier.models import GatewayCredential
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -19,11 +19,12 @@ from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keys import hotstore, hotwire
-from keys.hotrecord import MICROS, record_key
+from keys.hotstore import client as hotwire
+from keys.hotstore import publish as hotstore
+from keys.hotstore.record import MICROS, record_key
 from keys.models import KeyOutcomeDay, KeyUseDay
-from keys.selectors.limits import use_now
-from keys.terms import office_day
+from keys.terms.terms import office_day
+from keys.use.selectors.limits import use_now
 from tests.dataplane import (
     LiveKey,
     authorize,
@@ -34,9 +35,10 @@ from tests.dataplane import (
     report,
     verify,
 )
-from verifier import check_ids, usage
-from verifier.drain import drain_use
+from verifier.contract import ids as check_ids
 from verifier.models import Gateway
+from verifier.usage import reporting as usage
+from verifier.usage.drain import drain_use
 
 pytestmark = pytest.mark.django_db
 

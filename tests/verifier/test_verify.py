@@ -10,11 +10,13 @@ import pytest
 from django.utils import timezone
 
 from core.logs import JsonFormatter
-from keys import hotstore, hotwire, secret_format
+from keys.hotstore import client as hotwire
+from keys.hotstore import publish as hotstore
 from keys.models import Key, Secret
+from keys.secrets import form as secret_format
 from tests.dataplane import LiveKey, add_secret, authorize, call, change, make_live_key, retire, verify
-from verifier import question
-from verifier.codes import Code
+from verifier.contract import question
+from verifier.contract.codes import Code
 
 pytestmark = pytest.mark.django_db
 
@@ -417,7 +419,7 @@ def test_what_goes_wrong_here_is_logged_without_its_message(
     answer = call("/v1/keys/verify", "POST", **given)
     assert answer.status == 500
     assert answer.json["code"] == "INTERNAL_ERROR"
-    [line] = [record for record in caplog.records if record.name == "verifier.app"]
+    [line] = [record for record in caplog.records if record.name == "verifier.api.app"]
     written = JsonFormatter().format(line)
     assert "ConnectionResetError" in written
     assert "in body_of" in written

@@ -6,8 +6,8 @@ import pytest
 import redis
 from django.utils import timezone
 
-from keys import hotstore
-from keys.hotrecord import shared_key
+from keys.hotstore import publish as hotstore
+from keys.hotstore.record import shared_key
 from partners.models import Workspace
 from tests.dataplane import Answer, LiveKey, authorize, change, early_in_a_minute, make_live_key, verify
 

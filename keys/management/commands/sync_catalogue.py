@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from core.actors import SYSTEM
 from core.errors import DomainError
-from keys.services.catalogue import sync_catalogue
+from keys.catalogue.services import sync_catalogue
 
 TABLES = {"products", "plans"}
 

@@ -1,0 +1,1 @@
+"""Delegation, reminders, escalation (A5)."""

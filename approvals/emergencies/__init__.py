@@ -1,0 +1,1 @@
+"""Break-glass: a key that is issued before its approvals (A8)."""

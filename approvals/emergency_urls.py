@@ -1,9 +1,0 @@
-"""Emergencies. Included by `approvals.urls`, so that all names are of one namespace."""
-
-from django.urls import path
-
-from approvals.views import emergencies
-
-urlpatterns = [
-    path("requests/<str:number>/emergency/", emergencies.emergency_issue, name="emergency-issue"),
-]

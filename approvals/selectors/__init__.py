@@ -1,1 +1,0 @@
-"""Data for the pages of requests and approvals."""

@@ -1,1 +1,0 @@
-"""The operations on requests: drafting and submitting, the path of steps, decisions, consent, links."""

@@ -1,1 +1,0 @@
-"""The pages of requests and approvals, by what they are about."""

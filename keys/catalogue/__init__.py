@@ -1,0 +1,1 @@
+"""API products, plans, scopes."""

@@ -1,0 +1,1 @@
+"""The link, the reveal, the self-test (K3)."""

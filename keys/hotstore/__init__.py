@@ -1,0 +1,1 @@
+"""What Valkey knows of keys: publishing, the client, cluster, the functions (V3, V4)."""

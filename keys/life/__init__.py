@@ -1,0 +1,1 @@
+"""Issuing, changing, retirement, quarantine, reminders (K6-K9)."""

@@ -1,0 +1,77 @@
+"""Keeps the registry's search true when a partner, a person or a product gets another name (K4)."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+
+from audit.actions import Action
+from audit.models import Event
+from keys.models import Key
+from keys.status.search_text import search_text_of
+
+# The sweep runs every minute; it looks back for an hour, so that a worker that slept catches up.
+LOOK_BACK = timedelta(hours=1)
+RENAMES = (
+    Action.PARTNER_CHANGED,
+    Action.CONTACT_CHANGED,
+    Action.WORKSPACE_CHANGED,
+    Action.STAFF_PROFILE_CHANGED,
+    Action.PRODUCT_CHANGED,
+)
+PATHS = {
+    "partner": "partner__public_id",
+    "contact": "recipient__public_id",
+    "workspace": "workspace__public_id",
+    "staff": "owner__public_id",
+    "product": "products__code",
+}
+BATCH = 500
+
+
+def refresh_search_texts(*, now: datetime) -> int:
+    """Write the search text of keys anew whose names changed lately, by the events that tell of it.
+
+    The apps that own partners and people stand below this one and know nothing of keys; their events are how
+    it hears. Returns how many texts differed. Changes nothing else of a key, so no revision and no event.
+    """
+    concerned = _keys_concerned(now - LOOK_BACK)
+    if concerned is None:
+        return 0
+    return sum(_refresh(batch) for batch in _batches(concerned))
+
+
+def _keys_concerned(since: datetime) -> Q | None:
+    touched = Event.objects.filter(occurred_at__gte=since, action__in=RENAMES).values_list(
+        "objects_touched", flat=True
+    )
+    refs = {ref for refs in touched for ref in refs}
+    condition = None
+    for kind, path in PATHS.items():
+        numbers = [ref.partition(":")[2] for ref in refs if ref.startswith(f"{kind}:")]
+        if numbers:
+            found = Q(**{f"{path}__in": numbers})
+            condition = found if condition is None else condition | found
+    return condition
+
+
+def _batches(condition: Q) -> Iterator[list[Key]]:
+    last_id = 0
+    ids = Key.objects.filter(condition).order_by("pk").values_list("pk", flat=True).distinct()
+    while page := list(ids.filter(pk__gt=last_id)[:BATCH]):
+        last_id = page[-1]
+        yield list(
+            Key.objects.filter(pk__in=page)
+            .select_related("partner", "owner", "recipient", "workspace")
+            .prefetch_related("products")
+        )
+
+
+def _refresh(keys: list[Key]) -> int:
+    stale = []
+    for key in keys:
+        text = search_text_of(key, products=key.products.all())
+        if text != key.search_text:
+            key.search_text = text
+            stale.append(key)
+    return Key.objects.bulk_update(stale, ["search_text"])

@@ -1,1 +1,0 @@
-"""The operations on keys that change state, by noun: issuing, delivery, status, use."""

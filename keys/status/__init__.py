@@ -1,0 +1,1 @@
+"""Saving a key, and its status: suspend, reactivate, revoke, expire (K6, K8)."""

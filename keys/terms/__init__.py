@@ -1,0 +1,1 @@
+"""What is agreed for a key: its terms, checks, settings."""

@@ -1,0 +1,1 @@
+"""Who asks: gateways and their credentials, blocked addresses (V8)."""

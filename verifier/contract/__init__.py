@@ -1,0 +1,1 @@
+"""What is asked and answered: question, codes, ids of checks (V1)."""

@@ -1,0 +1,1 @@
+"""The verdict: warm, cold, degraded (V2, V3, V5)."""

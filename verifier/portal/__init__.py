@@ -1,0 +1,1 @@
+"""The pages of gateways and of blocked addresses (V8)."""

@@ -1,0 +1,1 @@
+"""The way to the database, for threads that must not wait long (V5)."""
