@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.http import HttpRequest
 
+from core.addresses import Network, canonical_address, holds, parse_address, parse_network
+
 if TYPE_CHECKING:
     from accounts.models import User
-
-Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +44,20 @@ def address_behind_proxies(peer: str, forwarded_for: str) -> str:
     """Who really called: X-Forwarded-For counts only when the peer is in TRUSTED_PROXIES.
 
     TRUSTED_PROXIES are addresses or networks. The rightmost entry that is no trusted proxy wins, because
-    everything left of it is the caller's word; an entry that is no address ends the search at the peer.
+    everything left of it is the caller's word; an entry that is no address ends the search at the peer. A
+    peer that is no address (a Unix socket) is told as it is.
     """
-    if not settings.TRUSTED_PROXIES:
-        return peer
-    proxies = _networks(tuple(settings.TRUSTED_PROXIES))
     try:
-        if not _is_proxy(peer, proxies):
+        peer = canonical_address(peer)
+        if not settings.TRUSTED_PROXIES:
             return peer
-        for hop in reversed([hop.strip() for hop in forwarded_for.split(",")]):
-            if not _is_proxy(hop, proxies):
-                return hop
+        proxies = _networks(tuple(settings.TRUSTED_PROXIES))
+        if not holds(proxies, parse_address(peer)):
+            return peer
+        for hop in reversed(forwarded_for.split(",")):
+            address = canonical_address(hop)
+            if not holds(proxies, parse_address(address)):
+                return address
     except ValueError:
         return peer
     return peer
@@ -63,12 +65,7 @@ def address_behind_proxies(peer: str, forwarded_for: str) -> str:
 
 @cache
 def _networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
-    return tuple(ip_network(text) for text in texts)
-
-
-def _is_proxy(address: str, proxies: tuple[Network, ...]) -> bool:
-    parsed = ip_address(address)
-    return any(parsed.version == network.version and parsed in network for network in proxies)
+    return tuple(parse_network(text, strict=True) for text in texts)
 
 
 def actor_of(request: HttpRequest, *, contact_ref: str | None = None) -> Actor:

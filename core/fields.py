@@ -14,10 +14,10 @@ from core.parsing import (
     clean_text,
     narrow,
     parse_date,
-    parse_network,
     parse_usd,
     parse_whole_number,
     parse_yen,
+    read_network,
 )
 
 _LOCAL_PART = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]+").fullmatch
@@ -186,7 +186,7 @@ class CidrListField(_ListField):
 
     def read_item(self, text: str) -> str:
         """The canonical network."""
-        return parse_network(text)
+        return read_network(text)
 
 
 class NetworkField(forms.CharField):
@@ -195,7 +195,7 @@ class NetworkField(forms.CharField):
     def clean(self, value: Any) -> str:
         """The canonical network; empty where none is needed and none was given."""
         text: str = super().clean(value)
-        return parse_network(text) if text else ""
+        return read_network(text) if text else ""
 
 
 class TextListField(_ListField):

@@ -8,11 +8,13 @@ import re
 import unicodedata
 from datetime import date
 from decimal import Decimal
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv6Network
 from typing import Final
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
+
+from core.addresses import MAPPED, Network, parse_network
 
 MAX_YEN: Final = 999_999_999_999
 MAX_USD: Final = Decimal("9999999999.99")
@@ -185,35 +187,29 @@ def _reiwa_day(match: re.Match[str] | None) -> date:
     return day
 
 
-def parse_network(text: str) -> str:
+def read_network(text: str) -> str:
     """`203.0.113.7` → `203.0.113.7/32`; a network in its canonical form. Raises ValidationError.
 
     Refuses host bits that are set (and proposes the network), and ranges so wide that they bind nothing.
     """
     text = narrow(text)
-    network: IPv4Network | IPv6Network
     try:
         # An IPv6 zone (fe80::1%eth0) has a meaning on one machine only.
-        network = ip_network(text.replace("%", " no zone "), strict=False)
+        network = parse_network(text.replace("%", " no zone "))
     except ValueError:
         raise ValidationError(
             _("“%(text)s” is no IP address or range. Write it like 203.0.113.7 or 203.0.113.0/24."),
             code="invalid",
             params={"text": text[:60]},
         ) from None
-    if isinstance(network, IPv6Network) and network.prefixlen >= 96:
-        mapped = network.network_address.ipv4_mapped
-        if mapped is not None:
-            network = IPv4Network((mapped, network.prefixlen - 96))
-            text = f"{mapped}/{network.prefixlen}"
-    if network.prefixlen < SHORTEST_PREFIX[network.version]:
+    if network.prefixlen < SHORTEST_PREFIX[network.version] or _is_around_ipv4(network):
         raise ValidationError(
             _("“%(text)s” is so wide that it protects nothing. Write the addresses that really call."),
             code="too_wide",
             params={"text": text[:60]},
         )
     try:
-        ip_network(text, strict=True)
+        parse_network(text, strict=True)
     except ValueError:
         raise ValidationError(
             _("“%(text)s” does not begin where its range begins. Did you mean %(proposal)s?"),
@@ -221,3 +217,8 @@ def parse_network(text: str) -> str:
             params={"text": text[:60], "proposal": str(network)},
         ) from None
     return str(network)
+
+
+def _is_around_ipv4(network: Network) -> bool:
+    """Whether a range of IPv6 lies around the addresses that stand for those of IPv4."""
+    return isinstance(network, IPv6Network) and network.supernet_of(MAPPED)

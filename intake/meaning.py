@@ -12,7 +12,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from core.parsing import clean_text, narrow, parse_date, parse_network, parse_yen
+from core.parsing import clean_text, narrow, parse_date, parse_yen, read_network
 from keys.models import ApiProduct
 from partners.models import Contact, Contract, Partner
 
@@ -151,7 +151,7 @@ def _networks(text: str) -> list[str]:
     found = []
     for written in re.split(r"[\s,、;；]+", narrow(text))[:MOST_ADDRESSES]:
         try:
-            found.append(parse_network(written))
+            found.append(read_network(written))
         except ValidationError:
             continue
     return list(dict.fromkeys(found))

@@ -9,13 +9,14 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from approvals.changes.terms import Fact, describe_terms
+from core.addresses import Network, parse_network
 from keys.models import EndOfLife
 from keys.terms.terms import KeyTerms, says_the_same
 from partners.models import LicenceLevel
@@ -198,11 +199,8 @@ def _countries(old: tuple[str, ...], new: tuple[str, ...]) -> Direction:
     return Direction.TIGHTENS if new and (not old or set(new) < set(old)) else Direction.LOOSENS
 
 
-Network = IPv4Network | IPv6Network
-
-
 def _networks(ranges: tuple[str, ...]) -> set[Network]:
-    found = [ip_network(text, strict=False) for text in ranges or ("0.0.0.0/0", "::/0")]
+    found = [parse_network(text) for text in ranges or ("0.0.0.0/0", "::/0")]
     v4 = [network for network in found if isinstance(network, IPv4Network)]
     v6 = [network for network in found if isinstance(network, IPv6Network)]
     return {*collapse_addresses(v4), *collapse_addresses(v6)}

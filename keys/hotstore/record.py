@@ -1,16 +1,17 @@
 """The form of a hot record: the names of its keys and the packing of its policy (see functions.lua)."""
 
-import ipaddress
 import struct
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Final
 from zlib import crc32
 from zoneinfo import ZoneInfo
 
+from core.addresses import MAPPED, Address, parse_address, parse_network
 from keys.secrets.form import BUCKET_LENGTH
 
 N_TAGS: Final = 256
@@ -261,27 +262,34 @@ def words(values: Iterable[str]) -> bytes:
 
 
 def ranges(networks: Iterable[str]) -> bytes:
-    """First and last address of each CIDR block as 32 hex digits each; IPv4 is mapped into IPv6."""
+    """First and last address of each CIDR block as 32 hex digits each; IPv4 is mapped into IPv6.
+
+    A block of IPv6 around all of IPv4 (`::/64`) is written as what lies before and behind that.
+    """
     pairs = []
     for text in networks:
-        network = ipaddress.ip_network(text, strict=False)
-        pairs.append(_hex(network[0]) + _hex(network[-1]))
+        network = parse_network(text)
+        first, last = _hex(network[0]), _hex(network[-1])
+        if isinstance(network, IPv6Network) and network.supernet_of(MAPPED):
+            pairs += [first, _hex(MAPPED[0] - 1), _hex(MAPPED[-1] + 1), last]
+        else:
+            pairs += [first, last]
     return "".join(pairs).encode()
 
 
 def address_hex(text: str) -> bytes:
-    """An address as 32 hex digits, IPv4 mapped into IPv6. Raises ValueError for anything else."""
-    return _hex(ipaddress.ip_address(text)).encode()
+    """An address as 32 hex digits, IPv4 mapped into IPv6. Raises ValueError for what is none."""
+    return _hex(parse_address(text)).encode()
 
 
 def readable_address(text: str) -> str:
     """The address of 32 hex digits as people write it: `address_hex` undone."""
-    address = ipaddress.IPv6Address(int(text, 16))
+    address = IPv6Address(int(text, 16))
     return str(address.ipv4_mapped or address)
 
 
-def _hex(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    if isinstance(address, ipaddress.IPv4Address):
+def _hex(address: Address) -> str:
+    if isinstance(address, IPv4Address):
         return f"{0xFFFF << 32 | int(address):032x}"
     return f"{int(address):032x}"
 

@@ -15,6 +15,7 @@ from tests.dataplane import (
     make_live_key,
     report,
     retire,
+    verify,
 )
 
 pytestmark = pytest.mark.django_db
@@ -203,3 +204,29 @@ def problem(answer: Answer) -> tuple[int, str]:
     assert answer.headers["X-Authz-Code"] == answer.code
     assert answer.json["type"].startswith("urn:kagiban:problem:")
     return answer.status, answer.code
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["203.0.113.9", "203.0.113.9:443", " 203.0.113.9:1 ", "::ffff:203.0.113.9", "[::ffff:203.0.113.9]:443"],
+)
+def test_an_address_counts_however_a_proxy_writes_it(gateway: str, written: str) -> None:
+    bound = make_live_key(ip_ranges=["203.0.113.0/24"])
+    assert authorize(gateway, bound.text, HTTP_X_FORWARDED_FOR=f"10.0.0.1, {written}").status == 200
+    assert (
+        authorize(gateway, bound.text, path="/v1/authorize/x", HTTP_X_KAGIBAN_ADDRESS=written).status == 200
+    )
+    assert verify(gateway, bound.text, ip=written).code == "VALID"
+
+
+def test_what_is_no_address_is_no_address_with_a_port_either(gateway: str) -> None:
+    bound = make_live_key()
+    for written in ("203.0.113.9:", "203.0.113.9:70000", "[203.0.113.9]:443", "203.0.113.9:80:80"):
+        assert verify(gateway, bound.text, ip=written).status == 400
+
+
+def test_a_range_of_ipv6_lets_nobody_of_ipv4_in(gateway: str) -> None:
+    """A row from before such a range was refused where it is written."""
+    bound = make_live_key(ip_ranges=["::/64", "::fffe:0:0/95"])
+    assert verify(gateway, bound.text, ip="203.0.113.9").code == "IP_NOT_ALLOWED"
+    assert verify(gateway, bound.text, ip="::1").code == "VALID"

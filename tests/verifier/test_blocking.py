@@ -137,3 +137,21 @@ def test_blocking_again_sets_a_new_end_and_keeps_the_first(officer: User) -> Non
     first.refresh_from_db()
     assert first.lifted_at is not None
     assert BlockedAddress.objects.get(lifted_at=None) == second
+
+
+def test_false_keys_from_loopback_of_ipv6_do_not_block_ipv4() -> None:
+    gateway, live = make_gateway(), make_live_key()
+    for _ in range(STRIKES):
+        verify(gateway, secret_format.generate("kb", "live").text, ip="::1")
+    assert BlockedAddress.objects.get().network == "::/64"
+    gateways.forget_all()
+    assert verify(gateway, live.text, ip="::2").code == "ADDRESS_BLOCKED"
+    assert verify(gateway, live.text, ip="203.0.113.7").code == "VALID"
+    assert verify(gateway, live.text, ip="::ffff:203.0.113.7").code == "VALID"
+
+
+def test_a_block_by_hand_is_of_one_family(officer: User) -> None:
+    with pytest.raises(Invalid) as refused:
+        block(officer, "::/64")
+    assert refused.value.field == "network"
+    assert not BlockedAddress.objects.exists()

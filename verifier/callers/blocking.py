@@ -6,7 +6,6 @@ put off.
 """
 
 from datetime import datetime, timedelta
-from ipaddress import ip_address, ip_network
 from typing import Final
 
 from django.conf import settings
@@ -19,8 +18,9 @@ from accounts.roles import Permission
 from audit.actions import Action
 from audit.services import record
 from core.actors import SYSTEM, Actor
+from core.addresses import parse_address, parse_network
 from core.errors import Conflict, Invalid, NotAllowed, NotFound
-from core.parsing import parse_network
+from core.parsing import read_network
 from verifier.callers.blocks import standing_blocks
 from verifier.models import BlockedAddress
 
@@ -101,14 +101,13 @@ def _require_room(network: str, now: datetime) -> None:
 
 
 def _sender(address: str) -> str:
-    if ip_address(address).version == 4:
-        return _canonical(address)
-    return str(ip_network(f"{address}/{_IPV6_PREFIX}", strict=False))
+    sender = parse_address(address)
+    return str(parse_network(str(sender) if sender.version == 4 else f"{sender}/{_IPV6_PREFIX}"))
 
 
 def _canonical(network: str) -> str:
     try:
-        return parse_network(network)
+        return read_network(network)
     except ValidationError as error:
         raise Invalid(error.messages[0], field="network") from None
 

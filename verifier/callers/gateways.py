@@ -7,13 +7,13 @@ nobody a query, however many are sent.
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from threading import Lock
 from typing import Final
 
 from django.db import Error as DatabaseFailure
 from django.db.models import Q
 
+from core.addresses import Network, holds, parse_address, parse_network
 from keys.hotstore.record import ADDRESS_LENGTH, ranges
 from keys.secrets import form as secret_format
 from keys.secrets import hashing
@@ -35,7 +35,7 @@ class Caller:
     public_id: str
     nginx: bool
     fail_open: bool
-    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    networks: tuple[Network, ...] = ()
     ends_at: float | None = None
 
 
@@ -192,16 +192,13 @@ def _caller(credential: GatewayCredential) -> Caller:
         public_id=gateway.public_id,
         nginx=gateway.mode == Gateway.Mode.NGINX,
         fail_open=gateway.fail_policy == Gateway.FailPolicy.OPEN,
-        networks=tuple(ip_network(text, strict=False) for text in gateway.ip_ranges),
+        networks=tuple(map(parse_network, gateway.ip_ranges)),
         ends_at=None if ends_at is None else ends_at.timestamp(),
     )
 
 
 def _stands_in(caller: Caller, address: str) -> bool:
     try:
-        place = ip_address(address)
+        return holds(caller.networks, parse_address(address))
     except ValueError:
         return False
-    if place.version == 6 and place.ipv4_mapped is not None:
-        place = place.ipv4_mapped
-    return any(place in network for network in caller.networks)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 from django.core.cache import cache
@@ -12,6 +11,7 @@ from audit.actions import Action
 from audit.models import Event
 from audit.services import record
 from core.actors import Actor
+from core.addresses import holds, parse_address, parse_network
 from core.ids import refs
 from keys.hotstore import publish as hotstore
 from keys.models import Delivery, Key, Secret
@@ -112,7 +112,7 @@ def _inside(address: str, ranges: list[str]) -> bool:
     if not ranges:
         return True
     try:
-        return any(ip_address(address) in ip_network(text) for text in ranges)
+        return holds(map(parse_network, ranges), parse_address(address))
     except ValueError:
         return False
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import ip_address, ip_network
 
+from core.addresses import holds, parse_address, parse_network
 from keys.models import Key, SeenAddress
 from keys.rights.quarantine import KNOWN_FOR
 from keys.use.visits import Visit
@@ -47,12 +47,12 @@ def addresses_of(key: Key) -> Addresses:
         else:
             visits[row.address] = visit
     newest = sorted(visits.items(), key=lambda item: (item[1].last, item[1].n_allowed), reverse=True)
-    networks = [ip_network(text, strict=False) for text in key.ip_ranges]
+    networks = [parse_network(text) for text in key.ip_ranges]
     return Addresses(
         shown=[
             Seen(
                 address, visit.first, visit.last, visit.n_allowed, visit.n_refused,
-                not networks or any(ip_address(address) in network for network in networks),
+                not networks or holds(networks, parse_address(address)),
             )
             for address, visit in newest[:SHOWN]
         ],
