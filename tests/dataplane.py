@@ -2,6 +2,8 @@
 
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -10,6 +12,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from core.ids import next_public_id
+from keys.hotstore import client as hotwire
 from keys.models import Key, Secret
 from keys.models.retirements import NOTICE
 from keys.secrets import form as secret_format
@@ -185,3 +188,14 @@ def authorize(gateway: str, text: str = "", path: str = "/v1/authorize", **optio
     """Ask `/v1/authorize` with a secret in Authorization."""
     headers = {"HTTP_AUTHORIZATION": f"Bearer {text}"} if text else {}
     return call(path, **{"HTTP_X_GATEWAY_CREDENTIAL": gateway, **headers, **options})
+
+
+@contextmanager
+def store_away(settings: Any) -> Iterator[None]:
+    """Nothing listens where the hot store should be."""
+    url, settings.HOT_STORE_URL = settings.HOT_STORE_URL, "redis://127.0.0.1:1/0"
+    hotwire.drop()
+    yield
+    settings.HOT_STORE_URL = url
+    hotwire.drop()
+    hotwire.resume()

@@ -191,7 +191,7 @@ class Twin:
         windows, (increment, _tolerance) = self.counters.windows, burst_of(policy)
         used = {
             "burst": -((asked.micros - windows.arrival) // increment) if increment else 0,
-            "concurrency": len(self.counters.leases) if policy.concurrency else 0,
+            "concurrency": len(self.counters.leases) if policy.concurrency and asked.lease_seconds else 0,
         }
         day = office_day(datetime.fromtimestamp(windows.minute * 60, UTC))
         add_most(self.most, {(self.family, day, limit): n for limit, n in used.items() if n})

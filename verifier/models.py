@@ -26,6 +26,8 @@ class Gateway(models.Model):
     ip_ranges = ArrayField(
         models.CharField(max_length=50), verbose_name=_("IP ranges"), default=list, blank=True
     )
+    # Without it a place for concurrent calls would be held until its lease is over, whenever the call ended.
+    reports_ends = models.BooleanField(_("reports when calls end"), default=False)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField()
 

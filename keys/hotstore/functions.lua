@@ -45,7 +45,7 @@ local MOST, MOST_AT, COUNTERS_AND_MOST = '<I4I4', 37, COUNTERS .. 'I4I4'
 -- And behind that, of a key with a limit of concurrency: when places become free, in ms since 1970 and in that
 -- order, and how many do then.
 local PLACES, PLACES_AT, PLACES_LENGTH = '<I6I4', 45, 10
--- What a check asks for: cost in millionths of a USD, length and grid of its lease in ms, environment (blank where
+-- What a check asks for: cost in millionths of a USD, length (0: holds no place) and grid of its lease in ms, environment (blank where
 -- any will do), address, its country, workspace, scopes, model, features. Empty: not asked.
 local ASKED = '<dI4I4c4Bc0Bc0I4c0I4c0I4c0I4c0'
 local ANY_ENVIRONMENT = '    '
@@ -329,7 +329,7 @@ local function verify(keys, args)
       code, retry = 'RATE_LIMITED_HOUR', (hour + 1) * 3600 - shift - now
     elseif tolerance > 0 and arrival + increment - micros > tolerance then
       code, retry = 'BURST_EXCEEDED', ceil((arrival + increment - micros - tolerance) / 1000000)
-    elseif leases > 0 then
+    elseif leases > 0 and lease > 0 then
       if packed then
         free_from, n_held, first = held_at(packed, millis)
       end
@@ -362,10 +362,12 @@ local function verify(keys, args)
         arrival = arrival + increment
         in_use = ceil((arrival - micros) / increment)
       end
-      if leases > 0 then
+      if leases > 0 and lease > 0 then
         local ending = ceil((millis + lease) / grid) * grid
         held, n_held = ending - now * 1000, n_held + 1
         places = with_places(packed or '', free_from, ending, 1)
+      elseif leases > 0 and packed then
+        places = sub(packed, PLACES_AT)
       end
       redis.call('HSET', record, 'c',
         struct.pack(COUNTERS_AND_MOST, minute, in_minute, hour, in_hour, arrival, window, spent,

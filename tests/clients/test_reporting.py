@@ -26,7 +26,7 @@ def site(request: pytest.FixtureRequest) -> Site:
 
 @pytest.fixture
 def client(url: str) -> Iterator[Client]:
-    with Client(url, make_gateway(), timeout=30) as made:
+    with Client(url, make_gateway(reports_ends=True), timeout=30) as made:
         yield made
 
 

@@ -136,7 +136,7 @@ def start(request: pytest.FixtureRequest) -> Start:
 
 @pytest.fixture
 def proxy(start: Start, tmp_path: Path, verifier_port: int, api: Api) -> Iterator[Proxy]:
-    with start(tmp_path, verifier_port, api, make_gateway()) as running:
+    with start(tmp_path, verifier_port, api, make_gateway(reports_ends=True)) as running:
         yield running
 
 

@@ -22,3 +22,11 @@ def gateway(db: None) -> str:
     from tests.dataplane import make_gateway
 
     return make_gateway()
+
+
+@pytest.fixture
+def reporting(db: None) -> str:
+    """The same of a gateway that reports when calls end, so that they hold a place."""
+    from tests.dataplane import make_gateway
+
+    return make_gateway(reports_ends=True)

@@ -134,20 +134,20 @@ def test_typo_in_the_query_makes_no_check_weaker(gateway: str, live: LiveKey, qu
 
 
 @pytest.mark.parametrize("is_below", [False, True])
-def test_cost_and_lease_are_asked_and_reported_as_elsewhere(gateway: str, is_below: bool) -> None:
+def test_cost_and_lease_are_asked_and_reported_as_elsewhere(reporting: str, is_below: bool) -> None:
     live = make_live_key(monthly_budget_usd="1.00", concurrency=1)
 
     def ask(cost: str, lease: str) -> Answer:
         if not is_below:
-            return authorize(gateway, live.text, query=f"cost_usd={cost}&lease_seconds={lease}", **FROM)
+            return authorize(reporting, live.text, query=f"cost_usd={cost}&lease_seconds={lease}", **FROM)
         told = {"HTTP_X_KAGIBAN_COST_USD": cost, "HTTP_X_KAGIBAN_LEASE_SECONDS": lease}
-        return authorize(gateway, live.text, "/v1/authorize/catalog/posts", **told, **FROM)
+        return authorize(reporting, live.text, "/v1/authorize/catalog/posts", **told, **FROM)
 
     held = ask("0.75", "600").headers["X-Kagiban-Lease"]
     told = ask("", "")
     assert problem(told) == (429, "CONCURRENCY_EXCEEDED")
     assert int(told.headers["Retry-After"]) > 500
-    row = report(gateway, {"check": held, "status": 200, "cost_usd": "0.10"}).json["reports"][0]
+    row = report(reporting, {"check": held, "status": 200, "cost_usd": "0.10"}).json["reports"][0]
     assert (row["lease"], row["cost"]) == ("released", "settled")
     assert ask("0.90", "1").status == 200
     for cost, lease in (("-1", ""), ("1 1", ""), ("x", ""), ("", "0"), ("", "3601"), ("", "1.5"), ("", "x")):

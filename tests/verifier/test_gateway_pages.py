@@ -182,3 +182,31 @@ def test_gateways_stay_known_while_the_database_is_away(monkeypatch: pytest.Monk
 
 def _away() -> None:
     raise OperationalError
+
+
+def test_a_gateway_says_whether_it_reports_when_calls_end(tech: Client) -> None:
+    add(tech)
+    gateway = Gateway.objects.get()
+    page = f"/gateways/{gateway.public_id}/"
+    assert "No: limits on concurrent requests apply only to calls that name a lease" in shown(tech, page)
+    assert tech.post(f"{page}change/", FIELDS | {"reports_ends": "on"}).status_code == 302
+    gateway.refresh_from_db()
+    assert gateway.reports_ends
+    assert "Yes: limits on concurrent requests apply to its calls" in shown(tech, page)
+    payload = Event.objects.get(action="gateway.changed").payload
+    assert (payload["before"]["reports_ends"], payload["after"]["reports_ends"]) == (False, True)
+
+
+def test_a_keys_page_says_whether_its_limit_of_concurrent_requests_can_act(tech: Client) -> None:
+    live = make_live_key(concurrency=5)
+    page = f"/keys/{live.key.public_id}"
+    assert "applies only to calls that name a lease" in shown(tech, page)
+    make_gateway()
+    Gateway.objects.create(public_id="GW-8888", name="Reporter", created_at=timezone.now(), reports_ends=True)
+    assert "applies to calls through Reporter" in shown(tech, page)
+    Gateway.objects.update(reports_ends=True)
+    assert "The limit on concurrent requests" not in shown(tech, page)
+
+
+def shown(client: Client, page: str) -> str:
+    return client.get(page, headers={"Accept-Language": "en"}).content.decode()

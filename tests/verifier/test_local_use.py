@@ -1,8 +1,6 @@
 """V6 while the hot store is away: what a process counts by itself. `tests/faults` stops the real servers."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,23 +11,12 @@ from audit.models import Event
 from keys.hotstore import client as hotwire
 from keys.models import KeyUseDay, SeenAddress, UseBatch
 from keys.use.services.addresses import MOST_USED
-from tests.dataplane import change, make_live_key, report, verify
+from tests.dataplane import change, make_live_key, report, store_away, verify
 from tests.relay import Relay
 from verifier.usage import local_use
 from verifier.usage.drain import drain_use
 
 pytestmark = pytest.mark.django_db
-
-
-@contextmanager
-def store_away(settings: Any) -> Iterator[None]:
-    """Nothing listens where the hot store should be."""
-    url, settings.HOT_STORE_URL = settings.HOT_STORE_URL, "redis://127.0.0.1:1/0"
-    hotwire.drop()
-    yield
-    settings.HOT_STORE_URL = url
-    hotwire.drop()
-    hotwire.resume()
 
 
 def test_a_degraded_check_counts_as_any_other(gateway: str, settings: Any) -> None:

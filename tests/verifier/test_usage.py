@@ -114,47 +114,47 @@ def test_another_gateways_ids_are_its_own(gateway: str, live: LiveKey) -> None:
     assert taken(other, **told)["outcome"] == "taken"
 
 
-def test_a_gateway_settles_and_frees_only_what_it_holds(gateway: str) -> None:
+def test_a_gateway_settles_and_frees_only_what_it_holds(reporting: str) -> None:
     live = make_live_key(concurrency=1, monthly_budget_usd="1.00")
-    check = verify(gateway, live.text, cost_usd="0.4", lease_seconds=600).json["check"]
+    check = verify(reporting, live.text, cost_usd="0.4", lease_seconds=600).json["check"]
     middle = len(check) // 2
     altered = check[:middle] + ("A" if check[middle] != "A" else "B") + check[middle + 1 :]
     other = make_live_key(live.key.partner, live.key.owner)
     for sender, told in (
         (make_gateway(), {"check": check}),
-        (gateway, {"check": altered}),
-        (gateway, {"check": check[:40]}),
-        (gateway, {"check": "x"}),
-        (gateway, {"check": "héllo"}),
-        (gateway, {"check": check, "lease": altered}),
-        (gateway, {"check": check, "key": other.key.public_id}),
+        (reporting, {"check": altered}),
+        (reporting, {"check": check[:40]}),
+        (reporting, {"check": "x"}),
+        (reporting, {"check": "héllo"}),
+        (reporting, {"check": check, "lease": altered}),
+        (reporting, {"check": check, "key": other.key.public_id}),
     ):
         row = taken(sender, **told, cost_usd=0, status=200)
         assert (row["outcome"], row["code"]) == ("wrong", "UNKNOWN_CHECK")
     assert spent(live) == Decimal("0.4")
-    assert verify(gateway, live.text).code == "CONCURRENCY_EXCEEDED"
+    assert verify(reporting, live.text).code == "CONCURRENCY_EXCEEDED"
 
 
-def test_held_place_is_free_as_soon_as_it_is_reported(gateway: str) -> None:
+def test_held_place_is_free_as_soon_as_it_is_reported(reporting: str) -> None:
     live = make_live_key(concurrency=1)
-    first = verify(gateway, live.text, lease_seconds=600).json
+    first = verify(reporting, live.text, lease_seconds=600).json
     assert first["lease"] == first["check"]
-    assert verify(gateway, live.text).code == "CONCURRENCY_EXCEEDED"
-    assert taken(gateway, lease=first["lease"])["lease"] == "released"
-    second = verify(gateway, live.text, lease_seconds=600)
+    assert verify(reporting, live.text).code == "CONCURRENCY_EXCEEDED"
+    assert taken(reporting, lease=first["lease"])["lease"] == "released"
+    second = verify(reporting, live.text, lease_seconds=600)
     assert second.code == "VALID"
     # Twice does nothing, and says so; the place that is held now stays held.
-    assert taken(gateway, lease=first["lease"])["outcome"] == "repeated"
-    assert taken(gateway, lease=first["lease"], id="again")["lease"] == "not_held"
-    assert verify(gateway, live.text).code == "CONCURRENCY_EXCEEDED"
+    assert taken(reporting, lease=first["lease"])["outcome"] == "repeated"
+    assert taken(reporting, lease=first["lease"], id="again")["lease"] == "not_held"
+    assert verify(reporting, live.text).code == "CONCURRENCY_EXCEEDED"
 
 
-def test_proxy_frees_the_place_that_it_holds(gateway: str) -> None:
+def test_proxy_frees_the_place_that_it_holds(reporting: str) -> None:
     live = make_live_key(concurrency=1)
-    lease = authorize(gateway, live.text).headers["X-Kagiban-Lease"]
-    assert authorize(gateway, live.text).status == 429
-    assert taken(gateway, lease=lease, status=200)["lease"] == "released"
-    assert authorize(gateway, live.text).status == 200
+    lease = authorize(reporting, live.text).headers["X-Kagiban-Lease"]
+    assert authorize(reporting, live.text).status == 429
+    assert taken(reporting, lease=lease, status=200)["lease"] == "released"
+    assert authorize(reporting, live.text).status == 200
 
 
 def test_check_that_holds_nothing_has_no_id(gateway: str) -> None:
@@ -163,33 +163,33 @@ def test_check_that_holds_nothing_has_no_id(gateway: str) -> None:
     assert "lease" not in answer
 
 
-def test_held_places_are_kept_as_long_as_the_longest_of_them(gateway: str, valkey: "redis.Redis") -> None:
+def test_held_places_are_kept_as_long_as_the_longest_of_them(reporting: str, valkey: "redis.Redis") -> None:
     live = make_live_key(concurrency=3)
     for lease_seconds in (60, 3600, 3600):
-        assert verify(gateway, live.text, lease_seconds=lease_seconds).json["valid"]
+        assert verify(reporting, live.text, lease_seconds=lease_seconds).json["valid"]
     # An hour may become an eighth longer.
     assert valkey.ttl(record_key(live.key.family)) > 3_600 * 9 // 8
-    assert verify(gateway, live.text).code == "CONCURRENCY_EXCEEDED"
+    assert verify(reporting, live.text).code == "CONCURRENCY_EXCEEDED"
 
 
-def test_places_that_end_together_are_freed_one_by_one(gateway: str) -> None:
+def test_places_that_end_together_are_freed_one_by_one(reporting: str) -> None:
     live = make_live_key(concurrency=3)
-    held = [verify(gateway, live.text, lease_seconds=3600).json["lease"] for _ in range(3)]
+    held = [verify(reporting, live.text, lease_seconds=3600).json["lease"] for _ in range(3)]
     for number, lease in enumerate(held):
-        assert verify(gateway, live.text).code == "CONCURRENCY_EXCEEDED"
-        assert taken(gateway, lease=lease, id=f"{number}")["lease"] == "released"
+        assert verify(reporting, live.text).code == "CONCURRENCY_EXCEEDED"
+        assert taken(reporting, lease=lease, id=f"{number}")["lease"] == "released"
         # Another report of the same call frees nothing once more.
-        assert taken(gateway, lease=lease, id=f"{number}, again")["lease"] == "not_held"
-        assert verify(gateway, live.text, lease_seconds=3600).code == "VALID"
+        assert taken(reporting, lease=lease, id=f"{number}, again")["lease"] == "not_held"
+        assert verify(reporting, live.text, lease_seconds=3600).code == "VALID"
 
 
-def test_a_place_that_only_this_process_counted_frees_nobody_elses(gateway: str) -> None:
+def test_a_place_that_only_this_process_counted_frees_nobody_elses(reporting: str) -> None:
     live = make_live_key(concurrency=1)
     number, now = Gateway.objects.get().public_id, int(time.time())
-    assert verify(gateway, live.text, lease_seconds=600).json["valid"]
+    assert verify(reporting, live.text, lease_seconds=600).json["valid"]
     local = check_ids.text(number, live.secret.public_id.encode(), b"0" * 10, now, now + 60, 0, 0)
-    assert taken(gateway, lease=local.decode())["lease"] == "not_held"
-    assert verify(gateway, live.text).code == "CONCURRENCY_EXCEEDED"
+    assert taken(reporting, lease=local.decode())["lease"] == "not_held"
+    assert verify(reporting, live.text).code == "CONCURRENCY_EXCEEDED"
 
 
 def test_cost_of_a_month_that_is_over_leaves_the_running_one_alone(gateway: str, live: LiveKey) -> None:

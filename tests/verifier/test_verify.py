@@ -245,9 +245,9 @@ def test_cost_that_no_whole_budget_covers_is_worth_no_other_try(gateway: str, bu
     assert "Retry-After" not in answer.headers
 
 
-def test_budget_left_and_lease_are_told(gateway: str) -> None:
+def test_budget_left_and_lease_are_told(reporting: str) -> None:
     live = make_live_key(monthly_budget_usd="10.00", concurrency=1)
-    data = verify(gateway, live.text, cost_usd=0.25).json
+    data = verify(reporting, live.text, cost_usd=0.25).json
     assert data["remaining"]["budget_usd"] == "9.750000"
     assert data["lease"]
 

@@ -216,9 +216,13 @@ def verified(verdict: Verdict) -> Response:
 
 def _held(verdict: Verdict, facts: Facts) -> bytes:
     """The members that name what the check holds; empty for most checks, which hold nothing (V7)."""
-    if facts.holds_leases:
+    if _holds_place(verdict, facts):
         return b',"check":"%b","lease":"%b"' % ((_check_id(verdict, facts),) * 2)
     return b',"check":"%b"' % _check_id(verdict, facts) if _names_cost(verdict) else b""
+
+
+def _holds_place(verdict: Verdict, facts: Facts) -> bool:
+    return facts.holds_leases and verdict.order is not None and verdict.order[2].lease_seconds > 0
 
 
 def _names_cost(verdict: Verdict) -> bool:
@@ -282,7 +286,7 @@ def authorized(verdict: Verdict, *, nginx: bool) -> Response:
     degraded = b"X-Kagiban-Degraded: true\r\n" if verdict.degraded else b""
     if code is _VALID:
         facts = facts_of(verdict.identity)
-        holds = facts.holds_leases or _names_cost(verdict)
+        holds = _holds_place(verdict, facts) or _names_cost(verdict)
         lease = b"X-Kagiban-Lease: %b\r\n" % _check_id(verdict, facts) if holds else b""
         limits = limit_fields(verdict, facts)
         acting = _acting_in(verdict, facts)

@@ -184,6 +184,8 @@ def decide(asked: Question, caller: Caller) -> Verdict:
         return Verdict(Code.MALFORMED)
     if gateways.is_blocked(asked.context.ip):
         return Verdict(Code.ADDRESS_BLOCKED)
+    if caller.reports_ends:
+        asked = Question(asked.secret, asked.context.reported())
     verdict = _decide(asked, key_id, caller)
     verdict.order = (caller.public_id, key_id, asked.context)
     return verdict

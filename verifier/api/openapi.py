@@ -197,7 +197,7 @@ _TOLD: Final = {
     "model": "The model that the call uses.",
     "feature": "A feature that the call uses; several are separated by spaces.",
     "cost_usd": "What the call will cost at most; reserved of the month's budget.",
-    "lease_seconds": "How long the call holds one of the key's concurrent places.",
+    "lease_seconds": "How long the call holds one of the key's concurrent places, at most.",
 }
 
 

@@ -5,11 +5,11 @@ from typing import Any, Final
 from verifier.api.answers import REASONS
 from verifier.contract.codes import Code
 from verifier.contract.question import (
-    DEFAULT_LEASE_SECONDS,
     MAX_COST_USD,
     MAX_LEASE_SECONDS,
     MAX_TEXT,
     MAX_WORDS,
+    REPORTED_LEASE_SECONDS,
 )
 
 Part = dict[str, Any]
@@ -172,8 +172,9 @@ QUESTION: Final[Part] = {
             "type": "integer",
             "minimum": 1,
             "maximum": MAX_LEASE_SECONDS,
-            "default": DEFAULT_LEASE_SECONDS,
-            "description": "How long the call holds one of the key's concurrent places.",
+            "description": "How long the call holds one of the key's concurrent places, unless its end is "
+            "reported before. Not named: it holds none, or, for a gateway that reports ends, one for "
+            f"{REPORTED_LEASE_SECONDS} seconds at most.",
         },
     },
 }
@@ -231,7 +232,7 @@ ALLOWED: Final[Part] = {
             "type": "string",
             "description": "The check's id for `/v1/usage`, where a cost was named or a place is held.",
         },
-        "lease": {"type": "string", "description": "The same, where the key has such a limit."},
+        "lease": {"type": "string", "description": "The same, where a place is held."},
         "degraded": {"const": True, "description": "Present where the answer came without the hot store."},
     },
 }  # fmt: skip

@@ -35,6 +35,7 @@ class Caller:
     public_id: str
     nginx: bool
     fail_open: bool
+    reports_ends: bool = False
     networks: tuple[Network, ...] = ()
     ends_at: float | None = None
 
@@ -192,6 +193,7 @@ def _caller(credential: GatewayCredential) -> Caller:
         public_id=gateway.public_id,
         nginx=gateway.mode == Gateway.Mode.NGINX,
         fail_open=gateway.fail_policy == Gateway.FailPolicy.OPEN,
+        reports_ends=gateway.reports_ends,
         networks=tuple(map(parse_network, gateway.ip_ranges)),
         ends_at=None if ends_at is None else ends_at.timestamp(),
     )

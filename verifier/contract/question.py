@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 from urllib.parse import parse_qs, quote, unquote
@@ -16,8 +16,8 @@ from keys.secrets.form import contains_secret
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-# A gateway that never says when a call has ended holds a place for as long as a call commonly takes.
-DEFAULT_LEASE_SECONDS: Final = 1
+# A gateway that reports ends frees a place by its report; this is for the report that never comes.
+REPORTED_LEASE_SECONDS: Final = 60
 MAX_LEASE_SECONDS: Final = 3600
 MAX_COST_USD: Final = 1_000_000
 MAX_TEXT: Final = 2_000
@@ -48,7 +48,8 @@ class Context:
     `ip` is 32 hex digits; `scopes` and `features` are joined by spaces: every one of them is needed. `packed`
     is the same as the last argument of the hot store's call: gateways repeat themselves, so it is made once.
     `country` is that of the address, two letters or empty. `names_cost`: the gateway told a cost, be it 0,
-    and will tell the real one.
+    and will tell the real one. `lease_seconds`: for how long the call holds one of the key's places at most;
+    0: it holds none.
     """
 
     ip: bytes = b""
@@ -59,9 +60,10 @@ class Context:
     features: str = ""
     cost_micros: int = 0
     names_cost: bool = False
-    lease_seconds: int = DEFAULT_LEASE_SECONDS
+    lease_seconds: int = 0
     packed: bytes = field(init=False, repr=False, compare=False)
     country: bytes = field(init=False, repr=False, compare=False)
+    _reported: "Context | None" = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         """Pack it as the function reads it."""
@@ -76,6 +78,15 @@ class Context:
         )
         object.__setattr__(self, "country", country)
         object.__setattr__(self, "packed", b"$%d\r\n%b\r\n" % (len(packed), packed))
+
+    def reported(self) -> "Context":
+        """The same from a gateway that reports ends: a place is held for it though no lease was named."""
+        if self.lease_seconds:
+            return self
+        if self._reported is None:
+            object.__setattr__(self, "_reported", replace(self, lease_seconds=REPORTED_LEASE_SECONDS))
+        assert self._reported is not None
+        return self._reported
 
 
 @dataclass(slots=True)
@@ -201,7 +212,7 @@ def _parse(body: bytes) -> tuple[bytes, Context]:
         features=_words(data, "feature", "features"),
         cost_micros=cost_micros(data.get("cost_usd", 0)),
         names_cost="cost_usd" in data,
-        lease_seconds=_seconds(data.get("lease_seconds", DEFAULT_LEASE_SECONDS)),
+        lease_seconds=_seconds(data["lease_seconds"]) if "lease_seconds" in data else 0,
     )
     return data["key"].encode(errors="replace"), context
 
@@ -309,7 +320,7 @@ def _context_of(address_text: str, asked: str) -> Context:
     if query.keys() - _ASKED.keys():
         raise BadQuestionError("The query of /v1/authorize has fields that are not known.")
     texts = {_ASKED[name]: " ".join(filter(None, values)) for name, values in query.items()}
-    cost, lease = texts.get("cost_usd", ""), texts.get("lease_seconds") or str(DEFAULT_LEASE_SECONDS)
+    cost, lease = texts.get("cost_usd", ""), texts.get("lease_seconds", "")
     return Context(
         ip=address(address_text) if address_text else b"",
         environment=_word("environment", texts.get("environment", "")),
@@ -319,7 +330,7 @@ def _context_of(address_text: str, asked: str) -> Context:
         features=_joined(texts.get("features", "")),
         cost_micros=cost_micros(cost or 0),
         names_cost=bool(cost),
-        lease_seconds=_seconds(int(lease) if _WHOLE(lease) else lease),
+        lease_seconds=_seconds(int(lease) if _WHOLE(lease) else lease) if lease else 0,
     )
 
 

@@ -164,7 +164,7 @@ def take(policy: Policy, counters: Counters, shared: Counters, call: Call) -> Ta
         arrival = max(own.arrival, call.micros) + burst_of(policy)[0]
         own = counters.windows = replace(_one_more(own, call), arrival=arrival)
         counters.leases = _held_at(counters.leases, call.millis) if policy.concurrency else {}
-        if policy.concurrency:
+        if policy.concurrency and call.lease_seconds:
             counters.leases[call.lease] = lease_end(call.lease_seconds * 1000, call.millis)
         if common:
             all_keys = shared.windows = _one_more(all_keys, call)
@@ -193,7 +193,7 @@ def _by_burst(policy: Policy, own: Windows, call: Call) -> Refusal:
 
 
 def _by_leases(policy: Policy, leases: dict[bytes, int], call: Call) -> Refusal:
-    if not policy.concurrency:
+    if not policy.concurrency or not call.lease_seconds:
         return None
     held = _held_at(leases, call.millis)
     if len(held) < policy.concurrency:

@@ -124,6 +124,8 @@ def _check(
     pipe = way.pipe(key_id)
     if pipe is None:
         return None
+    if caller.reports_ends:
+        context = context.reported()
     lease = new_lease()
     command = warm.command(context, key_id, warm.digester()(secret), run=pipe.run, lease=lease)
     return pipe, command, lease, (caller.public_id, key_id, context), tell

@@ -37,6 +37,15 @@ class GatewayForm(forms.Form):
         max_items=50,
         help_text=_("Addresses or networks, one a line. Empty: from everywhere, with the credential."),
     )
+    reports_ends = forms.BooleanField(
+        label=_("Reports when calls end"),
+        required=False,
+        help_text=_(
+            "Tick this if the gateway, or the API behind it, tells /v1/usage when each call has ended. Only "
+            "then do limits on concurrent requests apply to its calls. nginx, Traefik, Caddy and Envoy can't "
+            "tell by themselves; the Python client can."
+        ),
+    )
 
 
 class BlockForm(forms.Form):

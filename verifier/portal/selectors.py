@@ -33,6 +33,13 @@ def gateway_rows(now: datetime) -> "QuerySet[Gateway]":
     )
 
 
+def who_reports_ends() -> tuple[list[str], list[str]]:
+    """The names of active gateways that report when calls end, and of those that don't; one query."""
+    rows = Gateway.objects.filter(is_active=True).order_by("name").values_list("name", "reports_ends")
+    found = list(rows)
+    return [name for name, reports in found if reports], [name for name, reports in found if not reports]
+
+
 def find_gateway(number: str) -> Gateway:
     """The gateway with this number. NotFound otherwise; checks no permission."""
     gateway = Gateway.objects.filter(public_id=number).first()

@@ -36,7 +36,15 @@ class Issued:
 
 @transaction.atomic
 def add_gateway(
-    *, actor: Actor, by: User, name: str, mode: str, fail_policy: str, ip_ranges: Sequence[str], now: datetime
+    *,
+    actor: Actor,
+    by: User,
+    name: str,
+    mode: str,
+    fail_policy: str,
+    ip_ranges: Sequence[str],
+    reports_ends: bool = False,
+    now: datetime,
 ) -> Issued:
     """Add a gateway with its first credential. Raises NotAllowed."""
     _require_may_manage(by)
@@ -46,6 +54,7 @@ def add_gateway(
         mode=mode,
         fail_policy=fail_policy,
         ip_ranges=list(ip_ranges),
+        reports_ends=reports_ends,
         created_at=now,
     )
     _tell(Action.GATEWAY_ADDED, actor, gateway, {"mode": mode, "after": _settings_of(gateway)}, now)
@@ -62,6 +71,7 @@ def change_gateway(
     mode: str,
     fail_policy: str,
     ip_ranges: Sequence[str],
+    reports_ends: bool = False,
     now: datetime,
 ) -> Gateway:
     """Change how a gateway is answered and from where it may ask; in force within seconds. NotAllowed."""
@@ -69,11 +79,11 @@ def change_gateway(
     gateway = Gateway.objects.select_for_update().get(pk=gateway.pk)
     before = _settings_of(gateway)
     gateway.name, gateway.mode, gateway.fail_policy = name, mode, fail_policy
-    gateway.ip_ranges = list(ip_ranges)
+    gateway.ip_ranges, gateway.reports_ends = list(ip_ranges), reports_ends
     after = _settings_of(gateway)
     if before == after:
         return gateway
-    gateway.save(update_fields=["name", "mode", "fail_policy", "ip_ranges"])
+    gateway.save(update_fields=["name", "mode", "fail_policy", "ip_ranges", "reports_ends"])
     _tell(Action.GATEWAY_CHANGED, actor, gateway, {"before": before, "after": after}, now)
     return gateway
 
@@ -147,6 +157,7 @@ def _settings_of(gateway: Gateway) -> dict[str, object]:
         "mode": gateway.mode,
         "fail_policy": gateway.fail_policy,
         "ip_ranges": gateway.ip_ranges,
+        "reports_ends": gateway.reports_ends,
     }
 
 
