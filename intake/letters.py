@@ -1,13 +1,14 @@
 """Reading one mail: bytes in, a Letter out, whatever the bytes are (R4, "bad input").
 
-Nothing here raises, touches the database or follows a reference. What would take memory or time without
-end is refused before it is parsed; the mail is kept all the same, and shown as one that could not be read.
+Nothing here raises or follows a reference, and only what `known` does touches the database. What would take
+memory or time without end is refused before it is parsed; the mail is kept all the same, and shown as one
+that could not be read.
 """
 
 import hashlib
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message
@@ -21,7 +22,7 @@ from intake import headers
 from intake.bounces import Bounce, find_bounce
 from intake.charsets import decode
 from intake.html_text import text_of
-from intake.masking import as_read, is_clean, mask_text, tidy
+from intake.masking import Masks, as_read, candidates
 
 logger = logging.getLogger(__name__)
 
@@ -82,21 +83,50 @@ def identity_of(raw: bytes) -> str:
     return hashlib.sha256(what).hexdigest()
 
 
-def read_letter(raw: bytes) -> Letter:
-    """The letter in these bytes. Never raises."""
+Known = Callable[[Collection[str]], frozenset[str]]
+
+
+def no_tokens(_candidates: Collection[str]) -> frozenset[str]:
+    """For whoever reads mails that no link of ours can stand in."""
+    return frozenset()
+
+
+def read_letter(raw: bytes, known: Known = no_tokens) -> Letter:
+    """The letter in these bytes; `known` says which candidates are tokens of ours. Raises what that does."""
     trouble = _why_not_parsed(raw)
+    masks = Masks(known(_candidates(raw, is_sound=not trouble)))
     if not trouble:
         try:
-            return _read(raw, message_from_bytes(raw))
+            return _read(raw, message_from_bytes(raw), masks)
         except Exception as error:  # noqa: BLE001  # whatever a parser stumbles over, the mail is kept
             logger.warning("mail not read", extra={"data": {"error": type(error).__name__}})
             trouble = "broken"
     try:
         head = BytesHeaderParser().parsebytes(_headers_of(raw))
-        return _unreadable(raw, head, trouble)
+        return _unreadable(raw, head, trouble, masks)
     except Exception as error:  # noqa: BLE001  # the same
         logger.warning("headers not read", extra={"data": {"error": type(error).__name__}})
-    return Letter(trouble=trouble, raw=_masked(raw), held_secret=_masked(raw) != raw)
+    masked = _masked(raw, masks)
+    return Letter(trouble=trouble, raw=masked, held_secret=masked != raw)
+
+
+def _candidates(raw: bytes, *, is_sound: bool) -> set[str]:
+    """Whatever could be a token, in the original and in what its parts say once they are decoded."""
+    found = candidates(raw.decode("latin-1"))
+    if not is_sound:
+        return found
+    try:
+        message = message_from_bytes(raw)
+        for part in _leaves(message):
+            found |= candidates(_payload(part)[:LONGEST_PART].decode("latin-1"))
+            if part.get_content_maintype() == "text":
+                text = as_read(_text_in(part))
+                found |= candidates(text) | candidates(text_of(text))
+        for _name, value in headers.sources(message):
+            found |= candidates(headers.decode_words(value))
+    except Exception as error:  # noqa: BLE001  # what can't be parsed is looked through as it stands
+        logger.warning("mail not searched", extra={"data": {"error": type(error).__name__}})
+    return found
 
 
 def _headers_of(raw: bytes) -> bytes:
@@ -118,12 +148,12 @@ def _why_not_parsed(raw: bytes) -> str:
     return "too_many_lines" if raw.count(b"\n") + raw.count(b"\r") > 2 * MOST_LINES else ""
 
 
-def _unreadable(raw: bytes, head: "Message[str, str]", trouble: str) -> Letter:
-    name, address = _sender(head)
-    masked = _masked(raw)
+def _unreadable(raw: bytes, head: "Message[str, str]", trouble: str, masks: Masks) -> Letter:
+    name, address = _sender(head, masks)
+    masked = _masked(raw, masks)
     return Letter(
-        message_id=_message_id(head),
-        subject=_subject(head),
+        message_id=_message_id(head, masks),
+        subject=_subject(head, masks),
         from_name=name,
         from_address=address,
         language="ja",
@@ -135,22 +165,22 @@ def _unreadable(raw: bytes, head: "Message[str, str]", trouble: str) -> Letter:
     )
 
 
-def _read(raw: bytes, message: "Message[str, str]") -> Letter:
-    name, address = _sender(message)
-    subject = _subject(message)
+def _read(raw: bytes, message: "Message[str, str]", masks: Masks) -> Letter:
+    name, address = _sender(message, masks)
+    subject = _subject(message, masks)
     bounce = find_bounce(message)
     parts = list(_leaves(message))
     text = bounce.text if bounce else _words(parts)
-    kept, held_secret = _what_is_kept(raw, message)
-    tidied = tidy(text, length=LONGEST_TEXT, lines=True)
+    kept, held_secret = _what_is_kept(raw, message, masks)
+    tidied = masks.tidy(text, length=LONGEST_TEXT, lines=True)
     return Letter(
-        message_id=_message_id(message),
+        message_id=_message_id(message, masks),
         subject=subject,
         from_name=name,
         from_address=address,
         text=tidied,
         is_text_cut=len(text) > LONGEST_TEXT,
-        attachments=tuple(_attachments(parts)),
+        attachments=tuple(_attachments(parts, masks)),
         language="ja" if _JAPANESE.search(subject + tidied) else "en",
         is_automatic=headers.is_automatic(message),
         may_answer=bounce is None and headers.may_answer(message, address),
@@ -165,16 +195,16 @@ def _read(raw: bytes, message: "Message[str, str]") -> Letter:
 # --- headers --------------------------------------------------------------------------------------------
 
 
-def _subject(message: "Message[str, str]") -> str:
-    return tidy(headers.value_of(message, "subject"), length=300)
+def _subject(message: "Message[str, str]", masks: Masks) -> str:
+    return masks.tidy(headers.value_of(message, "subject"), length=300)
 
 
-def _message_id(message: "Message[str, str]") -> str:
+def _message_id(message: "Message[str, str]", masks: Masks) -> str:
     told = headers.value_of(message, "message-id").strip()
-    return told if _SAFE_ID(told) and is_clean(told) else ""
+    return told if _SAFE_ID(told) and masks.is_clean(told) else ""
 
 
-def _sender(message: "Message[str, str]") -> tuple[str, str]:
+def _sender(message: "Message[str, str]", masks: Masks) -> tuple[str, str]:
     """Name and address of the sender; no address where there is none, or not one, or not a valid one."""
     source = headers.source_of(message, "from")[:LONGEST_SENDER]
     try:
@@ -182,15 +212,15 @@ def _sender(message: "Message[str, str]") -> tuple[str, str]:
     except RecursionError:  # brackets in brackets
         found = []
     if not found:
-        return tidy(headers.decode_words(source), length=160), ""
+        return masks.tidy(headers.decode_words(source), length=160), ""
     name, address = found[0][0], found[0][1].strip()
     try:
         validate_email(address)
     except ValidationError:
         address = ""
-    if len(found) > 1 or len(address) > 254 or not is_clean(address):
+    if len(found) > 1 or len(address) > 254 or not masks.is_clean(address):
         address = ""
-    return tidy(headers.decode_words(name), length=160), address
+    return masks.tidy(headers.decode_words(name), length=160), address
 
 
 # --- body -----------------------------------------------------------------------------------------------
@@ -234,10 +264,10 @@ def _parameter(part: "Message[str, str]", name: str) -> str:
     return value if isinstance(value, str) else str(value[2])
 
 
-def _attachments(parts: "list[Message[str, str]]") -> Iterator[Attachment]:
+def _attachments(parts: "list[Message[str, str]]", masks: Masks) -> Iterator[Attachment]:
     for part in [part for part in parts if _is_attachment(part)][:MOST_ATTACHMENTS]:
-        name = tidy(headers.decode_words(_file_name(part)), length=200)
-        yield Attachment(name, tidy(part.get_content_type(), length=100), len(_payload(part)))
+        name = masks.tidy(headers.decode_words(_file_name(part)), length=200)
+        yield Attachment(name, masks.tidy(part.get_content_type(), length=100), len(_payload(part)))
 
 
 def _is_attachment(part: "Message[str, str]") -> bool:
@@ -254,29 +284,31 @@ def _file_name(part: "Message[str, str]") -> str:
 # --- secrets --------------------------------------------------------------------------------------------
 
 
-def _masked(raw: bytes) -> bytes:
-    return mask_text(raw.decode("latin-1")).encode("latin-1", "replace")
+def _masked(raw: bytes, masks: Masks) -> bytes:
+    return masks.text(raw.decode("latin-1")).encode("latin-1", "replace")
 
 
-def _what_is_kept(raw: bytes, message: "Message[str, str]") -> tuple[bytes | None, bool]:
+def _what_is_kept(raw: bytes, message: "Message[str, str]", masks: Masks) -> tuple[bytes | None, bool]:
     """The original with its secrets masked, and whether there were any.
 
-    None where one stands in it encoded (Base64, quoted-printable, another charset): who opens the original
-    could read it, and to take it out would be to write another mail.
+    None where one stands in it encoded (Base64, another charset): who opens the original could read it, and
+    to take it out would be to write another mail.
     """
-    masked = _masked(raw)
+    masked = _masked(raw, masks)
     if masked != raw:
         message = message_from_bytes(masked)
     words = (as_read(headers.decode_words(value)) for _name, value in headers.sources(message))
-    is_hidden = not all(map(is_clean, words)) or not all(map(_is_clean_part, _leaves(message)))
+    is_hidden = not all(map(masks.is_clean, words)) or not all(
+        _is_clean_part(part, masks) for part in _leaves(message)
+    )
     return None if is_hidden else masked, is_hidden or masked != raw
 
 
-def _is_clean_part(part: "Message[str, str]") -> bool:
+def _is_clean_part(part: "Message[str, str]", masks: Masks) -> bool:
     data = _payload(part)
-    if not is_clean(data.decode("latin-1")):
+    if not masks.is_clean(data.decode("latin-1")):
         return False
     if part.get_content_maintype() != "text":
         return True
     text = _text_in(part)
-    return is_clean(as_read(text)) and is_clean(as_read(text_of(text)))
+    return masks.is_clean(as_read(text)) and masks.is_clean(as_read(text_of(text)))

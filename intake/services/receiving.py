@@ -18,6 +18,7 @@ from intake.fields import read_fields
 from intake.letters import Letter, identity_of, read_letter
 from intake.models import PURPOSE, ReceivedMail
 from intake.senders import Guess, guess_sender
+from intake.tokens import known_tokens
 from notifications.services import enqueue
 from notifications.services.bounces import report_bounce
 
@@ -45,7 +46,7 @@ def receive_mail(*, raw: bytes, via: str, now: datetime, is_cut: bool = False) -
     if known is not None:
         return Receipt(known, is_new=False)
     try:
-        return _keep(_Arrival(raw, read_letter(raw), identity, via, is_cut), now)
+        return _keep(_Arrival(raw, read_letter(raw, known_tokens), identity, via, is_cut), now)
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:  # noqa: BLE001  # a mail that nobody foresaw is kept all the same
