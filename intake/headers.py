@@ -88,7 +88,7 @@ def _unpack(how: str, text: str) -> bytes:
 def is_automatic(message: "Message[str, str]") -> bool:
     """Whether a machine wrote it: an absence note, a report, a returned mail (RFC 3834)."""
     told = value_of(message, "auto-submitted").lower()
-    return bool(told and not told.startswith("no")) or _has_null_sender(message)
+    return bool(told and not told.startswith("no")) or has_null_sender(message)
 
 
 def may_answer(message: "Message[str, str]", address: str) -> bool:
@@ -105,5 +105,6 @@ def may_answer(message: "Message[str, str]", address: str) -> bool:
     return not {"all", "autoreply", "oof"} & set(wishes) and not value_of(message, "x-autoreply")
 
 
-def _has_null_sender(message: "Message[str, str]") -> bool:
+def has_null_sender(message: "Message[str, str]") -> bool:
+    """Whether nothing can come back to its sender: as of reports and absence notes (RFC 5321, 4.5.5)."""
     return any(name == "return-path" and value.strip() == "<>" for name, value in sources(message))

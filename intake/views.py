@@ -56,7 +56,9 @@ def mail_detail(request: HttpRequest, number: str) -> HttpResponse:
 
 def _page(request: HttpRequest, mail: ReceivedMail, *, status: int = 200, **context: Any) -> HttpResponse:
     user = signed_in(request)
-    may_take = user.may(Permission.MAKE_REQUESTS) and mail.state in {"waiting", "set_aside"}
+    may_settle = user.may(Permission.MAKE_REQUESTS) and mail.state in {"waiting", "set_aside"}
+    # A returned mail asks for nothing.
+    may_take = may_settle and mail.kind != ReceivedMail.Kind.BOUNCE
     text = request.GET.get("partner", "").strip()
     wants_other = "partner" in request.GET or mail.partner is None or not mail.partner.is_active
     context |= {
@@ -66,7 +68,7 @@ def _page(request: HttpRequest, mail: ReceivedMail, *, status: int = 200, **cont
         "matched_by": MATCHED.get(mail.matched_by, ""),
         "is_mine": mail.staff == user,
         "may_take": may_take,
-        "may_set_aside": may_take and mail.state == "waiting",
+        "may_set_aside": may_settle and mail.state == "waiting",
         "text": text,
         "choices": list_partners(text=text).page.rows[:8] if may_take and wants_other else None,
     }

@@ -45,7 +45,14 @@ NOTES: Words = {
     "bounce_marked": _("The mail that came back is marked as undeliverable."),
     "bounce_not_final": _("It is a report of a delay; nothing was marked."),
     "bounce_over": _("The mail had failed already, or was sent again since."),
-    "bounce_unknown": _("It names no mail of this portal, so nothing was marked."),
+    "bounce_unknown": _(
+        "It names no mail that this portal knows, so nothing was marked. If somebody waits for an answer, "
+        "check the address."
+    ),
+    "bounce_unclear": _(
+        "It does not say whether our mail came back for good, so nothing was marked. Check the recipient's "
+        "address, and send the mail again if it is needed."
+    ),
     "bounce_repeated": _("This report came before."),
 }
 

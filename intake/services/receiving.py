@@ -19,6 +19,7 @@ from intake.letters import Letter, identity_of, read_letter
 from intake.models import PURPOSE, ReceivedMail
 from intake.senders import Guess, guess_sender
 from intake.tokens import known_tokens
+from notifications.models import BounceReport
 from notifications.services import enqueue
 from notifications.services.bounces import report_bounce
 
@@ -138,6 +139,9 @@ def _notes(arrival: _Arrival) -> list[str]:
 def _report(mail: ReceivedMail, letter: Letter, now: datetime) -> None:
     bounce = letter.bounce
     assert bounce is not None
+    if not bounce.is_clear:
+        _show(mail, "bounce_unclear")
+        return
     verdict = report_bounce(
         event_id=ref(mail),
         uid=bounce.uid,
@@ -145,8 +149,17 @@ def _report(mail: ReceivedMail, letter: Letter, now: datetime) -> None:
         status=bounce.status,
         now=now,
     )
+    if verdict == BounceReport.Verdict.UNKNOWN:
+        _show(mail, "bounce_unknown")
+        return
     mail.notes = [*mail.notes, f"bounce_{verdict}"]
     mail.save(update_fields=["notes"])
+
+
+def _show(mail: ReceivedMail, note: str) -> None:
+    """What a report leaves open is for a person to look at: a step may wait for somebody who never heard."""
+    mail.notes, mail.state = [*mail.notes, note], State.WAITING
+    mail.save(update_fields=["notes", "state"])
 
 
 # --- the acknowledgement ------------------------------------------------------------------------------------
