@@ -13,8 +13,12 @@ _KNOWN = re.compile(
     r"big5(-hkscs)?|gb(2312|k|18030)|euc-(jp|kr)|iso-2022-(jp|kr)[-\w]{0,6}|ks_c_5601-1987|tis-620",
     re.ASCII,
 ).fullmatch
+# Stands for what could not be read.
+UNREADABLE = "\ufffd"
 _SHIFT_JIS = {"shift_jis", "shift-jis", "sjis", "x-sjis", "ms_kanji", "windows-31j", "cp932", "csshiftjis"}
 _ESCAPES = re.compile(rb"\x1b(\$[@B]|\$\([A-Z]|\([A-Z])")
+# The designator of ISO-2022-KR (RFC 1557); its letters look like ASCII.
+_KOREAN = b"\x1b$)C"
 _HALF_KANA = re.compile("[｡-ﾟ]")
 
 
@@ -27,8 +31,12 @@ def decode(data: bytes, charset: str = "") -> str:
             if named.startswith(("utf-7", "utf7", "utf-16", "utf-32"))
             else data.decode()
         )
-    if _ESCAPES.search(data) and not any(byte > 0x7F for byte in data):
-        return _decode_jis(data)
+    if not any(byte > 0x7F for byte in data):
+        korean = _try(data, "iso2022_kr") if _KOREAN in data else None
+        if korean is not None:
+            return korean
+        if _ESCAPES.search(data):
+            return _decode_jis(data)
     named = _codec(charset)
     utf8 = _as_utf8(data, is_named=named.startswith(("utf-8", "utf8")))
     if utf8 is not None:
@@ -74,7 +82,9 @@ def _decode_jis(data: bytes) -> str:
     for match in [*_ESCAPES.finditer(data), None]:
         pieces.append(_decode_segment(data[start : match.start() if match else len(data)], mode))
         if match:
-            mode = {b"$@": "kanji", b"$B": "kanji", b"(I": "kana"}.get(match[1], "ascii")
+            mode = {b"$@": "kanji", b"$B": "kanji", b"$(D": "more kanji", b"(I": "kana"}.get(
+                match[1], "ascii"
+            )
             start = match.end()
     return "".join(pieces)
 
@@ -86,14 +96,20 @@ def _decode_segment(data: bytes, mode: str) -> str:
         return data.decode("ascii", "replace")
     # The end of a line closes what an escape opened, where the sender forgot to (RFC 1468).
     line, end, rest = data.partition(b"\n")
-    pairs = [_to_shift_jis(line[at], line[at + 1]) for at in range(0, len(line) - 1, 2)]
-    return b"".join(pairs).decode("cp932", "replace") + (end + rest).decode("ascii", "replace")
+    pairs = [(line[at], line[at + 1]) for at in range(0, len(line) - 1, 2)]
+    if mode == "more kanji":  # JIS X 0212, of which EUC-JP has the table
+        text = b"".join(bytes([0x8F, row | 0x80, cell | 0x80]) for row, cell in pairs).decode(
+            "euc_jp", "replace"
+        )
+    else:
+        text = b"".join(_to_shift_jis(row, cell) for row, cell in pairs).decode("cp932", "replace")
+    return text + (end + rest).decode("ascii", "replace")
 
 
 def _to_shift_jis(row: int, cell: int) -> bytes:
-    """The Shift_JIS pair of a JIS X 0208 pair (each 0x21 … 0x7E); `?` for any other."""
+    """The Shift_JIS pair of a JIS X 0208 pair (each 0x21 … 0x7E); for any other one that can't be read."""
     if not (0x21 <= row <= 0x7E and 0x21 <= cell <= 0x7E):
-        return b"?"
+        return b"\x81\xff"
     lead = (row - 0x21) // 2 + 0x81
     lead += 0x40 if lead > 0x9F else 0
     trail = cell + (0x1F + (cell >= 0x60) if row % 2 else 0x7E)

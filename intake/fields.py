@@ -63,11 +63,42 @@ _SEPARATED = re.compile(
 _HEADING = re.compile(rf"{_OPENING}(?P<label>[^\s\u3000][^:：=＝\t]{{0,40}}?){_REMARK}\s*$")
 _MARKED = re.compile(r"[\s\u3000]*[■□●○◆◇▼▽★☆◎#]")
 _SIGNATURE = re.compile(r"\s*(--\s*$|[-=_*＿―─━]{5,})")
+# What a mail must say to be a request.
+ASKS = frozenset({"purpose", "product"})
+_QUOTED = re.compile(r"\s*[>＞]")
+# From this line on it is the mail that was answered or forwarded.
+_EARLIER = re.compile(
+    r"\s*(?:-{2,}\s*(?:original message|forwarded message|元のメッセージ|転送メッセージ|original-nachricht)|"
+    r"on .{6,200} wrote:\s*$|\d{4}年\d{1,2}月\d{1,2}日.{0,200}[:：]\s*$|"
+    r"(?:from|差出人|送信者)\s*[:：].{0,200}@)",
+    re.IGNORECASE,
+)
 _REPLY_PREFIX = re.compile(r"^(?:(?:re|fw|fwd|転送|返信)\s*[:：]\s*)+", re.IGNORECASE)
 
 
 def read_fields(text: str) -> dict[str, str]:
-    """`{"purpose": "配送状況の照会", …}`: the first value of each label that says something."""
+    """`{"purpose": "配送状況の照会", …}`: the first value of each label that says something.
+
+    What is quoted of an earlier mail counts only where the sender's own words ask for nothing: an answer
+    below or above an old request must not take over its period.
+    """
+    own, quoted = _cut(text)
+    found = _read(own)
+    return found if found.keys() & ASKS else _read(quoted) | found
+
+
+def _cut(text: str) -> tuple[str, str]:
+    """The sender's own lines, and those of earlier mails."""
+    own: list[str] = []
+    quoted: list[str] = []
+    is_earlier = False
+    for line in text.split("\n"):
+        is_earlier = is_earlier or bool(_EARLIER.match(line[:LONGEST_LABEL_LINE]))
+        (quoted if is_earlier or _QUOTED.match(line) else own).append(line)
+    return "\n".join(own), "\n".join(quoted)
+
+
+def _read(text: str) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     current = ""
     for line in text.split("\n"):

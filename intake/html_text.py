@@ -24,6 +24,14 @@ _LINES = {
     "dt",
     "hr",
 }
+# An element of these ends where the next one begins, whether or not its end is written.
+_ENDED_BY_THE_NEXT = {"p", "li", "td", "th", "tr", "dt", "dd"}
+_VOID = {"br", "hr", "img", "input", "meta", "link", "wbr", "area", "base", "col", "embed", "source", "track"}
+_HIDDEN = re.compile(
+    r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all|"
+    r"(?:font-size|opacity|max-height|line-height)\s*:\s*0+(?:\.0+)?(?:px|pt|em|rem|%)?\s*(?:;|!|$)",
+    re.IGNORECASE,
+).search
 _BLANK_LINES = re.compile(r"\n[ \t]*\n[ \t\n]*\n")
 
 
@@ -34,7 +42,12 @@ class _Words(HTMLParser):
         self.silent: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _SILENT:
+        if tag in _ENDED_BY_THE_NEXT and self.silent and self.silent[-1] == tag:
+            self.silent.pop()
+        told = dict(attrs)
+        is_hidden = "hidden" in told or bool(_HIDDEN(told.get("style") or ""))
+        # Inside of what is silent, elements of its name are counted: their ends are not its end.
+        if tag in _SILENT or (tag not in _VOID and (is_hidden or tag in self.silent)):
             self.silent.append(tag)
         elif tag in _LINES:
             self.words.append("\n")
@@ -44,7 +57,8 @@ class _Words(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag in self.silent:
             # A forgotten end inside must not silence the rest of the mail.
-            del self.silent[self.silent.index(tag) :]
+            last = len(self.silent) - 1 - self.silent[::-1].index(tag)
+            del self.silent[last:]
         elif tag in _LINES and tag != "br":
             self.words.append("\n")
 

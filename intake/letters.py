@@ -38,6 +38,7 @@ _JAPANESE = re.compile("[\u3040-\u30ff\u4e00-\u9fff\uff66-\uff9f]")
 _END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
 _FOLD = re.compile(rb"\r?\n[ \t]+")
 _MESSAGE_ID = re.compile(rb"^message-id:[ \t]*([^\r\n]+)", re.IGNORECASE | re.MULTILINE)
+_QUOTED_USER = re.compile(r'^"([^"\\\s]+)"(?=@)')
 _SAFE_ID = re.compile(r"<[!-;=?-~]{1,240}@[!-;=?-~]{1,240}>", re.ASCII).fullmatch
 
 
@@ -213,14 +214,28 @@ def _sender(message: "Message[str, str]", masks: Masks) -> tuple[str, str]:
         found = []
     if not found:
         return masks.tidy(headers.decode_words(source), length=160), ""
-    name, address = found[0][0], found[0][1].strip()
-    try:
-        validate_email(address)
-    except ValidationError:
+    name, address = found[0][0], _QUOTED_USER.sub(r"\1", found[0][1].strip())
+    if not (is_by_the_rules(address) or _is_of_a_phone(address)):
         address = ""
     if len(found) > 1 or len(address) > 254 or not masks.is_clean(address):
         address = ""
     return masks.tidy(headers.decode_words(name), length=160), address
+
+
+def is_by_the_rules(address: str) -> bool:
+    """Whether an address is one by the letter of RFC 5322."""
+    try:
+        validate_email(address)
+    except ValidationError:
+        return False
+    return True
+
+
+def _is_of_a_phone(address: str) -> bool:
+    """Japanese carriers let people choose `hoshi..sora.@…`; mails reach them all the same."""
+    user, at, domain = address.rpartition("@")
+    plain = re.sub(r"\.+", ".", user).strip(".")
+    return bool(at and ".." in f"{user}." and is_by_the_rules(f"{plain}@{domain}"))
 
 
 # --- body -----------------------------------------------------------------------------------------------

@@ -39,6 +39,11 @@ NOTES: Words = {
         "An API key or a personal link stood in this mail and was masked. Treat a key as leaked: revoke it."
     ),
     "text_cut": _("The text was longer than is kept here; the original has all of it."),
+    "garbled": _("Some of its characters could not be read: its charset is wrong, or none that we know."),
+    "address_unusual": _(
+        "The sender's address has two dots in a row or one before the @, as some phones' have. Not every "
+        "mail server takes it: our answers may come back."
+    ),
     "answer_returned": _(
         "Our acknowledgement came back: the sender's address does not exist, or is somebody else's."
     ),

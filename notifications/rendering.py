@@ -1,10 +1,12 @@
 """From a Mail to the message that goes over the wire: text and HTML in the recipient's language (N2)."""
 
 import re
+from email.header import Header
 from email.headerregistry import Address
 from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -27,6 +29,22 @@ BLANK_LINES = re.compile(r"\n\s*\n\s*\n")
 _inliner = CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
 
 
+class OutgoingMail(EmailMultiAlternatives):
+    """A mail whose subject begins in its own line.
+
+    Django folds it without knowing the header's name, so that of a Japanese subject of 16 characters and more
+    the first line is empty, which some mail programs show as no subject.
+    """
+
+    def message(self, **options: Any) -> Any:  # Django 6 has options, and another class for it
+        """The message, with its subject folded by its real length."""
+        message = super().message(**options)
+        subject = str(self.subject)
+        if not subject.isascii():
+            message.replace_header("Subject", Header(subject, "utf-8", header_name="Subject"))
+        return message
+
+
 def render_mail(message: Message, mail: Mail) -> EmailMultiAlternatives:
     """The finished mail, with its stable Message-ID: `<uid@our domain>`, the same however often it is sent.
 
@@ -39,11 +57,13 @@ def render_mail(message: Message, mail: Mail) -> EmailMultiAlternatives:
         subject = " ".join(template.render({**context, "part": "subject"}).split())
         text = BLANK_LINES.sub("\n\n", template.render({**context, "part": "text"})).strip() + "\n"
         html = template.render({**context, "part": "html", "subject": subject}).strip()
-    finished = EmailMultiAlternatives(
+    user, _at, domain = mail.address.rpartition("@")
+    finished = OutgoingMail(
         subject=subject,
         body=text,
         from_email=return_address(message),
-        to=[str(Address(display_name=" ".join(mail.name.split()), addr_spec=mail.address))],
+        # In two parts: `hoshi..sora.@…`, common on Japanese phones, is no address by the letter of RFC 5322.
+        to=[str(Address(display_name=" ".join(mail.name.split()), username=user, domain=domain))],
         headers={
             "From": settings.DEFAULT_FROM_EMAIL,
             "Message-ID": message_id(message),

@@ -14,8 +14,9 @@ from audit.services import record
 from core.actors import SYSTEM
 from core.ids import next_public_id, ref, refs
 from core.sealing import seal
-from intake.fields import read_fields
-from intake.letters import Letter, identity_of, read_letter
+from intake.charsets import UNREADABLE
+from intake.fields import ASKS, read_fields
+from intake.letters import Letter, identity_of, is_by_the_rules, read_letter
 from intake.models import PURPOSE, ReceivedMail
 from intake.senders import Guess, guess_sender
 from intake.tokens import known_tokens
@@ -122,7 +123,7 @@ def _kind_of(letter: Letter, found: dict[str, str]) -> ReceivedMail.Kind:
         return Kind.BOUNCE
     if letter.is_automatic or letter.from_address.lower() in _own_addresses():
         return Kind.AUTOMATIC
-    return Kind.REQUEST if {"purpose", "product"} & set(found) else Kind.UNREADABLE
+    return Kind.REQUEST if ASKS & found.keys() else Kind.UNREADABLE
 
 
 def _notes(arrival: _Arrival) -> list[str]:
@@ -132,6 +133,8 @@ def _notes(arrival: _Arrival) -> list[str]:
         "raw_dropped": letter.raw is None and letter.bounce is None,
         "raw_cut": arrival.is_cut,
         "text_cut": letter.is_text_cut,
+        "garbled": UNREADABLE in letter.subject + letter.text,
+        "address_unusual": bool(letter.from_address) and not is_by_the_rules(letter.from_address),
     }
     return [note for note, holds in notes.items() if holds]
 

@@ -96,14 +96,12 @@ def receive(
     names_ours: bool = True,
     return_path: str = "<>",
 ) -> ReceivedMail:
-    returned = (
-        f"Received: from kagiban.example.jp\nMessage-ID: {message_id(sent())}\nSubject: ...\n\nDear star,\n"
-    )
+    ours = f"Received: from kagiban.example.jp\nMessage-ID: {message_id(sent())}\n\nDear star,\n"
+    text = body.format(reason=reason, returned=ours if names_ours else "")
     raw = (
         f"Return-Path: {return_path}\nFrom: {sender}\nTo: kagiban@example.jp\nSubject: failure notice\n"
-        f"Message-ID: <b1@mx.example.net>\n{extra}MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n"
-        "Content-Transfer-Encoding: 8bit\n\n"
-        + body.format(reason=reason, returned=returned if names_ours else "")
+        f"Message-ID: <b1@mx.example.net>\n{extra}MIME-Version: 1.0\n"
+        f"Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n{text}"
     )
     return receive_mail(raw=raw.encode(), via="pipe", now=timezone.now()).mail
 
