@@ -10,6 +10,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from core.mail_addresses import ascii_domain
 from core.parsing import (
     clean_text,
     narrow,
@@ -262,14 +263,20 @@ class EmailField(_UncutField, forms.EmailField):
         """Half-width, lower case, the domain in its ASCII form."""
         local, at, domain = narrow(str(super().to_python(value) or "")).lower().rpartition("@")
         try:
-            domain = domain.encode("idna").decode() if not domain.isascii() else domain
-        except UnicodeError:
-            return f"{local}{at}{domain}"  # the validator has the words for it
-        return f"{local}{at}{domain}"
+            return f"{local}{at}{ascii_domain(domain)}"
+        except ValueError:
+            return f"{local}{at}{domain}"
 
     def validate(self, value: str) -> None:
-        """The usual, without quoted local parts: they may carry spaces and line ends."""
+        """The usual, without quoted local parts, which may carry line ends, and without literals ([::1])."""
         super().validate(value)
-        local = value.rpartition("@")[0]
-        if value and (not value.isascii() or not _LOCAL_PART(local)):
+        local, _at, domain = value.rpartition("@")
+        if value and not (value.isascii() and _LOCAL_PART(local) and _is_domain(domain)):
             raise ValidationError(_("Write an e-mail address like name@example.jp."), code="invalid")
+
+
+def _is_domain(domain: str) -> bool:
+    try:
+        return ascii_domain(domain) == domain
+    except ValueError:
+        return False

@@ -25,6 +25,11 @@ SHORTEST_PREFIX: Final = {4: 8, 6: 16}
 # Full-width ASCII (U+FF01…U+FF5E), the ideographic space and the full-width yen sign. Not NFKC, which would
 # also turn ⑤ and ² into digits, and so 5² into 52.
 _NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: " ", 0xFFE5: "¥"}
+# Letters and marks by their category that show nothing: Hangul and Khmer fillers, the Braille blank, the
+# grapheme joiner, Mongolian selectors. Variation selectors stay: Japanese names need them (葛󠄀).
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
+# Letters, numbers, punctuation, symbols, and what is nobody's yet; not marks, spaces and joiners alone.
+_SHOWN = "LNPS"
 _WIDE_LETTERS = re.compile("[０-９Ａ-Ｚａ-ｚｦ-ﾟ]+")
 _DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)"
 _WHOLE = re.compile(_DIGITS).fullmatch
@@ -51,7 +56,7 @@ def clean_text(text: str, *, lines: bool = False) -> str:
 
     Japanese punctuation stays as it was written. Control characters, surrogates, zero-width spaces and
     direction overrides (with which a name can pretend to be another) are dropped. `lines` keeps line breaks
-    and tabs; otherwise all white space becomes one space.
+    and tabs; otherwise all white space becomes one space. What shows nothing at all is empty.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     # Before anything is put together: what stood on both sides of it would be looked at too late.
@@ -60,12 +65,15 @@ def clean_text(text: str, *, lines: bool = False) -> str:
     )
     text = _WIDE_LETTERS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
     text = unicodedata.normalize("NFC", text)
+    if not any(unicodedata.category(char)[0] in _SHOWN for char in text):
+        return ""
     return text.strip() if lines else " ".join(text.split())
 
 
 def _is_invisible(char: str) -> bool:
     # Joiners (U+200C, U+200D) shape emoji and some scripts: they stay.
-    return unicodedata.category(char) in {"Cc", "Cs", "Cf", "Zl", "Zp"} and char not in "\u200c\u200d"
+    is_control = unicodedata.category(char) in {"Cc", "Cs", "Cf", "Zl", "Zp"} and char not in "\u200c\u200d"
+    return is_control or char in _BLANK
 
 
 # --- money and numbers -----------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from email.utils import getaddresses
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
+from core.mail_addresses import ascii_domain
 from intake import headers
 from intake.bounces import Bounce, find_bounce
 from intake.charsets import decode
@@ -214,12 +215,21 @@ def _sender(message: "Message[str, str]", masks: Masks) -> tuple[str, str]:
         found = []
     if not found:
         return masks.tidy(headers.decode_words(source), length=160), ""
-    name, address = found[0][0], _QUOTED_USER.sub(r"\1", found[0][1].strip())
+    name, address = found[0][0], _in_ascii(_QUOTED_USER.sub(r"\1", found[0][1].strip()))
     if not (is_by_the_rules(address) or _is_of_a_phone(address)):
         address = ""
     if len(found) > 1 or len(address) > 254 or not masks.is_clean(address):
         address = ""
     return masks.tidy(headers.decode_words(name), length=160), address
+
+
+def _in_ascii(address: str) -> str:
+    """With the domain as contacts and colleagues are kept; as it is where that is none."""
+    user, at, domain = address.rpartition("@")
+    try:
+        return f"{user}{at}{ascii_domain(domain)}" if not domain.isascii() else address
+    except ValueError:
+        return address
 
 
 def is_by_the_rules(address: str) -> bool:

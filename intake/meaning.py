@@ -1,7 +1,8 @@
 """What the values of a mail mean for the request form: only what can be read in one way (R4).
 
-A date without a year, "half a year", an API that is not in the catalogue: shown as they were written, and
-left for a person to fill in.
+A value is read whole or not at all: an amount with a word beside it that is not understood (`年額`, `税抜`,
+`ドル`) may be another amount. A date without a year, "half a year", an API that is not in the catalogue stand
+there as they were written, and are left for a person to fill in.
 """
 
 import re
@@ -17,13 +18,23 @@ from keys.models import ApiProduct
 from partners.models import Contact, Contract, Partner
 
 MOST_ADDRESSES = 100
+LONGEST = 400
 _DAY = re.compile(
     r"\d{4}\s?(?:-|/|\.|年)\s?\d{1,2}\s?(?:-|/|\.|月)\s?\d{1,2}\s?日?"
     r"|(?:令和|R)\s?(?:\d{1,2}|元)\s?(?:年|\.|/|-)\s?\d{1,2}\s?(?:月|\.|/|-)\s?\d{1,2}\s?日?"
 )
-_AMOUNT = re.compile(r"[¥\\]?\s?[\d,.]+\s?(?:億|万)?[\d,]*\s?(?:円|JPY)?", re.IGNORECASE)
+# What may stand around the days of a period: weekdays, and words for from and to.
+_AROUND_DAYS = re.compile(
+    r"(?:[\s~〜～–—:：、,。.-]|[(（][月火水木金土日](?:曜日?)?[)）]|から|より|まで|迄|の間|from|until|till|to|by)*",
+    re.IGNORECASE,
+).fullmatch
+_MONTHLY = re.compile(
+    r"(?:月額|毎月|月々|monthly)?[\s:：]*(?P<amount>.+?)\s*(?:(?:/|／|per|a)\s*(?:月|か月|month))?[\s。.]*",
+    re.IGNORECASE,
+).fullmatch
 _UNTIL = re.compile(r"まで|迄|until|till|[~〜～]\s*$|by ", re.IGNORECASE)
 _ADDRESS = re.compile(r"[\w.+-]{1,64}@[\w.-]{1,200}", re.ASCII)
+_SEVERAL = re.compile(r"[\n,，、;；・]+|\s+(?:and|と)\s+|\s*[/／]\s*|\s+及び\s+")
 _ENVIRONMENTS = {
     "live": ("本番", "商用", "live", "production", "prod"),
     "test": ("テスト", "検証", "ステージング", "test", "staging"),
@@ -54,7 +65,7 @@ def meaning_of(found: Mapping[str, str]) -> Meaning:
         amount_jpy=_amount(found.get("amount", "")),
         environment=_environment(found.get("environment", "")),
         ip_ranges=tuple(_networks(found.get("addresses", ""))),
-        addresses=tuple(address.lower() for address in _ADDRESS.findall(found.get("contact", ""))),
+        addresses=tuple(address.lower() for address in _ADDRESS.findall(narrow(found.get("contact", "")))),
     )
 
 
@@ -86,20 +97,21 @@ def draft_of(found: Mapping[str, str], partner: Partner, *, today: date) -> dict
 
 
 def _products(text: str) -> list[ApiProduct]:
-    if not text:
+    named = {_plain(part) for part in _SEVERAL.split(text)} - {""}
+    if not named:
         return []
-    text = clean_text(text).casefold()
-    return [
-        product
+    found = {
+        product: {_plain(name) for name in (product.code, product.name, product.name_en)}
         for product in ApiProduct.objects.filter(is_active=True)
-        if any(_names(text, name) for name in (product.code, product.name, product.name_en))
-    ]
+    }
+    known = set().union(*found.values())
+    return [product for product, names in found.items() if names & named] if named <= known else []
 
 
-def _names(text: str, name: str) -> bool:
-    # "order" must not be found in "orders"; Japanese has no spaces between words to go by.
-    name = clean_text(name).casefold()
-    return bool(name and re.search(rf"(?<![a-z0-9_-]){re.escape(name)}(?![a-z0-9_-])", text))
+def _plain(name: str) -> str:
+    """A name as it is compared: without "API" behind it, whatever its width, case and spaces are."""
+    name = re.sub(r"[\s_.。-]+", "", clean_text(name).casefold())
+    return name.removesuffix("api") or name
 
 
 def _period(found: Mapping[str, str]) -> tuple[date | None, date | None]:
@@ -121,8 +133,11 @@ def _one_day(text: str) -> date | None:
 
 
 def _days(text: str) -> list[date]:
+    text = narrow(text)
+    if len(text) > LONGEST or not _AROUND_DAYS(_DAY.sub("", text)):
+        return []
     found = []
-    for written in _DAY.findall(narrow(text)[:400]):
+    for written in _DAY.findall(text):
         try:
             found.append(parse_date(written))
         except ValidationError:
@@ -131,30 +146,30 @@ def _days(text: str) -> list[date]:
 
 
 def _amount(text: str) -> int | None:
-    amounts = set()
-    for written in _AMOUNT.findall(narrow(text)[:400]):
-        if re.search(r"\d", written):
-            try:
-                amounts.add(parse_yen(written.strip()))
-            except ValidationError:
-                return None
-    return amounts.pop() if len(amounts) == 1 else None
+    told = _MONTHLY(narrow(text)[:LONGEST])
+    if told is None:
+        return None
+    try:
+        return parse_yen(told["amount"])
+    except ValidationError:
+        return None
 
 
 def _environment(text: str) -> str:
-    text = clean_text(text[:200]).casefold()
-    found = [name for name, words in _ENVIRONMENTS.items() if any(_names(text, word) for word in words)]
-    return found[0] if len(found) == 1 else ""
+    told = (
+        clean_text(text[:LONGEST]).casefold().strip("。. ").removesuffix("環境").removesuffix(" environment")
+    )
+    return next((name for name, words in _ENVIRONMENTS.items() if told.strip() in words), "")
 
 
 def _networks(text: str) -> list[str]:
-    found = []
-    for written in re.split(r"[\s,、;；]+", narrow(text))[:MOST_ADDRESSES]:
-        try:
-            found.append(read_network(written))
-        except ValidationError:
-            continue
-    return list(dict.fromkeys(found))
+    written = [part for part in re.split(r"[\s,、;；・]+", narrow(text)) if part]
+    if len(written) > MOST_ADDRESSES:
+        return []
+    try:
+        return list(dict.fromkeys(map(read_network, written)))
+    except ValidationError:
+        return []
 
 
 def _contract(partner: Partner, meaning: Meaning, today: date) -> Contract | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from accounts.models import User
-from core.parsing import clean_text
+from core.parsing import clean_text, narrow
 from partners.models import Contact, Partner
 
 # Addresses here say nothing of a company.
@@ -73,7 +73,7 @@ def guess_sender(address: str, found: Mapping[str, str]) -> Guess:
         partner = _only(partners.distinct()[:2])
         if partner:
             return Guess(partner, "domain", None, staff)
-    named = " ".join(found.get(field, "") for field in ("contact", "applicant", "partner"))
+    named = narrow(" ".join(found.get(field, "") for field in ("contact", "applicant", "partner")))
     mentioned = {contact.partner for one in _ADDRESS.findall(named)[:5] for contact in _contacts(one)}
     if len(mentioned) == 1:
         return Guess(mentioned.pop(), "mentioned", None, staff)

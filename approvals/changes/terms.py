@@ -11,6 +11,7 @@ from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
 from approvals.wording import LICENCE_POINTS
+from core.mail_addresses import readable_address
 from core.wording import date_text, money_text, when_text
 from keys.models import ApiProduct, EndOfLife, Environment, Key, PurposeCategory, RotationClass, Scope
 from keys.terms.checks import Registry
@@ -88,7 +89,7 @@ def _person(contact: Contact | None, number: str) -> str:
     if contact is None:
         return number or NONE
     name = f"{contact.name} ({contact.title})" if contact.title else contact.name
-    return f"{name}, {contact.email}"
+    return f"{name}, {readable_address(contact.email)}"
 
 
 def _api(terms: KeyTerms, registry: Registry) -> list[Fact]:

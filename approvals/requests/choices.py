@@ -8,6 +8,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from core.mail_addresses import readable_address
 from core.wording import date_text, money_text
 from keys.models import ApiProduct, EndOfLife, Environment, Plan, PurposeCategory, Scope
 from partners.models import Contact, Contract
@@ -56,7 +57,9 @@ class ProductGroup:
 
 def people(contacts: list[Contact]) -> list[tuple[str, Any]]:
     """Contacts with their addresses."""
-    return [(contact.public_id, f"{contact.name} <{contact.email}>") for contact in contacts]
+    return [
+        (contact.public_id, f"{contact.name} <{readable_address(contact.email)}>") for contact in contacts
+    ]
 
 
 def card(label: Any, text: Any) -> SafeString:

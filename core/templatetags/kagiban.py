@@ -20,11 +20,15 @@ from django.utils.translation import gettext
 
 from core import wording
 from core.badges import TONES, look_of
+from core.mail_addresses import readable_address
 
 register = template.Library()
 
 NOTICE_ICONS = {"info": "info", "ok": "ok", "warn": "warning", "bad": "alert"}
 MESSAGE_TONES = {"success": "ok", "warning": "warn", "error": "bad"}
+
+
+register.filter("mail_address", readable_address)
 
 
 # --- icons and badges ---------------------------------------------------------------------------
