@@ -10,6 +10,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from core import days
 from core.mail_addresses import ascii_domain
 from core.parsing import (
     clean_text,
@@ -132,6 +133,16 @@ class DateField(_ParsedField):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.widget.attrs.setdefault("autocomplete", "off")
+
+    def validate(self, value: Any) -> None:
+        """The usual, and the calendar's bounds: 9999-12-31 is a habit for "no end", no day to count with."""
+        super().validate(value)
+        if value is not None and not days.is_within(value):
+            raise ValidationError(
+                _("Write a day from %(first)s to %(last)s."),
+                code="range",
+                params={"first": days.FIRST.isoformat(), "last": days.LAST.isoformat()},
+            )
 
     def prepare_value(self, value: Any) -> Any:
         """ISO 8601 for the date."""

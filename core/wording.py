@@ -6,6 +6,8 @@ from decimal import Decimal
 from django.utils import timezone
 from django.utils.translation import get_language, gettext, ngettext, ngettext_lazy
 
+from core.days import NO_END
+
 WEEKDAYS_JA = "月火水木金土日"
 WEEKDAYS_EN = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS_EN = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -18,7 +20,9 @@ def is_japanese() -> bool:
 
 
 def date_text(day: date) -> str:
-    """`2026年11月25日（水）` or `25 Nov 2026`."""
+    """`2026年11月25日（水）` or `25 Nov 2026`; of a contract without one, that there is no end."""
+    if day == NO_END:
+        return gettext("no end agreed")
     if is_japanese():
         return f"{day.year}年{day.month}月{day.day}日（{WEEKDAYS_JA[day.weekday()]}）"
     return f"{day.day} {MONTHS_EN[day.month - 1]} {day.year}"

@@ -13,6 +13,7 @@ from django.utils.translation import get_language_info
 from django.utils.translation import gettext_lazy as _
 
 from accounts.forms import COMMON_ZONES
+from core.days import NO_END
 from core.fields import DateField, EmailField, LineField, ParagraphField, YenField
 from core.parsing import narrow
 from core.wording import money_text
@@ -147,8 +148,10 @@ class ContractForm(forms.Form):
     )
     ends_on = DateField(
         label=_("Until"),
+        required=False,
         help_text=_("For example 2027-03-31: the last day that counts. Keys never outlive it."),
     )
+    has_no_end = forms.BooleanField(label=_("No end is agreed"), required=False)
     licence_level = forms.ChoiceField(
         label=_("Data-licence level"), choices=LicenceLevel.choices, widget=forms.RadioSelect
     )
@@ -164,12 +167,20 @@ class ContractForm(forms.Form):
         )
 
     def clean(self) -> dict[str, Any]:
-        """The period as a whole."""
+        """The period as a whole: a last day, or none."""
         data = super().clean() or self.cleaned_data
-        starts_on, ends_on = data.get("starts_on"), data.get("ends_on")
-        if starts_on and ends_on and ends_on < starts_on:
+        starts_on, ends_on, has_no_end = (
+            data.get("starts_on"),
+            data.get("ends_on"),
+            data.pop("has_no_end", False),
+        )
+        if ends_on and has_no_end:
+            self.add_error("ends_on", _("Write a last day, or tick that no end is agreed: not both."))
+        elif not ends_on and not has_no_end and "ends_on" not in self.errors:
+            self.add_error("ends_on", _("Write the last day of the contract, or tick that no end is agreed."))
+        elif starts_on and ends_on and ends_on < starts_on:
             self.add_error("ends_on", _("The contract can't end before it begins."))
-        return data
+        return data | ({"ends_on": NO_END} if has_no_end else {})
 
 
 class ContractChangeForm(ContractForm):
@@ -180,7 +191,8 @@ class ContractChangeForm(ContractForm):
     @classmethod
     def values_of(cls, contract: Contract) -> dict[str, Any]:
         """The initial values."""
-        return changing(contract, CONTRACT_FIELDS)
+        values = changing(contract, CONTRACT_FIELDS)
+        return values | ({"ends_on": None, "has_no_end": True} if contract.ends_on == NO_END else {})
 
 
 class _ZoneForm(forms.Form):

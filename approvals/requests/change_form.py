@@ -1,11 +1,13 @@
 """The form of a request to change a key: the new key's form, filled with what the key has now (R3)."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
 from django import forms
+from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -50,6 +52,7 @@ def present_of(request: Request, *, now: datetime) -> Present:
     return Present(key, present_terms(key), peaks_of(key, now=now))
 
 
+_YEAR = re.compile(r"(20[0-9]{2}-.*)?", re.ASCII).fullmatch
 # Limits of which 0 may be asked for.
 ENDLESS = ("burst", "concurrency")
 RETIREMENT = ("retires_at", "replacement", "short_notice")
@@ -61,9 +64,12 @@ class OfficeTimeField(forms.DateTimeField):
     widget = forms.DateTimeInput(attrs={"type": "datetime-local"})
 
     def to_python(self, value: Any) -> datetime | None:
-        """The moment in Japan."""
+        """The moment in Japan, in the calendar's bounds."""
         with timezone.override(OFFICE_ZONE):
-            return super().to_python(value)
+            # Of a year near the calendar's edge the zone could not be told.
+            if isinstance(value, str) and not _YEAR(value.strip()):
+                raise ValidationError(self.error_messages["invalid"], code="invalid")
+            return super().to_python(value) if value else None
 
     def prepare_value(self, value: Any) -> Any:
         """As browsers write it: `2026-11-25T02:00`."""

@@ -20,6 +20,7 @@ from django.utils.translation import gettext
 
 from core import wording
 from core.badges import TONES, look_of
+from core.days import NO_END
 from core.mail_addresses import readable_address
 
 register = template.Library()
@@ -111,6 +112,8 @@ def when(value: datetime | date | None, style: str = "long") -> SafeString | str
     if value is None:
         return "—"
     if not isinstance(value, datetime):
+        if value == NO_END:
+            return wording.date_text(value)
         text = value.isoformat() if style == "iso" else wording.date_text(value)
         return format_html('<time datetime="{}">{}</time>', value.isoformat(), text)
     local = timezone.localtime(value)

@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from audit.models import Event
+from core.days import NO_END
 from keys.terms.terms import office_day
 from partners.corporate_number import check_digit, parse_corporate_number
 from partners.models import Contact, Contract, IdentityCheck, Partner, Workspace
@@ -350,3 +351,72 @@ def test_nothing_is_added_to_an_ended_partner(cast: Cast) -> None:
 def test_check_digits(number: str, digit: str) -> None:
     assert check_digit(number) == digit
     assert parse_corporate_number(digit + number) == digit + number
+
+
+# --- the calendar's edge ---------------------------------------------------------------------------------
+
+EDGES = [
+    "0001-01-01",
+    "1999-12-31",
+    "2000-01-01",
+    "2099-12-31",
+    "2100-01-01",
+    "9999-12-31",
+    "令和99年12月31日",
+]
+
+
+@pytest.mark.parametrize("starts_on", EDGES)
+@pytest.mark.parametrize("ends_on", EDGES)
+def test_days_at_the_calendars_edge_are_taken_whole_or_refused(
+    cast: Cast, starts_on: str, ends_on: str
+) -> None:
+    client = sign_in(cast.pm)
+    days = {"starts_on": starts_on, "ends_on": ends_on}
+    answer = client.post(add(cast.team, "contract-add"), CONTRACT | days)
+    assert answer.status_code in {302, 422}
+    if answer.status_code == 422:
+        assert {"starts_on", "ends_on"} & answer.context["form"].errors.keys()
+        assert not cast.team.contracts.exists()
+        return
+    # What was taken can be shown, changed and asked for.
+    url = change("contract", cast.team.contracts.get())
+    form = typed(client.get(url).context["form"])
+    assert client.post(url, form | {"title": "Renamed"}).status_code == 302
+    assert client.get(add(cast.team, "partner-detail")).status_code == 200
+
+
+def test_a_contract_may_have_no_end(cast: Cast) -> None:
+    client = sign_in(cast.pm)
+    open_ended = {"ends_on": "", "has_no_end": "on"}
+    assert client.post(add(cast.company, "contract-add"), CONTRACT | open_ended).status_code == 302
+    contract = cast.company.contracts.latest("id")
+    assert contract.ends_on == NO_END
+    page = client.get(add(cast.company, "partner-detail"), headers={"Accept-Language": "en"}).text
+    assert "no end agreed" in page
+    assert "2999" not in page
+    form = client.get(change("contract", contract)).context["form"]
+    assert (form["ends_on"].value(), form["has_no_end"].value()) == (None, True)
+    # A key under it ends after a year at most, as every key does.
+    key = cast.key(contract)
+    assert key.expires_at.year < 2100
+    soon = (TODAY + timedelta(days=300)).isoformat()
+    answer = client.post(change("contract", contract), typed(form) | {"has_no_end": "", "ends_on": soon})
+    assert answer.status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [
+        ({"ends_on": "", "has_no_end": ""}, "tick that no end is agreed"),
+        ({"ends_on": "2027-03-31", "has_no_end": "on"}, "not both"),
+        ({"ends_on": "9999-12-31", "has_no_end": ""}, "from 2000-01-01 to 2099-12-31"),
+    ],
+)
+def test_a_contract_has_a_last_day_or_none(cast: Cast, days: dict[str, str], words: str) -> None:
+    client = sign_in(cast.pm)
+    answer = client.post(
+        add(cast.company, "contract-add"), CONTRACT | days, headers={"Accept-Language": "en"}
+    )
+    assert answer.status_code == 422
+    assert words in answer.text
