@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from allauth.account.authentication import get_authentication_records
 from allauth.mfa.models import Authenticator
@@ -16,13 +16,16 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.kept import keep_form
 from accounts.models import User
 from accounts.roles import Permission
 from accounts.second_factor import is_recent
 from core.errors import NotAllowed
+from core.htmx import page_of
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponse]
+FOR_STAFF = "is_for_staff"
 SECOND_FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
 
@@ -43,20 +46,33 @@ def require(*permissions: Permission) -> Callable[[View[P]], View[P]]:
         @wraps(view)
         def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
             if not request.user.is_authenticated:
-                return redirect_to_login(request.get_full_path() if request.method == "GET" else "/")
+                return sign_in_first(request)
             if permissions and not any(request.user.may(permission) for permission in permissions):
                 raise NotAllowed(_("Your roles do not allow this."))
             return view(request, *args, **kwargs)
 
+        setattr(guarded, FOR_STAFF, True)
         return guarded
 
     return decorate
 
 
+def is_for_staff(request: HttpRequest) -> bool:
+    """Whether the view of this request is one that `require` guards: neither public, nor a sign-in."""
+    return request.resolver_match is not None and hasattr(request.resolver_match.func, FOR_STAFF)
+
+
+def sign_in_first(request: HttpRequest, back_to: str = "") -> HttpResponse:
+    """To the sign-in and back: to what was typed if a form was sent, else to the page where the person is."""
+    if keep_form(request):
+        back_to = reverse("accounts:form-kept")
+    return redirect_to_login(back_to or page_of(request) or "/")
+
+
 def require_recent_second_factor(view: View[P]) -> View[P]:
     """Ask for the second factor again before a dangerous act, unless it was given a moment ago.
 
-    The person comes back to the page by GET and decides then: a POST is never replayed for them.
+    A form that was sent waits for them (`accounts.kept`): a POST is never replayed.
     """
 
     @wraps(view)
@@ -89,19 +105,13 @@ def has_recent_sign_in(request: HttpRequest) -> bool:
 
 
 def ask_second_factor(request: HttpRequest, back_to: str = "") -> HttpResponse:
-    """To the page that asks for the second factor, and from there back (to this page, if GET can show it)."""
+    """To the page that asks for the second factor, and from there back: to what was typed, or to the page."""
     assert request.user.is_authenticated
-    target = back_to or (request.get_full_path() if request.method == "GET" else _page_of_form(request))
+    if not back_to and keep_form(request):
+        back_to = reverse("accounts:form-kept")
+    target = back_to or page_of(request) or request.path
     page = "mfa_reauthenticate" if has_second_factor(request.user) else "accounts:second-factor"
     return HttpResponseRedirect(f"{reverse(page)}?{urlencode({'next': target})}")
-
-
-def _page_of_form(request: HttpRequest) -> str:
-    """Where the form of a POST stood: its own address often answers no GET. The path itself if unknown."""
-    page = urlsplit(request.headers.get("Referer", ""))
-    if page.netloc != request.get_host() or not page.path.startswith("/"):
-        return request.path
-    return f"{page.path}?{page.query}" if page.query else page.path
 
 
 def has_second_factor(user: User) -> bool:

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 
 from accounts.access import has_second_factor, signed_in_with_second_factor
+from accounts.kept import remember_person
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
@@ -46,8 +47,10 @@ class PersonMiddleware:
         if settings.LANGUAGE_COOKIE_NAME not in request.COOKIES:
             translation.activate(request.user.language)
             request.LANGUAGE_CODE = translation.get_language()
+        public_id = request.user.public_id  # nobody is left to ask after a sign-out
         with timezone.override(ZoneInfo(request.user.time_zone)):
             response = self.get_response(request)
+        remember_person(request, response, public_id)
         # What was shown to a person stays in no cache, and not behind "back" once they have signed out.
         response.headers.setdefault("Cache-Control", "private, no-store")
         return response

@@ -2,13 +2,14 @@
 
 from django.urls import path
 
-from accounts.views import preferences, second_factor, team
+from accounts.views import kept, preferences, second_factor, team
 
 app_name = "accounts"
 urlpatterns = [
     path("profile/", preferences.profile, name="profile"),
     path("language/", preferences.set_language, name="language-set"),
     path("theme/", preferences.set_theme, name="theme-set"),
+    path("kept/", kept.form_kept, name="form-kept"),
     path("second-factor/", second_factor.set_up, name="second-factor"),
     path("staff/", team.staff_list, name="staff-list"),
     path("staff/invite/", team.staff_invite, name="staff-invite"),

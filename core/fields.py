@@ -125,10 +125,17 @@ class WholeNumberField(_ParsedField):
 # --- dates -----------------------------------------------------------------------------------------
 
 
+class DayInput(forms.TextInput):
+    """A text field for a day as people write it, and beside it the browser's own calendar."""
+
+    template_name = "django/forms/widgets/day.html"
+
+
 class DateField(_ParsedField):
     """A day, as people write it; cleaned to date, shown as 2026-11-21."""
 
     parse = staticmethod(parse_date)
+    widget = DayInput
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

@@ -16,6 +16,7 @@ from django.shortcuts import render
 
 from core import patience
 from core.errors import DomainError
+from core.htmx import vary_on_htmx, wants_piece
 
 logger = logging.getLogger("kagiban.request")
 # What Django itself turns into a 404, a 403 or a 400.
@@ -69,6 +70,29 @@ class RequestIdMiddleware:
             "frames": "".join(traceback.format_tb(exception.__traceback__)),
         }
         logger.error("unforeseen error", extra={"data": data})
+
+
+class PieceMiddleware:
+    """What is meant for the whole page never lands in a piece of it (htmx).
+
+    The browser would follow a redirect unseen, and htmx would swap the page at its end into the panel: the
+    whole page is told to go there. Refusals are drawn as a notice (`templates/errors/`).
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Pass on what htmx asks for; a moved address (301, 308) is the browser's own business."""
+        if not wants_piece(request):
+            return self.get_response(request)
+        request.error_layout = "errors/piece.html"  # type: ignore[attr-defined]  # read by templates/errors
+        response = self.get_response(request)
+        if response.status_code in {302, 303, 307}:
+            response["HX-Redirect"] = response["Location"]
+            del response["Location"]
+            response.status_code = 200
+        return vary_on_htmx(response)
 
 
 class PatienceMiddleware:

@@ -1,10 +1,9 @@
-"""Pages that belong to no app: health, and the answer to a failed CSRF check."""
+"""Pages that belong to no app: health, and the answer to what went wrong on our side."""
 
 import sys
 
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
@@ -12,6 +11,7 @@ from django_redis.exceptions import ConnectionInterrupted
 from redis.exceptions import RedisError
 
 from core import patience
+from core.htmx import wants_piece
 
 
 @csrf_exempt  # nothing is changed here: a wrong method is 405, not a form that is too old
@@ -19,11 +19,6 @@ from core import patience
 def healthz(_request: HttpRequest) -> HttpResponse:
     """The process answers (O2). Says nothing of the servers behind it."""
     return JsonResponse({"status": "ok"})
-
-
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 - Django's signature
-    """403 with words: the form was too old, or came from elsewhere; nothing was done."""
-    return render(request, "errors/csrf.html", status=403)
 
 
 # PostgreSQL is away, or Valkey, without which tries to sign in can't be counted (S1): then nobody may guess.
@@ -35,9 +30,10 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
     Where the answer to a change was lost, nobody knows whether it was made, and the page says so.
     """
+    layout = "errors/piece_broken.html" if wants_piece(request) else "errors/broken.html"
     if isinstance(sys.exception(), AWAY):
         mine = patience.current()
         is_open = request.method == "POST" and mine is not None and mine.may_have_written
-        page = render_to_string("503.html", {"is_open": is_open})
+        page = render_to_string("503.html", {"is_open": is_open, "layout": layout})
         return HttpResponse(page, status=503, headers={"Retry-After": "10"})
-    return HttpResponse(render_to_string("500.html"), status=500)
+    return HttpResponse(render_to_string("500.html", {"layout": layout}), status=500)

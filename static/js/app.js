@@ -130,6 +130,27 @@
     });
   });
 
+  // --- days: <button data-calendar="id"> opens the browser's calendar for the text field with that id ------
+  // The text field alone is sent: whatever is typed there stays as it was typed.
+  const asDay = (text) => {
+    const parts = /^\s*(\d{4})\D(\d{1,2})\D(\d{1,2})\D*$/.exec(text.normalize('NFKC'));
+    return parts ? `${parts[1]}-${parts[2].padStart(2, '0')}-${parts[3].padStart(2, '0')}` : '';
+  };
+  document.addEventListener('click', (event) => {
+    const button = event.target.closest('[data-calendar]');
+    if (!button) return;
+    const day = button.nextElementSibling;
+    day.value = asDay(document.getElementById(button.dataset.calendar).value);
+    day.showPicker();
+  });
+  document.addEventListener('change', (event) => {
+    if (!event.target.matches('[data-calendar] + input[type=date]') || !event.target.value) return;
+    const field = document.getElementById(event.target.previousElementSibling.dataset.calendar);
+    field.value = event.target.value;
+    field.dispatchEvent(new Event('change', { bubbles: true }));
+    field.focus();
+  });
+
   // --- keys: `/` goes to the search, Ctrl+K finds pages and keys, `?` shows the keys -----------------------
   document.addEventListener('keydown', (event) => {
     const finder = document.getElementById('finder');

@@ -118,3 +118,10 @@ def assert_accessible(page: Page) -> None:
     found = Axe().run(page, options=WCAG).response["violations"]
     findings = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found]
     assert not findings, findings
+
+
+def unfold(page: Page) -> None:
+    """Open every part of the request form that is folded because it is done."""
+    folded = page.locator(".part:not([open]) > summary")
+    for _ in range(folded.count()):
+        folded.first.click()

@@ -11,7 +11,7 @@ from accounts.models import User
 from approvals.models import KeyChange
 from keys.models import Key, KeyUseDay
 from keys.terms.terms import office_day
-from tests.browser.people import PHONE, Visitor, assert_accessible, assert_fits, give_app
+from tests.browser.people import PHONE, Visitor, assert_accessible, assert_fits, give_app, unfold
 from tests.cast import Cast
 from tests.changes import live_key
 from tests.dataplane import make_gateway, verify
@@ -36,6 +36,7 @@ def begin(visitor: Visitor, key: Key, by: User, **options: Any) -> Page:
     page = visitor.open(f"/keys/{key.public_id}", by, **options)
     page.get_by_role("button", name="Request a change").click()
     page.wait_for_url("**/edit/")
+    unfold(page)
     return page
 
 

@@ -69,6 +69,7 @@ NO_PAGE = {
     "verifier:block-lift",
     "verifier:credential-rotate",
     "verifier:credential-revoke",
+    "accounts:form-kept",
     "accounts:language-set",
     "accounts:theme-set",
     "accounts:staff-roles",

@@ -23,6 +23,7 @@ from tests.browser.people import (
     assert_fits,
     give_app,
     sign_in_by_hand,
+    unfold,
 )
 from tests.cast import Cast, decide
 from tests.dataplane import early_in_a_minute, make_gateway
@@ -87,6 +88,7 @@ def begin_request(page: Page, number: str) -> None:
 
 def fill_request(page: Page) -> None:
     """Fill what a new request lacks; partner, workspace, recipient, contract and plan stand there already."""
+    unfold(page)
     page.fill("#id_name", "Delivery status")
     tick(page, "products", "catalog")
     tick(page, "scopes", "catalog:read")
@@ -180,6 +182,7 @@ def test_a_company_below_the_threshold_from_registration_to_revocation(
     assert page.input_value("#id_purpose") == "A draft."
     expect(page.locator("[name=scopes][value='catalog:read']")).to_be_checked()
     assert_accessible(page)
+    unfold(page)
     page.fill("#id_purpose", "Shows our customers where their parcels are.")
     asked = submit(page)
     expect(page.locator("main")).to_contain_text("Misaki Sato")

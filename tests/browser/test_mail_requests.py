@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from intake.models import ReceivedMail
 from keys.terms.terms import office_day
-from tests.browser.people import DESKTOP, PHONE, Visitor, assert_accessible, assert_fits, give_app
+from tests.browser.people import DESKTOP, PHONE, Visitor, assert_accessible, assert_fits, give_app, unfold
 from tests.browser.test_journeys import approve_by_mail, collect, submit, tick
 from tests.cast import Cast, make_contact
 from tests.dataplane import make_gateway
@@ -67,6 +67,7 @@ def test_a_mail_becomes_a_draft_and_a_key(
     tick(page, "purpose_category", "integration")
     tick(page, "environment", "live")
     tick(page, "licence_checklist", "policy_read", "level_fits", "no_personal_data", "no_resale")
+    unfold(page)
     page.fill("#id_ip_ranges", "203.0.113.0/24")
     asked = submit(page)
     assert asked.state == "in_review"

@@ -8,7 +8,15 @@ from playwright.sync_api import Page, expect
 
 from approvals.models import Decision
 from notifications.models import Message
-from tests.browser.people import DESKTOP, PHONE, Visitor, assert_accessible, assert_fits, sign_in_by_hand
+from tests.browser.people import (
+    DESKTOP,
+    PHONE,
+    Visitor,
+    assert_accessible,
+    assert_fits,
+    sign_in_by_hand,
+    unfold,
+)
 from tests.cast import Cast, decide
 from tests.product import Product
 
@@ -57,6 +65,7 @@ def test_only_legal_is_asked_again_about_another_contract(
     mine.wait_for_url("**/edit/")
     assert mine.input_value("#id_name") == "Delivery status"
     look(mine, "edit", is_form=True)
+    unfold(mine)
     mine.check(f"[name=contract][value='{cast.edge.public_id}']")
     mine.click("[name=action][value=submit]")
     mine.wait_for_url(f"**/requests/{request.public_id}/")

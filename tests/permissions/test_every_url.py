@@ -297,6 +297,7 @@ ROWS: dict[str, Row] = {
     "accounts:language-set": Row(PUBLIC, "POST"),
     "accounts:theme-set": Row(PUBLIC, "POST"),
     "accounts:second-factor": Row(STAFF),
+    "accounts:form-kept": Row(STAFF),
     "accounts:staff-list": Row(P.SEE_STAFF),
     "accounts:permission-matrix": Row(P.SEE_STAFF),
     "accounts:staff-detail": Row(P.SEE_STAFF, "GET", staff),

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -15,7 +14,14 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.access import ask_second_factor, has_recent_second_factor, require, second_factor_at, signed_in
+from accounts.access import (
+    ask_second_factor,
+    has_recent_second_factor,
+    require,
+    second_factor_at,
+    sign_in_first,
+    signed_in,
+)
 from accounts.models import User
 from accounts.roles import Permission
 from accounts.second_factor import SecondFactorNeeded
@@ -138,7 +144,7 @@ def _find_staff_link(token: str) -> StepLink | None:
 
 def _sign_in_first(request: HttpRequest) -> HttpResponse:
     answer = wanted_answer(request)
-    return redirect_to_login(f"{request.path}?answer={answer}" if answer else request.path)
+    return sign_in_first(request, f"{request.path}?answer={answer}" if answer else request.path)
 
 
 def _decide(

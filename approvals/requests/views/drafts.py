@@ -25,6 +25,7 @@ from approvals.models import Request
 from approvals.requests.change_form import ChangeForm, ChangePanel, change_panel, present_of
 from approvals.requests.drafts import is_same, is_too_long, limits_of, marks_of, posted_by, touched
 from approvals.requests.form import RequestForm
+from approvals.requests.form_parts import parts_of
 from approvals.requests.selectors.options import Options
 from approvals.requests.selectors.preview import Preview, preview_path
 from approvals.requests.selectors.revisions import asked_for
@@ -171,6 +172,7 @@ def request_path_panel(request: HttpRequest, number: str) -> HttpResponse:
     if limits:
         form = _form(draft, _replaced(request.POST, limits))
     context = {"panel": _panel(draft, form), "record": draft, "form": form, "fresh_limits": bool(limits)}
+    context["parts"] = parts_of(form)
     return render(request, "approvals/partials/_path_answer.html", context)
 
 
@@ -285,7 +287,7 @@ def _form_page(
     judged = form if form.is_bound else _form(draft, form.data_from(form.initial), form.options)
     marks = marks_of(posted_by(_shown(draft, draft.draft, form.options)))
     context |= {"record": draft, "form": form, "panel": _panel(draft, judged), "marks": marks}
-    context["asked_for"] = asked_for(draft)
+    context |= {"asked_for": asked_for(draft), "parts": parts_of(judged)}
     return render(request, "approvals/request_edit.html", context, status=status)
 
 

@@ -118,7 +118,7 @@ def columns(order: str) -> list[Column]:
         Column(_("State")),
         column(_("Owner"), "owner", "hide-m"),
         column(_("Use in 30 days / last"), "used"),
-        Column(_("This hour / limit"), css="hide-m"),
+        Column(_("This hour / limit"), css="hide-m c-limit"),
         column(_("Expires"), "expiry"),
     ]
 
