@@ -6,6 +6,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from accounts.access import SECOND_FACTORS
 from accounts.models import User
 from accounts.roles import MATRIX, Permission, Role
+from core.parsing import search_words
 
 
 def staff_rows(*, query: str = "", role: str = "", state: str = "") -> QuerySet[User]:
@@ -16,12 +17,12 @@ def staff_rows(*, query: str = "", role: str = "", state: str = "") -> QuerySet[
         rows = rows.filter(is_active=state != "left")
     if role in Role.values:
         rows = rows.filter(roles__contains=[role])
-    if query:
+    for word in search_words(query):
         rows = rows.filter(
-            Q(name__icontains=query)
-            | Q(email__icontains=query)
-            | Q(department__icontains=query)
-            | Q(public_id__iexact=query)
+            Q(name__icontains=word)
+            | Q(email__icontains=word)
+            | Q(department__icontains=word)
+            | Q(public_id__iexact=word)
         )
     return rows
 

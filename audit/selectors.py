@@ -26,6 +26,8 @@ from audit.wording import (
     look_of,
     word_of,
 )
+from core.ids import KINDS
+from core.parsing import search_words
 
 TIMELINE_LENGTH = 50
 
@@ -105,7 +107,7 @@ def find_events(filters: Filters) -> QuerySet[Event]:
         rows = rows.annotate(payload_text=Cast("payload", TextField())).filter(
             Q(payload_text__icontains=filters.text)
             | Q(request_id=filters.text)
-            | Q(objects_touched__contains=[_thing_ref(filters.text.strip())])
+            | Q(objects_touched__contains=[_thing_ref(filters.text)])
         )
     return rows
 
@@ -114,15 +116,12 @@ def _midnight(day: date) -> datetime:
     return timezone.make_aware(datetime.combine(day, time.min))
 
 
-_KINDS = {"KB": "key", "KR": "request", "PT": "partner", "CO": "contact", "CT": "contract", "WS": "workspace"}
-_KINDS |= {"ST": "staff", "GW": "gateway", "DG": "delegation"}
-
-
 def _thing_ref(text: str) -> str:
+    text = " ".join(search_words(text))
     kind, colon, number = text.partition(":")
     if colon:
         return f"{kind.lower()}:{number if kind.lower() == 'message' else number.upper()}"
-    return f"{_KINDS.get(text[:2].upper(), 'key')}:{text.upper()}"
+    return f"{KINDS.get(text[:2].upper(), 'key')}:{text.upper()}"
 
 
 def timeline_of(thing: str, limit: int = TIMELINE_LENGTH) -> list[Line]:

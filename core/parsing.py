@@ -230,3 +230,25 @@ def read_network(text: str) -> str:
 def _is_around_ipv4(network: Network) -> bool:
     """Whether a range of IPv6 lies around the addresses that stand for those of IPv4."""
     return isinstance(network, IPv6Network) and network.supernet_of(MAPPED)
+
+
+# --- searching -------------------------------------------------------------------------------------
+
+LONGEST_SEARCH: Final = 120
+MOST_WORDS: Final = 6
+# As Japanese keyboards write it: full width, and with any of the lines that look like a hyphen.
+_NUMBER = re.compile(r"([A-Za-z]{2})[-‐‑‒–—―−ー]([0-9]{1,12})", re.ASCII).fullmatch
+
+
+def search_words(text: str) -> list[str]:
+    """The words of a search, all of which have to be found; `ＫＢ－０１１６` as it is kept, `KB-0116`.
+
+    More words than MOST_WORDS are left out.
+    """
+    words = clean_text(text[:LONGEST_SEARCH]).split()[:MOST_WORDS]
+    return [_as_number(word) for word in words]
+
+
+def _as_number(word: str) -> str:
+    match = _NUMBER(narrow(word))
+    return f"{match[1].upper()}-{match[2]}" if match else word

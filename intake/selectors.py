@@ -9,7 +9,7 @@ from django.utils.functional import Promise
 from accounts.models import User
 from accounts.roles import Permission
 from core.paging import Order, Page, keyset_page
-from core.parsing import clean_text
+from core.parsing import search_words
 from core.wording import date_text, money_text
 from intake.meaning import Meaning, meaning_of
 from intake.models import ReceivedMail
@@ -41,7 +41,7 @@ class Line:
 
 def list_mails(*, view: str, text: str = "", cursor: str = "") -> Inbox:
     """Mails of one view, the newest first; waiting ones the longest waiting first."""
-    found = _search(clean_text(text)[:120])
+    found = _search(text)
     counts = dict(found.order_by().values_list("state").annotate(n=Count("id")))
     order = Order("id", descending=view != "waiting")
     rows = found.filter(state=view).select_related("partner", "contact", "staff", "request", "settled_by")
@@ -50,10 +50,8 @@ def list_mails(*, view: str, text: str = "", cursor: str = "") -> Inbox:
 
 
 def _search(text: str) -> QuerySet[ReceivedMail]:
-    if not text:
-        return ReceivedMail.objects.all()
     found = ReceivedMail.objects.all()
-    for word in text.split()[:5]:
+    for word in search_words(text):
         found = found.filter(_holds(word))
     return found
 

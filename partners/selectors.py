@@ -9,7 +9,7 @@ from django.db.models import CharField, Count, Exists, OuterRef, Q, QuerySet, Va
 from django.db.models.functions import Coalesce, NullIf
 
 from core.paging import Order, Page, keyset_page
-from core.parsing import clean_text
+from core.parsing import search_words
 from partners.models import ENDED_KEY_STATES, Contact, Contract, IdentityCheck, Partner, Workspace
 
 PAGE_SIZE = 25
@@ -53,18 +53,22 @@ def _with_reading(partners: QuerySet[Partner]) -> QuerySet[Partner]:
 
 
 def _search(text: str) -> QuerySet[Partner]:
-    text = clean_text(text)[:120]
-    if not text:
-        return Partner.objects.all()
+    found = Partner.objects.all()
+    for word in search_words(text):
+        found = found.filter(_holds(word))
+    return found
+
+
+def _holds(word: str) -> Q:
     people = Contact.objects.filter(partner=OuterRef("pk")).filter(
-        Q(name__icontains=text) | Q(email__icontains=text)
+        Q(name__icontains=word) | Q(email__icontains=word)
     )
-    return Partner.objects.filter(
-        Q(name__icontains=text)
-        | Q(name_kana__icontains=text)
-        | Q(public_id__iexact=text)
-        | Q(corporate_number=text)
-        | Exists(people)
+    return (
+        Q(name__icontains=word)
+        | Q(name_kana__icontains=word)
+        | Q(public_id__iexact=word)
+        | Q(corporate_number=word)
+        | Q(Exists(people))
     )
 
 

@@ -12,11 +12,12 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from core.parsing import LONGEST_SEARCH
 from keys.catalogue.selectors import local_name
 from keys.models import ApiProduct, Environment, Key, Plan
 from keys.registry.selectors.conditions import ROTATION_WARNING_DAYS, USABLE, needs_attention, unused_for
 from keys.registry.selectors.registry import ENDED, expiring_within
-from keys.registry.selectors.search import MAX_QUERY, search
+from keys.registry.selectors.search import search
 from keys.terms.terms import office_day
 from partners.models import Partner
 
@@ -55,7 +56,7 @@ class KeyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filte
     q = django_filters.CharFilter(
         label=_("Search in the list"),
         method="by_text",
-        widget=forms.TextInput(attrs={"type": "search", "maxlength": MAX_QUERY, "autocomplete": "off"}),
+        widget=forms.TextInput(attrs={"type": "search", "maxlength": LONGEST_SEARCH, "autocomplete": "off"}),
     )
     status = django_filters.ChoiceFilter(label=_("Status"), choices=Key.Status.choices, empty_label=_("Any"))
     environment = django_filters.ChoiceFilter(

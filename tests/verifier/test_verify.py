@@ -419,7 +419,7 @@ def test_what_goes_wrong_here_is_logged_without_its_message(
     answer = call("/v1/keys/verify", "POST", **given)
     assert answer.status == 500
     assert answer.json["code"] == "INTERNAL_ERROR"
-    [line] = [record for record in caplog.records if record.name == "verifier.app"]
+    [line] = [record for record in caplog.records if record.name == "verifier.api.app"]
     written = JsonFormatter().format(line)
     assert "ConnectionResetError" in written
     assert "in body_of" in written

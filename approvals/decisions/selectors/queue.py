@@ -16,7 +16,7 @@ from approvals.models import Request, Step, StepRole
 from approvals.policies.rules import STAFF_ROLES
 from approvals.requests.selectors.requests import steps_for
 from core.paging import Order, Page, keyset_page
-from core.parsing import clean_text
+from core.parsing import search_words
 from keys.models import PurposeCategory
 
 if TYPE_CHECKING:
@@ -124,16 +124,15 @@ def _by_due(found: QuerySet[Step]) -> "QuerySet[WithAnnotations[Step, DueKey]]":
 def _narrow(found: QuerySet[Step], text: str, role: str) -> QuerySet[Step]:
     if role in StepRole.values:
         found = found.filter(role=role)
-    text = clean_text(text)[:120]
-    if not text:
-        return found
-    return found.filter(
-        Q(request__public_id__iexact=text)
-        | Q(request__title__icontains=text)
-        | Q(request__partner__name__icontains=text)
-        | Q(request__partner__name_kana__icontains=text)
-        | Q(request__requester__name__icontains=text)
-    )
+    for word in search_words(text):
+        found = found.filter(
+            Q(request__public_id__iexact=word)
+            | Q(request__title__icontains=word)
+            | Q(request__partner__name__icontains=word)
+            | Q(request__partner__name_kana__icontains=word)
+            | Q(request__requester__name__icontains=word)
+        )
+    return found
 
 
 def _with_request(found: QuerySet[Step]) -> QuerySet[Step]:

@@ -13,7 +13,7 @@ from approvals.models import Decision, Delegation, Request, RoleDeputy, Standing
 from approvals.path.bench import Bench, barring, refs_in, roles_in_common
 from approvals.policies.rules import STAFF_ROLES
 from core.paging import Order, Page, keyset_page
-from core.parsing import clean_text
+from core.parsing import search_words
 
 PAGE_SIZE = 25
 OPEN_STATES = (Request.State.DRAFT, Request.State.CHANGES_WANTED, Request.State.IN_REVIEW)
@@ -122,16 +122,15 @@ def _in_view(found: QuerySet[Request], user: User, view: str) -> QuerySet[Reques
 
 
 def _search(found: QuerySet[Request], text: str) -> QuerySet[Request]:
-    text = clean_text(text)[:120]
-    if not text:
-        return found
-    return found.filter(
-        Q(public_id__iexact=text)
-        | Q(title__icontains=text)
-        | Q(partner__name__icontains=text)
-        | Q(partner__name_kana__icontains=text)
-        | Q(requester__name__icontains=text)
-    )
+    for word in search_words(text):
+        found = found.filter(
+            Q(public_id__iexact=word)
+            | Q(title__icontains=word)
+            | Q(partner__name__icontains=word)
+            | Q(partner__name_kana__icontains=word)
+            | Q(requester__name__icontains=word)
+        )
+    return found
 
 
 def _with_steps(found: QuerySet[Request]) -> QuerySet[Request]:

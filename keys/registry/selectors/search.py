@@ -5,12 +5,10 @@ import re
 from django.contrib.postgres.fields import ArrayField
 from django.db.models import F, Func, QuerySet, TextField, Value
 
-from core.parsing import clean_text
+from core.parsing import search_words
 from keys.models import Key, Secret
 from keys.secrets.form import KEY_ID_LENGTH
 
-MAX_QUERY = 120
-MAX_WORDS = 6
 _KEY_ID = re.compile(rf"[0-9A-Za-z]{{{KEY_ID_LENGTH}}}", re.ASCII).fullmatch
 
 
@@ -20,7 +18,7 @@ def search(keys: QuerySet[Key], text: str) -> QuerySet[Key]:
     Two neighbouring characters and more go through the index of migration 0002 (Japanese has no spaces to
     split at); a single character is looked for row by row.
     """
-    for word in clean_text(text[:MAX_QUERY]).split()[:MAX_WORDS]:
+    for word in search_words(text):
         holder = Secret.objects.filter(public_id=word).values("key").first() if _KEY_ID(word) else None
         keys = keys.filter(pk=holder["key"]) if holder else _with_word(keys, word.lower())
     return keys
