@@ -16,6 +16,7 @@ from allauth.usersessions import views as sessions
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.urls import path, re_path
+from django.views.decorators.cache import never_cache
 
 View = Callable[..., HttpResponse]
 
@@ -31,6 +32,7 @@ def in_transaction(view: View) -> View:
     return wrapped
 
 
+# Two show a secret, as the gateways' and the recipients' pages do: `core.middleware.CompressionMiddleware`.
 VIEWS: tuple[tuple[str, View, str], ...] = (
     ("", account.login, "account_login"),
     ("out/", account.logout, "account_logout"),
@@ -48,9 +50,13 @@ VIEWS: tuple[tuple[str, View, str], ...] = (
     ("second-factor/", mfa.index, "mfa_index"),
     ("second-factor/code/", mfa.authenticate, "mfa_authenticate"),
     ("second-factor/again/", mfa.reauthenticate, "mfa_reauthenticate"),
-    ("second-factor/app/add/", totp.activate_totp, "mfa_activate_totp"),
+    ("second-factor/app/add/", never_cache(totp.activate_totp), "mfa_activate_totp"),
     ("second-factor/app/remove/", totp.deactivate_totp, "mfa_deactivate_totp"),
-    ("second-factor/recovery-codes/", recovery_codes.view_recovery_codes, "mfa_view_recovery_codes"),
+    (
+        "second-factor/recovery-codes/",
+        never_cache(recovery_codes.view_recovery_codes),
+        "mfa_view_recovery_codes",
+    ),
     (
         "second-factor/recovery-codes/new/",
         recovery_codes.generate_recovery_codes,

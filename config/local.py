@@ -18,7 +18,7 @@ from config import embedded
 ROOT = Path(__file__).resolve().parent.parent
 VAR = Path(os.environ.get("KAGIBAN_VAR") or ROOT / "var").resolve()
 # What `--fresh` removes. The tests' pictures and the like stay.
-DATA = ("pg", "pg.new", "valkey", "mail", "beat", "env")
+DATA = ("pg", "pg.new", "valkey", "mail", "beat", "static", "env")
 ANY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to
 VERIFIER_OFFSET = 1
 MAILBOX_OFFSET = 25
@@ -75,6 +75,7 @@ def environment(addresses: Addresses, given: Mapping[str, str]) -> dict[str, str
         "MAILBOX_URL": addresses.url(addresses.mailbox),
         "ALLOWED_HOSTS": ",".join(hosts),
         "MAIL_FOLDER": str(VAR / "mail"),
+        "STATIC_FOLDER": str(VAR / "static"),
         "PYTHONUNBUFFERED": "1",
     }
     return {**defaults, **{name: value for name, value in given.items() if value or name not in defaults}}

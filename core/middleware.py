@@ -12,6 +12,8 @@ from django.conf import settings
 from django.core.exceptions import BadRequest, PermissionDenied, SuspiciousOperation
 from django.db import connection
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
 from django.shortcuts import render
 
 from core import patience
@@ -128,6 +130,21 @@ class NulMiddleware:
         if "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
             raise BadRequest
         return self.get_response(request)
+
+
+class CompressionMiddleware(GZipMiddleware):
+    """Compresses pages, except those whose view forbids to keep them: they show a secret, or carry a token.
+
+    Beside what an attacker may send along, the length of a compressed page tells what else stands in it
+    (BREACH). Django's padding of random length, and its CSRF token that is masked anew each time, make that
+    slow; what must not leak at all is not compressed at all.
+    """
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """The answer, compressed where the browser takes it and its view did not say `no-store`."""
+        if "no-store" in response.get("Cache-Control", ""):
+            return response
+        return super().process_response(request, response)
 
 
 class DomainErrorMiddleware:

@@ -143,7 +143,12 @@ def running(logs: Path) -> Iterator[Product]:
             "VERIFIER_URL": bases[1],
             "EMAIL_URL": sink.url,
             "PYTHONUNBUFFERED": "1",
+            # Hashed and compressed, as everybody outside of the tests is served them.
+            "STATIC_FROM_SOURCE": "0",
+            "STATIC_FOLDER": str(logs / "static"),
         }
+        collect = [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity", "0"]
+        subprocess.run(collect, cwd=ROOT, env=environment, check=True)
         commands = {"worker": WORKER}
         for name, port, threads in (("portal", ports[0], "4"), ("verifier", ports[1], "2")):
             options = ["--port", str(port), "--blocking-threads", threads]

@@ -1,6 +1,7 @@
 """The pieces of a page: `{% load kagiban %}`. Each is described in docs/ui.md."""
 
 import functools
+import itertools
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -193,34 +194,31 @@ def money(amount: Decimal | int | None, currency: str = "JPY") -> str:
 
 @register.simple_tag
 def sparkline(values: Sequence[int], label: str, alarm: bool = False) -> SafeString:
-    """A line of numbers, oldest first, as SVG (~640 B). `label` is what a screen reader says.
+    """A line of numbers, oldest first, as SVG. `label` is what a screen reader says.
 
-    `alarm` puts a red dot on the last value.
+    `alarm` puts a red dot on the last value. A list has dozens of these, so each is written as steps between
+    whole pixels: half of what its points take, compressed.
     """
-    width, height = 96, 24
+    height = 24
     numbers = list(values) or [0, 0]
     if len(numbers) == 1:
         numbers *= 2
-    top = max(numbers)
-    step = width / (len(numbers) - 1)
-    points = [
-        f"{round(i * step)},{height - 1 - (height - 3) * value / top if top else height - 1:.4g}"
-        for i, value in enumerate(numbers)
-    ]
-    line = " ".join(points)
-    x, _, y = points[-1].partition(",")
+    top = max(numbers) or 1
+    heights = [height - 1 - round((height - 3) * value / top) for value in numbers]
+    steps = "".join(
+        f"{'l' if not i else ' '}1 {b - a}" for i, (a, b) in enumerate(itertools.pairwise(heights))
+    )
+    # From below the picture's left edge to below its right one: what is filled reaches the ground.
+    line = f"M-2 26V{heights[0]}h2{steps.replace(' -', '-')}h2V26"
+    last = len(numbers) - 1
     return format_html(
-        '<svg class="spark{}" width="96" height="24" viewBox="0 0 96 24" preserveAspectRatio="none"'
-        ' role="img" aria-label="{}">'
-        '<polygon class="a" points="0,{} {} {},{}"/><polyline class="l" points="{}"/>{}</svg>',
-        "" if top else " flat",
+        '<svg class="spark{}" width="96" height="24" viewBox="-1 0 {} 24" preserveAspectRatio="none"'
+        ' role="img" aria-label="{}"><path class="l" d="{}"/>{}</svg>',
+        "" if any(numbers) else " flat",
+        last + 2,
         label,
-        height - 1,
         line,
-        width,
-        height - 1,
-        line,
-        format_html('<circle class="x" cx="{}" cy="{}" r="2.5"/>', x, y) if alarm else "",
+        format_html('<path class="x" d="M{} {}h0"/>', last, heights[-1]) if alarm else "",
     )
 
 

@@ -3,7 +3,6 @@
 'use strict';
 (() => {
   const root = document.documentElement;
-  root.classList.add('js');
 
   // --- theme: light, dark, or as the system says (cookie, so that the server renders it at once) ---
   const isDark = () => root.dataset.theme === 'dark'

@@ -1,5 +1,6 @@
 """What every page is made of: no template breaks the CSP, every icon exists, words are right."""
 
+import itertools
 import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -21,6 +22,19 @@ TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 PAGES = [path for path in TEMPLATES if "emails" not in path.parts]
 ICONS = set(re.findall(r'<symbol id="([a-z-]+)"', (ROOT / "static/img/icons.svg").read_text()))
 NOON = datetime(2026, 11, 25, 8, 0, tzinfo=UTC)  # 17:00 in Tokyo
+
+CODE = {
+    "accounts",
+    "approvals",
+    "audit",
+    "core",
+    "intake",
+    "keys",
+    "notifications",
+    "partners",
+    "templates",
+    "verifier",
+}
 
 FORBIDDEN = {
     "a style attribute": re.compile(r"<[^>]*\sstyle\s*=", re.IGNORECASE),
@@ -51,6 +65,20 @@ def test_every_template_compiles_and_its_icons_exist(path: Path) -> None:
     get_template(str(path.relative_to(ROOT / "templates")))
     named = set(re.findall(r'{% icon "([^"]+)"', path.read_text(encoding="utf-8")))
     assert named <= ICONS
+
+
+def test_every_icon_of_the_sprite_is_drawn_somewhere() -> None:
+    """Each visitor loads all of them."""
+    sources = [
+        path
+        for folder in ROOT.iterdir()
+        if folder.is_dir() and folder.name in CODE
+        for path in folder.rglob("*")
+    ]
+    text = "".join(
+        path.read_text(encoding="utf-8") for path in sources if path.suffix in {".py", ".html", ".js"}
+    )
+    assert {name for name in ICONS if f'"{name}"' not in text and f"'{name}'" not in text} == set()
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "static/js").glob("*.js")), ids=lambda path: path.name)
@@ -174,10 +202,18 @@ def test_money_has_its_currency(amount: Decimal | int, currency: str, japanese: 
 @pytest.mark.parametrize("values", [[], [0], [0, 0, 0], [5], list(range(30)), [10**9, 0]])
 def test_a_sparkline_is_small_and_stays_in_its_box(values: list[int]) -> None:
     html = render('{% sparkline values "30 days: 12 calls" alarm=True %}', values=values)
-    assert len(html) < 1_200
+    assert len(html) < 700
     assert 'role="img" aria-label="30 days: 12 calls"' in html
-    points = re.findall(r"(-?[\d.]+),(-?[\d.]+)", html)
-    assert all(0 <= float(x) <= 96 and 0 <= float(y) <= 24 for x, y in points)
+    first, steps = re.findall(r'class="l" d="M-2 26V(\d+)h2l([^"]+)h2V26"', html)[0]
+    moves = list(map(int, re.findall(r"-?\d+", steps)))
+    assert set(moves[::2]) == {1}
+    assert f'viewBox="-1 0 {len(moves) // 2 + 2} 24"' in html
+    assert all(0 < y < 24 for y in itertools.accumulate([int(first), *moves[1::2]]))
+
+
+def test_a_sparkline_has_its_highest_value_on_top_and_nothing_on_the_ground() -> None:
+    html = render('{% sparkline values "Use" %}', values=[0, 10, 5, 0])
+    assert '<path class="l" d="M-2 26V23h2l1-21 1 11 1 10h2V26"/>' in html
 
 
 @pytest.mark.parametrize(
