@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP
+from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
 
@@ -197,6 +198,59 @@ def test_a_code_works_once(client: Client, tech: User) -> None:
     assert other.get("/accounts/profile/").status_code == 302
 
 
+@pytest.mark.parametrize("steps", [-1, 1])
+def test_a_code_of_the_step_before_or_after_is_right_and_works_once(
+    client: Client, tech: User, steps: int
+) -> None:
+    TOTP.activate(tech, SECRET)
+    code = code_of(SECRET, steps)
+    give_password(client, tech)
+    client.post("/sign-in/second-factor/code/", {"code": code})
+    assert client.get("/accounts/profile/").status_code == 200
+    # As after 30 s: allauth no longer knows that this code was used.
+    cache.delete(f"allauth.mfa.totp.used?user={tech.pk}&code={code}")
+    other = Client()
+    give_password(other, tech)
+    other.post("/sign-in/second-factor/code/", {"code": code})
+    assert other.get("/accounts/profile/").status_code == 302
+    assert actions()[-1] == Action.SIGN_IN_FAILED
+
+
+@pytest.mark.parametrize("steps", [-2, 2])
+def test_a_code_of_two_steps_away_is_refused(client: Client, tech: User, steps: int) -> None:
+    TOTP.activate(tech, SECRET)
+    give_password(client, tech)
+    client.post("/sign-in/second-factor/code/", {"code": code_of(SECRET, steps)})
+    assert client.get("/accounts/profile/").status_code == 302
+
+
+FULL_WIDTH = str.maketrans({code: code + 0xFEE0 for code in range(0x21, 0x7F)} | {0x20: 0x3000})
+
+
+@pytest.mark.parametrize("between", ["", " ", "\u3000", "\u00a0", "-"])
+def test_codes_and_addresses_are_read_as_people_type_them(client: Client, tech: User, between: str) -> None:
+    TOTP.activate(tech, SECRET)
+    answer = client.post("/sign-in/", {"login": tech.email.translate(FULL_WIDTH), "password": PASSWORD})
+    assert answer.headers["Location"].startswith("/sign-in/second-factor/code/")
+    code = code_of(SECRET)
+    typed = f"\u3000{code[:3]}{between}{code[3:]} ".translate(FULL_WIDTH)
+    client.post("/sign-in/second-factor/code/", {"code": typed})
+    assert client.get("/accounts/profile/").status_code == 200
+
+
+def test_a_code_that_set_the_app_up_does_not_sign_in(client: Client, tech: User) -> None:
+    give_password(client, tech)
+    client.get("/sign-in/second-factor/app/add/")
+    secret = client.session["mfa.totp.secret"]
+    code = code_of(secret)
+    client.post("/sign-in/second-factor/app/add/", {"code": code.translate(FULL_WIDTH)})
+    assert Authenticator.objects.filter(user=tech, type="totp").exists()
+    other = Client()
+    give_password(other, tech)
+    other.post("/sign-in/second-factor/code/", {"code": code})
+    assert other.get("/accounts/profile/").status_code == 302
+
+
 def test_a_recovery_code_signs_in_once(client: Client, tech: User) -> None:
     TOTP.activate(tech, SECRET)
     known = sign_in(tech)
@@ -204,9 +258,13 @@ def test_a_recovery_code_signs_in_once(client: Client, tech: User) -> None:
     page = known.get("/sign-in/second-factor/recovery-codes/").content.decode()
     codes = re.findall(r"<li>(\d{8})</li>", page)
     assert len(codes) == 10
+    typed = f"{codes[0][:4]}\u3000{codes[0][4:]}".translate(FULL_WIDTH)
     for attempt, status in ((Client(), 200), (Client(), 302)):
         give_password(attempt, tech)
-        attempt.post("/sign-in/second-factor/code/", {"code": codes[0]})
+        attempt.post(
+            "/sign-in/second-factor/code/",
+            {"code": typed},
+        )
         assert attempt.get("/accounts/profile/").status_code == status
     assert Action.RECOVERY_CODE_USED in actions()
 
