@@ -15,7 +15,7 @@ from django.views.generic import RedirectView
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "config.mailbox"
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+VAR = Path(os.environ.get("KAGIBAN_VAR") or Path(__file__).resolve().parent.parent / "var")
 ROOT_URLCONF = "config.mailbox"
 INSTALLED_APPS = ["django_mail_preview"]
 SECRET_KEY = secrets.token_urlsafe(50)
@@ -27,7 +27,7 @@ USE_TZ = True
 TIME_ZONE = "Asia/Tokyo"
 
 EMAIL_BACKEND = "django_mail_preview.backends.EmailBackend"
-MAIL_PREVIEW_ROOT = os.environ.get("MAIL_FOLDER", str(BASE_DIR / "var" / "mail"))
+MAIL_PREVIEW_ROOT = os.environ.get("MAIL_FOLDER", str(VAR / "mail"))
 MAIL_PREVIEW_MAX_MESSAGES = 500
 MAIL_PREVIEW_ALLOW = "config.mailbox.everybody"
 

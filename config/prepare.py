@@ -33,6 +33,8 @@ def main() -> None:
     if "load_demo" in commands and not get_user_model().objects.exists():
         print("Loading the demo's data, once; this takes a minute or two.", file=sys.stderr, flush=True)
         call_command("load_demo", stdout=sys.stderr)
+    elif "mend_demo" in commands:
+        call_command("mend_demo", stdout=sys.stderr)
     print(json.dumps({"demo": settings.DEMO, "commands": sorted(commands)}))
 
 

@@ -19,6 +19,8 @@ django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = FileAwareEnv()
+# What a local installation keeps: see `config.local`.
+VAR = Path(env.str("KAGIBAN_VAR", default="") or BASE_DIR / "var").resolve()
 
 # --- what this server is -------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
@@ -271,7 +273,7 @@ vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
 if DEMO and "EMAIL_URL" not in env:
     # The demo's mails never leave this machine: config.mailbox shows them.
     EMAIL_BACKEND = "django_mail_preview.backends.EmailBackend"
-    MAIL_PREVIEW_ROOT = env.str("MAIL_FOLDER", default=str(BASE_DIR / "var" / "mail"))
+    MAIL_PREVIEW_ROOT = env.str("MAIL_FOLDER", default=str(VAR / "mail"))
     MAIL_PREVIEW_MAX_MESSAGES = 500
 EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT_SECONDS", default=20)
 MESSAGE_ATTEMPTS = env.int("MESSAGE_ATTEMPTS", default=20)  # with the backoff: about three days

@@ -32,8 +32,8 @@ class Credentials:
 
 
 def path() -> Path:
-    """`var/demo_credentials.json`, or where DEMO_CREDENTIALS says."""
-    return Path(os.environ.get("DEMO_CREDENTIALS") or settings.BASE_DIR / "var" / "demo_credentials.json")
+    """`demo_credentials.json` in `KAGIBAN_VAR` (`var/`), or where DEMO_CREDENTIALS says."""
+    return Path(os.environ.get("DEMO_CREDENTIALS") or settings.VAR / "demo_credentials.json")
 
 
 def write(credentials: Credentials) -> None:

@@ -7,6 +7,7 @@ Works without GNU gettext: Django's own `templatize` reads templates, `ast` read
 import ast
 import re
 import sys
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,12 +147,9 @@ def find_defects() -> list[str]:
 
 
 def _compiled(catalogue: polib.POFile) -> polib.MOFile:
-    scratch = MO.with_suffix(".check")
-    catalogue.save_as_mofile(str(scratch))
-    try:
-        return polib.mofile(str(scratch))
-    finally:
-        scratch.unlink()
+    with tempfile.NamedTemporaryFile(suffix=".mo") as scratch:
+        catalogue.save_as_mofile(scratch.name)
+        return polib.mofile(scratch.name)
 
 
 def _placeholders_differ(entry: polib.POEntry) -> bool:

@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 import redis
 
-from tests import servers
+from tests import guard, servers
 from tests.environment import ENVIRONMENT
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def pytest_configure(config: pytest.Config) -> None:
         assert "config.settings" not in sys.modules, "the settings came before their environment"
         os.environ["REDIS_URL"] = servers.valkey_of(worker["workerid"])
     sys.addaudithook(_refuse_network)
+    sys.addaudithook(guard.refuse_writing)
 
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     import django

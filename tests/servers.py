@@ -15,8 +15,12 @@ from config import embedded
 # Names the run's folder to its worker processes, if the Valkey in it is ours.
 FOLDER = "KAGIBAN_TEST_SERVERS"
 PREFIX = f"kagiban-test-{os.getuid()}-"
+# Stands in the environment of every process that a run starts: the run's folder.
+RUN = "KAGIBAN_TEST_RUN"
 # Names a database that every migration was run in, for the tests' own to be copied from.
 TEMPLATE, TEMPLATE_NAME = "KAGIBAN_TEST_TEMPLATE", "kagiban_template"
+
+_watchers: "dict[Path, subprocess.Popen[bytes]]" = {}
 
 
 def start() -> Path:
@@ -27,6 +31,10 @@ def start() -> Path:
     """
     _remove_orphans()
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+    os.environ[RUN] = str(folder)
+    # What the product keeps in `var/` belongs to whoever works in this checkout.
+    os.environ["KAGIBAN_VAR"] = str(folder / "var")
+    _watch(folder)
     if not os.environ.get("DATABASE_URL"):
         os.environ["DATABASE_URL"] = embedded.start_postgres(folder, durable=False)
     if not os.environ.get("REDIS_URL"):
@@ -74,6 +82,16 @@ def stop(folder: Path) -> None:
     if os.environ.get(FOLDER) == str(folder):
         del os.environ[FOLDER]
     shutil.rmtree(folder, ignore_errors=True)
+    watcher = _watchers.pop(folder, None)
+    if watcher is not None:
+        watcher.communicate()
+
+
+def _watch(folder: Path) -> None:
+    """Let a process of its own end what this run started, should this run be killed."""
+    command = [sys.executable, "-m", "tests.watch", str(folder)]
+    # Its standard input ends when this process does, however that happens.
+    _watchers[folder] = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
 
 def _remove_orphans() -> None:

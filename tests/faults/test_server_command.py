@@ -17,6 +17,8 @@ from typing import Self
 import psutil
 import pytest
 
+from tests import servers
+
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = [sys.executable, str(ROOT / "script" / "server")]
 STARTS_WITHIN_S = 900
@@ -27,7 +29,7 @@ class Server:
     """One run of `script/server` on its own data and ports."""
 
     def __init__(self, var: Path, port: int, **variables: str) -> None:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", servers.RUN) if name in os.environ}
         self.environment = {**kept, "KAGIBAN_VAR": str(var), **variables}
         self.command = [*SERVER, "--port", str(port)]
         self.log = var.with_name(f"{var.name}-{time.monotonic_ns()}.log")
