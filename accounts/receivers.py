@@ -20,10 +20,12 @@ from django.utils import timezone
 
 from accounts import outbox
 from accounts.models import User
+from accounts.services import take_code
 from audit.actions import Action
 from audit.services import record
 from core.actors import client_ip, staff_actor
 from core.ids import refs
+from core.parsing import digits_of
 
 # What a person is told by mail, whoever did it: "was this not you?"
 TOLD = frozenset({Action.PASSWORD_CHANGED, Action.SECOND_FACTOR_ADDED, Action.SECOND_FACTOR_REMOVED})
@@ -87,6 +89,8 @@ def _count_as_given(request: HttpRequest | None, authenticator: Authenticator) -
     """Setting a factor up needs its first code or touch, so this session has given it."""
     if request is None or request.user != authenticator.user:
         return
+    if authenticator.type == Authenticator.Type.TOTP:
+        take_code(authenticator=authenticator, code=digits_of(request.POST.get("code", "")))
     given = {"method": "mfa", "type": str(authenticator.type), "at": time.time()}
     before = get_authentication_records(request, request.user)
     request.session[AUTHENTICATION_METHODS_SESSION_KEY] = [*before, given]

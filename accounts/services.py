@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
+from allauth.mfa.utils import decrypt
 from allauth.usersessions.models import UserSession
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
@@ -226,3 +229,25 @@ def _enqueue_password_link(kind: str, user: User, now: datetime) -> None:
         dedupe_key=f"{kind}:{user.public_id}:{now:%Y%m%d%H%M}",
         now=now,
     )
+
+
+@transaction.atomic
+def take_code(*, authenticator: Authenticator, code: str) -> bool:
+    """Use up six digits of an authenticator app, and all that the app showed before; False: they are.
+
+    django-allauth remembers a used code for thirty seconds, in the cache; with MFA_TOTP_TOLERANCE it is good
+    for ninety. So the last step stands in the authenticator's row. The event is the sign-in's.
+    """
+    locked = Authenticator.objects.select_for_update().get(pk=authenticator.pk)
+    secret = decrypt(locked.data["secret"])
+    steps = (step for step in yield_hotp_counters_from_time() if _shown_at(secret, step) == code)
+    step = max(steps, default=0)
+    if step <= locked.data.get("last_step", 0):
+        return False
+    locked.data["last_step"] = step
+    locked.save(update_fields=["data"])
+    return True
+
+
+def _shown_at(secret: str, step: int) -> str:
+    return str(format_hotp_value(hotp_value(secret, step)))

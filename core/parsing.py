@@ -51,6 +51,11 @@ def narrow(text: str) -> str:
     return text.translate(_NARROW).strip()
 
 
+def digits_of(text: str) -> str:
+    """The digits of a code that somebody typed: of any width, with spaces or dashes between them."""
+    return "".join(character for character in narrow(text) if character in "0123456789")
+
+
 def clean_text(text: str, *, lines: bool = False) -> str:
     """Text for people: NFC, letters and digits half-width, half-width kana full-width, nothing invisible.
 

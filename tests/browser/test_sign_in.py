@@ -9,7 +9,8 @@ from allauth.mfa.models import Authenticator
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from accounts.models import User
-from tests.accounts.test_sign_in import code_of
+from tests.accounts.test_sign_in import WIDE, code_of
+from tests.browser.people import give_app
 from tests.cast import PASSWORD, make_staff
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -51,6 +52,18 @@ def set_up_app(page: Page) -> str:
     page.click("main form .btn.pri")
     page.wait_for_url("**/recovery-codes/")
     return secret
+
+
+def test_address_and_code_may_be_typed_full_width(live_server: Any, page: Page) -> None:
+    tech = make_staff("Naoto", "tech", address="naoto@kagiban.example")
+    secret = give_app(tech)
+    page.goto(f"{live_server.url}/sign-in/?next=/accounts/profile/")
+    page.fill("#id_login", "ｎａｏｔｏ＠ｋａｇｉｂａｎ．ｅｘａｍｐｌｅ")
+    page.fill("#id_password", PASSWORD)
+    page.click("main form .btn.pri")
+    page.fill("#id_code", code_of(secret).translate(WIDE))
+    page.click("main form .btn.pri")
+    page.wait_for_url("**/accounts/profile/")
 
 
 def test_a_tech_sets_up_an_app_then_a_passkey_and_signs_in_by_it(

@@ -18,7 +18,7 @@ from core.actors import Actor
 from core.errors import Conflict, NotAllowed
 from core.ids import refs
 from core.links import code_matches, new_nonce
-from core.parsing import narrow
+from core.parsing import digits_of
 from notifications.services import enqueue
 from partners.models import Contact
 
@@ -89,8 +89,7 @@ def check_digits(*, actor: Actor, link: StepLink, given: str, salt: str, now: da
     code = live_code(link, now=now)
     if code is None:
         return CodeCheck(proof="", n_left=0)
-    digits = "".join(character for character in narrow(given) if character in "0123456789")
-    passed = code_matches(bytes(code.nonce), digits)
+    passed = code_matches(bytes(code.nonce), digits_of(given))
     code.n_attempts += 1
     if passed:
         code.passed_at = now  # a code opens the page once
