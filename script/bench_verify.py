@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
+import redis
 
 from script import bench_peers
 from script.bench_peers import Peer
@@ -42,22 +43,27 @@ BODY = '{"key":"%s","ip":"203.0.113.9","scope":"catalog:read","environment":"liv
 
 @dataclass(slots=True)
 class Round:
-    """One run of wrk. `server_us` is the server's processor time for a request."""
+    """One run of wrk. `server_us` is the server's processor time for a request.
+
+    `function_us` is the time of a call of Valkey's functions, as Valkey counts it itself; 0 without any.
+    """
 
     per_second: float
     p50_ms: float
     p99_ms: float
     n_errors: int
     server_us: float
+    function_us: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What wrk asks."""
+    """What wrk asks. `store`: the Valkey behind it, whose functions' time is to be told."""
 
     url: str
     script: Path
     process: psutil.Process
+    store: "redis.Redis | None" = None
 
 
 def main(arguments: list[str]) -> int:
@@ -117,6 +123,7 @@ def _our_targets(
     seeded = seed(variables, N_KEYS)
     scripts = {name: wrk_script(folder, name, made) for name, made in _our_asks(seeded).items()}
     port, floor_port = free_port(), free_port()
+    store = redis.Redis.from_url(variables["REDIS_URL"])
     own = running.enter_context(server(["config.verifier", "--port", str(port)], port, variables))
     floor = running.enter_context(
         server(_granian(floor_port, "script.bench_floor:application"), floor_port, variables)
@@ -127,7 +134,8 @@ def _our_targets(
         "malformed": "/v1/keys/verify",
     }
     targets = {
-        name: Target(f"http://127.0.0.1:{port}{path}", scripts[name], own) for name, path in paths.items()
+        name: Target(f"http://127.0.0.1:{port}{path}", scripts[name], own, store)
+        for name, path in paths.items()
     }
     check = "/v1/keys/verify"
     targets["floor"] = Target(f"http://127.0.0.1:{floor_port}{check}", scripts["verify"], floor)
@@ -145,11 +153,13 @@ def _report(results: dict[str, list[Round]]) -> None:
         return float(statistics.median(getattr(one, field) for one in results[name]))
 
     speeds = {name: middle(name, "per_second") for name in results}
-    print(f"{'':16}{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'x floor':>9}{'server us':>11}{'errors':>8}")
+    heads = f"{'req/s':>9}{'p50 ms':>9}{'p99 ms':>9}{'x floor':>9}{'server us':>11}{'function us':>13}"
+    print(f"{'':16}{heads}{'errors':>8}")
     for name, rounds in results.items():
         errors = sum(one.n_errors for one in rounds)
         times = f"{middle(name, 'p50_ms'):>9.2f}{middle(name, 'p99_ms'):>9.2f}"
         share = f"{speeds[name] / speeds['floor']:>9.2f}{middle(name, 'server_us'):>11.1f}"
+        share += f"{middle(name, 'function_us'):>13.1f}"
         print(f"{name:16}{speeds[name]:>9.0f}{times}{share}{errors:>8}")
     for name in ("authorize", "malformed"):
         print(f"{name}/floor {speeds[name] / speeds['floor']:.2f}", end=" ")
@@ -158,7 +168,7 @@ def _report(results: dict[str, list[Round]]) -> None:
     drf = f"{speeds['verify'] / speeds['drf-api-key']:.1f}" if "drf-api-key" in speeds else "-"
     print(
         f"verify/floor {speeds['verify'] / speeds['floor']:.2f} verify/drf {drf} "
-        f"p99_ms {middle('verify', 'p99_ms'):.1f}"
+        f"p99_ms {middle('verify', 'p99_ms'):.1f} function_us {middle('verify', 'function_us'):.1f}"
     )
 
 
@@ -172,9 +182,12 @@ def _granian(port: int, application: str) -> list[str]:
 def ask_by_wrk(target: Target, seconds: int, connections: int = CONNECTIONS) -> Round:
     """Ask for so many seconds, by all connections."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(target.script)]
-    before = processor_seconds(target.process)
+    before, calls_before = processor_seconds(target.process), _function_calls(target.store)
     text = subprocess.run([*command, target.url], check=True, stdout=subprocess.PIPE, text=True).stdout
     spent = processor_seconds(target.process) - before
+    n_calls, micros = (
+        now - then for now, then in zip(_function_calls(target.store), calls_before, strict=True)
+    )
     errors = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     found, number = re.search(r"Requests/sec:\s+([\d.]+)", text), re.search(r"(\d+) requests in", text)
     if found is None or number is None:
@@ -185,7 +198,14 @@ def ask_by_wrk(target: Target, seconds: int, connections: int = CONNECTIONS) -> 
         _ms(text, "99%"),
         int(errors[1]) if errors else 0,
         spent * 1e6 / max(1, int(number[1])),
+        micros / max(1, n_calls),
     )
+
+
+def _function_calls(store: "redis.Redis | None") -> tuple[int, int]:
+    """How many calls of its functions the store has answered, and the µs that they took by its own count."""
+    counted = store.info("commandstats").get("cmdstat_fcall", {}) if store else {}
+    return int(counted.get("calls", 0)), int(counted.get("usec", 0))
 
 
 def _ms(text: str, quantile: str) -> float:
