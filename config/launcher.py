@@ -220,7 +220,8 @@ class Processes(Manager):  # type: ignore[misc]  # honcho is published without t
 def _commands(addresses: Addresses, *, demo: bool, traffic: bool) -> dict[str, str]:
     python = shlex.quote(sys.executable)
     host = shlex.quote(addresses.host)
-    listen = f"exec {python} -m granian --interface wsgi --no-ws --log-level error --host {host}"
+    granian = f"exec {python} -m granian --interface wsgi --no-ws --respawn-failed-workers"
+    listen = f"{granian} --log-level error --host {host}"
     schedule = VAR / "beat" / "schedule"
     schedule.parent.mkdir(exist_ok=True)
     # Celery's advice against root is for servers; here it is a newcomer's first container.

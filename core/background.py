@@ -20,6 +20,11 @@ class _Broker:
     rests_until = 0.0
 
 
+def resume() -> None:
+    """Ask the broker again at once, whatever it did to this process before."""
+    _Broker.rests_until = 0.0
+
+
 def send_on_commit(name: str, *args: str | int) -> None:
     """Queue task `name` with ids after commit. A broker that is down loses nothing: a sweep finds the row."""
 

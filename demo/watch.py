@@ -64,6 +64,6 @@ def _quarantine(player: Player, now: datetime) -> None:
 def _block(player: Player, now: datetime) -> None:
     by = player.person("takeshi.watanabe")
     block_address(
-        actor=actor_for(by), by=by, network="198.51.100.0/24", hours=HOURS, now=now,
+        actor=actor_for(by), by=by, network="198.51.100.192/26", hours=HOURS, now=now,
         reason="失効したキーでの呼び出しが続いているため。",
     )  # fmt: skip

@@ -191,7 +191,10 @@ def valkey_sweeper() -> Iterator["redis.Redis"]:
 @pytest.fixture(autouse=True)
 def valkey(valkey_sweeper: "redis.Redis") -> Iterator["redis.Redis"]:
     """A client of this worker's Valkey database, which is empty when a test begins."""
+    from core import background
+
     valkey_sweeper.flushdb()
+    background.resume()
     client = redis.Redis.from_url(os.environ["REDIS_URL"])
     yield client
     client.close()

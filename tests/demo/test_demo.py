@@ -5,6 +5,7 @@ import random
 import stat
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from itertools import pairwise
 from pathlib import Path
 
@@ -102,7 +103,11 @@ def test_the_whole_demo(secrets_file: Path, capsys: pytest.CaptureFixture[str]) 
     # Security has something in hand.
     assert WorkspaceGrant.objects.get().is_in_force(NOW)
     assert Key.objects.get(quarantined_until__gt=NOW).status == Key.Status.ACTIVE
-    assert BlockedAddress.objects.get().until > NOW
+    blocked = BlockedAddress.objects.get()
+    assert blocked.until > NOW
+    ranges = [ip_network(text) for key in Key.objects.all() for text in key.ip_ranges]
+    assert ranges
+    assert not any(network.overlaps(ip_network(blocked.network)) for network in ranges)
 
     # Secrets stand in the owner's file alone.
     assert stat.S_IMODE(secrets_file.stat().st_mode) == 0o600

@@ -1,5 +1,7 @@
 """`script/server` for real: start, stop, kill, start again; what a newcomer and a bad day do to it."""
 
+import contextlib
+import json
 import os
 import re
 import signal
@@ -21,6 +23,8 @@ from tests import servers
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVER = [sys.executable, str(ROOT / "script" / "server")]
+# The form of a credential, of no database.
+FOREIGN_GATEWAY = "kbg_live_of_another_database"
 STARTS_WITHIN_S = 900
 STOPS_WITHIN_S = 120
 
@@ -98,6 +102,21 @@ def status_of(port: int, path: str) -> int:
         return error.code
 
 
+def answers(port: int) -> bool:
+    try:
+        return status_of(port, "/readyz") == 200
+    except OSError:
+        return False
+
+
+def is_worker_of_web(process: psutil.Process) -> bool:
+    """One of the processes that granian starts for the portal."""
+    with contextlib.suppress(psutil.Error):
+        parent = process.parent()
+        return parent is not None and "config.wsgi:application" in parent.cmdline()
+    return False
+
+
 def servers_in(var: Path) -> list[str]:
     """The command lines of every PostgreSQL and Valkey that works on this data."""
     lines = (" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
@@ -136,6 +155,15 @@ def test_a_newcomers_day(var: Path, port: int) -> None:
         assert (var / "env").stat().st_mode & 0o777 == 0o600
         secrets_of_first_start = (var / "env").read_text()
 
+        workers = [process for process in server.family if is_worker_of_web(process)]
+        assert workers
+        for worker in workers:
+            worker.kill()
+        end = time.monotonic() + STOPS_WITHIN_S
+        while not any(is_worker_of_web(process) for process in server.family) or not answers(port):
+            assert time.monotonic() < end, server.text
+            time.sleep(0.2)
+
         status, text = call("--port", str(port + 2), KAGIBAN_VAR=str(var))
         assert (status, text.count("\n")) == (1, 1)
         assert f"already runs here: http://localhost:{port}" in text
@@ -145,8 +173,17 @@ def test_a_newcomers_day(var: Path, port: int) -> None:
         _, alive = psutil.wait_procs(family, timeout=30)
         assert alive == []
 
+    # As after a start on another database.
+    kept = json.loads((var / "demo_credentials.json").read_text())
+    assert len(kept["keys"]) > 10
+    (var / "demo_credentials.json").write_text(json.dumps({**kept, "gateway": FOREIGN_GATEWAY}))
     with Server(var, port) as server:
         assert "Loading the demo" not in server.text
+        assert "demo_credentials.json did not fit this database" in server.text
+        mended = json.loads((var / "demo_credentials.json").read_text())
+        assert mended["keys"] == kept["keys"]
+        assert mended["gateway"] not in {kept["gateway"], FOREIGN_GATEWAY}
+        assert f"GATEWAY_CREDENTIAL={mended['gateway']}" in server.text
         assert (var / "env").read_text() == secrets_of_first_start
         # The terminal is closed.
         assert server.stop(signal.SIGHUP) == 0
