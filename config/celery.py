@@ -32,7 +32,7 @@ app.conf.beat_schedule = {
     "revoke-unclaimed-deliveries": {"task": "keys.revoke_unclaimed", "schedule": schedule(60)},
     "remind-rotation": {"task": "keys.remind_rotation", "schedule": schedule(3600)},
     "warn-expiry": {"task": "keys.warn_expiry", "schedule": schedule(3600)},
-    "refresh-search-texts": {"task": "keys.refresh_search_texts", "schedule": schedule(60)},
+    "refresh-names": {"task": "keys.refresh_names", "schedule": schedule(60)},
     "apply-changes": {"task": "approvals.apply_changes", "schedule": schedule(30)},
     "expire-links": {"task": "approvals.expire_links", "schedule": schedule(60)},
     "suspend-late-emergencies": {"task": "approvals.suspend_late_emergencies", "schedule": schedule(60)},

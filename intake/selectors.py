@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils.functional import Promise
 
 from accounts.models import User
 from accounts.roles import Permission
-from core.paging import Order, Page, keyset_page
+from core.paging import Order, Page, capped_count, keyset_page
 from core.parsing import search_words
 from core.wording import date_text, money_text
 from intake.meaning import Meaning, meaning_of
@@ -42,11 +42,11 @@ class Line:
 def list_mails(*, view: str, text: str = "", cursor: str = "") -> Inbox:
     """Mails of one view, the newest first; waiting ones the longest waiting first."""
     found = _search(text)
-    counts = dict(found.order_by().values_list("state").annotate(n=Count("id")))
+    counts = {name: capped_count(found.filter(state=name)) for name in VIEWS}
     order = Order("id", descending=view != "waiting")
     rows = found.filter(state=view).select_related("partner", "contact", "staff", "request", "settled_by")
     page = keyset_page(rows.defer("raw", "text"), order=order, size=PAGE_SIZE, cursor=cursor)
-    return Inbox(page=page, counts={name: counts.get(name, 0) for name in VIEWS})
+    return Inbox(page=page, counts=counts)
 
 
 def _search(text: str) -> QuerySet[ReceivedMail]:

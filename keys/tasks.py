@@ -7,7 +7,7 @@ from keys.delivery.services.delivery import expire_deliveries
 from keys.life.services.quarantine import end_due_quarantines
 from keys.life.services.reminders import remind_rotation, warn_expiry
 from keys.life.services.retiring import watch_retirements
-from keys.registry.services import refresh_search_texts
+from keys.registry.services import refresh_names
 from keys.status.services import expire_keys
 from keys.workspaces.services.grants import end_due_grants
 
@@ -42,10 +42,10 @@ def warn_expiry_task() -> int:
     return warn_expiry(now=timezone.now())
 
 
-@shared_task(name="keys.refresh_search_texts")
-def refresh_search_texts_task() -> int:
+@shared_task(name="keys.refresh_names")
+def refresh_names_task() -> int:
     """Let the search find renamed partners, people and products (K4)."""
-    return refresh_search_texts(now=timezone.now())
+    return refresh_names(now=timezone.now())
 
 
 @shared_task(name="keys.end_quarantines")

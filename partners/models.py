@@ -2,6 +2,7 @@
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models.functions import Coalesce, NullIf
 from django.utils.translation import gettext_lazy as _
 
 # A key in one of these states never comes back (keys.models stands above this app: names only).
@@ -38,6 +39,13 @@ class Partner(models.Model):
 
     class Meta:
         ordering = ["name"]
+        indexes = [
+            # The orders of the list: see partners.selectors.
+            models.Index(
+                Coalesce(NullIf("name_kana", models.Value("")), "name"), "id", name="partners_partner_reading"
+            ),
+            models.Index(fields=["created_at", "id"], name="partners_partner_created"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 fields=["corporate_number"],

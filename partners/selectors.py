@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from django.conf import settings
-from django.db.models import CharField, Count, Exists, OuterRef, Q, QuerySet, Value
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import CharField, Count, Exists, Func, IntegerField, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, NullIf
 
-from core.paging import Order, Page, keyset_page
+from core.paging import COUNT_CAP, Order, Page, capped_count, keyset_page
 from core.parsing import search_words
-from partners.models import ENDED_KEY_STATES, Contact, Contract, IdentityCheck, Partner, Workspace
+from partners.models import Contact, Contract, IdentityCheck, Partner, Workspace
 
 PAGE_SIZE = 25
 ENDS_SOON = timedelta(days=30)
@@ -20,7 +22,6 @@ ORDERS = {
     "-created_at": Order("created_at", descending=True),
     "created_at": Order("created_at"),
 }
-RUNNING = ~Q(keys__status__in=ENDED_KEY_STATES) & Q(keys__isnull=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +75,20 @@ def _holds(word: str) -> Q:
 
 def _count_keys(partners: Sequence[Partner]) -> None:
     """Put `n_keys` on each partner: counted for the page's rows only, whatever the table holds."""
-    numbers = dict(
-        Partner.objects.filter(pk__in=[partner.pk for partner in partners])
-        .annotate(n=Count("keys", filter=RUNNING))
-        .values_list("pk", "n")
-    )
+    shown = Partner.objects.filter(pk__in=[partner.pk for partner in partners])
+    numbers = dict(_with_n_keys(shown).values_list("pk", "n_keys"))
     for partner in partners:
         partner.n_keys = numbers.get(partner.pk, 0)  # type: ignore[attr-defined]  # for the template
+
+
+def _with_n_keys(holders: QuerySet[Any]) -> QuerySet[Any]:
+    """Annotate what holds keys with how many of them have not ended, counted up to COUNT_CAP each."""
+    mine = holders.model.objects.filter(pk=OuterRef("pk"), keys__isnull=False, keys__ended_at=None)
+    some = ArraySubquery(mine.order_by().values("pk")[:COUNT_CAP])
+    counted: QuerySet[Any] = holders.annotate(
+        n_keys=Func(some, function="CARDINALITY", output_field=IntegerField())
+    )
+    return counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +139,7 @@ def partner_page(partner: Partner, *, today: date) -> PartnerPage:
             needs_coo=contract.monthly_amount_jpy > settings.COO_THRESHOLD_JPY,
             n_keys=contract.n_keys,
         )
-        for contract in partner.contracts.annotate(n_keys=Count("keys", filter=RUNNING))
+        for contract in _with_n_keys(partner.contracts.all())
     ]
     in_force = [row.contract.monthly_amount_jpy for row in contracts if row.state in {"active", "ending"}]
     return PartnerPage(
@@ -140,12 +148,10 @@ def partner_page(partner: Partner, *, today: date) -> PartnerPage:
         contracts=contracts,
         workspaces=[
             WorkspaceRow(workspace=workspace, n_keys=workspace.n_keys)
-            for workspace in partner.workspaces.order_by("-is_active", "name").annotate(
-                n_keys=Count("keys", filter=RUNNING)
-            )
+            for workspace in _with_n_keys(partner.workspaces.order_by("-is_active", "name"))
         ],
         checks=list(partner.identity_checks.select_related("checked_by")[:5]),
-        n_keys=partner.keys.exclude(status__in=ENDED_KEY_STATES).count(),
+        n_keys=capped_count(partner.keys.filter(ended_at=None)),
         monthly_jpy=sum(in_force),
         splits_threshold=len(in_force) > 1 and max(in_force) <= settings.COO_THRESHOLD_JPY < sum(in_force),
     )

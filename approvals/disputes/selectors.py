@@ -17,5 +17,7 @@ def open_doubts() -> QuerySet[Doubt]:
 
 def keys_without_consent() -> QuerySet[Key]:
     """Keys that stopped because their consent was withdrawn, neither revoked nor consented to anew."""
-    held = Key.objects.filter(held_for__contains=[Key.Hold.CONSENT], status=Key.Status.SUSPENDED)
+    held = Key.objects.filter(held_for__contains=[Key.Hold.CONSENT], status=Key.Status.SUSPENDED).exclude(
+        held_for=[]
+    )
     return held.select_related("partner").order_by("suspended_at", "id")

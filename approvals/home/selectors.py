@@ -1,7 +1,7 @@
 """The work queue of the signed-in person: what waits, what is late, what is stuck (UX: home is a queue)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,8 @@ from approvals.changes.selectors.changes import looks_for
 from approvals.disputes.selectors import keys_without_consent, open_doubts
 from approvals.models import Request, Step
 from approvals.requests.selectors.requests import RequestRow, my_requests, steps_for
-from keys.models import Key
+from core.paging import COUNT_CAP, capped_count, count_text
+from keys.models import LIVE, Key
 from keys.terms.terms import end_of_day, office_day
 from notifications.models import Message
 
@@ -27,15 +28,25 @@ USABLE = (Key.Status.ACTIVE, Key.Status.RETIRING)
 
 @dataclass(frozen=True, slots=True)
 class Some:
-    """The first few of a kind, and how many there are in all."""
+    """The first few of a kind, and how many there are in all, counted up to core.paging.COUNT_CAP."""
 
-    rows: Sequence[object]
+    rows: Sequence[Any]
     total: int
 
     @property
     def n_more(self) -> int:
-        """How many are not shown."""
+        """How many are not shown; 0 only where all are."""
         return self.total - len(self.rows)
+
+    @property
+    def total_text(self) -> str:
+        """How many in all: `9`, or `1,000+`."""
+        return count_text(self.total)
+
+    @property
+    def more_text(self) -> str:
+        """How many are not shown: `1`, or `1,000+`."""
+        return count_text(self.total if self.total >= COUNT_CAP else self.n_more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +96,7 @@ def home_of(user: User, *, now: datetime) -> Home:
 
 def _some(rows: QuerySet[Any]) -> Some:
     first = list(rows[: LENGTH + 1])
-    total = len(first) if len(first) <= LENGTH else rows.count()
+    total = len(first) if len(first) <= LENGTH else capped_count(rows)
     return Some(rows=first[:LENGTH], total=total)
 
 
@@ -109,16 +120,14 @@ def _keys_in_trouble(user: User, now: datetime) -> Some:
     watches = user.has_role(Role.OPS) or user.has_role(Role.SECURITY)
     found = Key.objects.all() if watches else Key.objects.filter(owner=user)
     found = found.filter(
+        LIVE,
         Q(status__in=USABLE, expires_at__lte=end_of_day(today + timedelta(days=EXPIRY_DAYS)))
         | Q(status__in=USABLE, rotation_due_on__lt=today)
         | Q(status=Key.Status.RETIRING)
-        | Q(status=Key.Status.PENDING, issued_at__lte=now - COLLECT_WITHIN)
+        | Q(status=Key.Status.PENDING, issued_at__lte=now - COLLECT_WITHIN),
     )
-    first = list(
-        found.select_related("partner").order_by(Coalesce("retires_at", "expires_at"), "id")[: LENGTH + 1]
-    )
-    total = len(first) if len(first) <= LENGTH else found.count()
-    return Some(rows=[TroubledKey(key, _trouble(key, now)) for key in first[:LENGTH]], total=total)
+    some = _some(found.select_related("partner").order_by(Coalesce("retires_at", "expires_at"), "id"))
+    return replace(some, rows=[TroubledKey(key, _trouble(key, now)) for key in some.rows])
 
 
 def _trouble(key: Key, now: datetime) -> str:

@@ -71,7 +71,11 @@ class Step(models.Model):
             ),
             models.CheckConstraint(condition=Q(n_needed__gte=1), name="approvals_step_needs_somebody"),
         ]
-        indexes = [models.Index(fields=["role", "state"], name="approvals_step_queue")]
+        indexes = [
+            models.Index(fields=["role", "state"], name="approvals_step_queue"),
+            # What is open is little, whatever was decided in the years before.
+            models.Index(fields=["due_at", "id"], name="approvals_step_open", condition=Q(state="open")),
+        ]
 
     def __str__(self) -> str:
         return f"{self.request_id} {self.role}"

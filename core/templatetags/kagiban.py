@@ -23,6 +23,7 @@ from core import wording
 from core.badges import TONES, look_of
 from core.days import NO_END
 from core.mail_addresses import readable_address
+from core.paging import count_text
 
 register = template.Library()
 
@@ -31,6 +32,15 @@ MESSAGE_TONES = {"success": "ok", "warning": "warn", "error": "bad"}
 
 
 register.filter("mail_address", readable_address)
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+@register.filter
+def capped(n: int) -> str:
+    """A count of `core.paging.capped_count` in words: `128`, or `1,000+`."""
+    return count_text(n)
 
 
 # --- icons and badges ---------------------------------------------------------------------------

@@ -2,12 +2,14 @@
 
 from keys.models.catalogue import ApiProduct, Environment, Plan, PurposeCategory, Scope, default_rate_limit
 from keys.models.grants import WorkspaceGrant
-from keys.models.keys import EndOfLife, Key, RotationClass
+from keys.models.keys import LIVE, NEVER_USED, EndOfLife, Key, RotationClass
 from keys.models.retirements import Retirement
 from keys.models.secrets import Delivery, Secret
 from keys.models.use import KeyOutcomeDay, KeyUseDay, SeenAddress, UseBatch
 
 __all__ = [
+    "LIVE",
+    "NEVER_USED",
     "ApiProduct",
     "Delivery",
     "EndOfLife",

@@ -1,16 +1,21 @@
 """The registry's entry: the key."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Coalesce
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from keys.models.catalogue import ApiProduct, Environment, Plan, PurposeCategory
 from keys.models.quarantine import QuarantineFields
+
+HOUR = timedelta(hours=1)
+NEVER_USED = datetime(1970, 1, 1, tzinfo=UTC)
+# For conditions of indexes: what lists show unless they are asked for ended keys, too.
+LIVE = Q(ended_at__isnull=True)
 
 
 class RotationClass(models.IntegerChoices):
@@ -124,8 +129,20 @@ class Key(QuarantineFields):
     ended_at = models.DateTimeField(null=True, blank=True)
     last_used_at = models.DateTimeField(null=True, blank=True)
     changed_at = models.DateTimeField()
-    # Number, name, partner, owner and products in one lower-case text; see keys.selectors.
+    # Number, name, partner, owner and products in one lower-case text; see keys.status.names.
     search_text = models.TextField(blank=True)
+    # What the registry is sorted by (docs/decisions/0017): names as keys.status.names wrote them last, and
+    # the hour of the last use, the first one of all for keys that were never used. By the hour, because each
+    # change of an indexed column writes a row's every index anew, and `last_used_at` changes each minute.
+    partner_name = models.CharField(max_length=160, blank=True, default="", db_default="")
+    owner_name = models.CharField(max_length=120, blank=True, default="", db_default="")
+    used_hour = models.GeneratedField(
+        expression=Coalesce(
+            Func(Value(HOUR), "last_used_at", Value(NEVER_USED), function="date_bin"), Value(NEVER_USED)
+        ),
+        output_field=models.DateTimeField(),
+        db_persist=True,
+    )
 
     class Meta:
         ordering = ["-id"]
@@ -172,19 +189,33 @@ class Key(QuarantineFields):
             ),
         ]
         indexes = [
-            models.Index(fields=["status", "environment", "-id"], name="keys_key_status_env"),
-            models.Index(fields=["partner", "-id"], name="keys_key_partner"),
-            models.Index(fields=["owner", "-id"], name="keys_key_owner"),
+            models.Index(fields=["status", "id"], name="keys_key_status"),
             models.Index(fields=["expires_at", "id"], name="keys_key_expires"),
+            # Each order of the registry: for the keys that have not ended, among which ended ones of many
+            # years would have to be passed over, and for all.
+            models.Index(fields=["partner_name", "id"], name="keys_key_partner_name"),
+            models.Index(fields=["owner_name", "id"], name="keys_key_owner_name"),
+            models.Index(fields=["used_hour", "id"], name="keys_key_used"),
+            models.Index(fields=["id"], name="keys_live", condition=LIVE),
+            models.Index(fields=["expires_at", "id"], name="keys_live_expires", condition=LIVE),
+            models.Index(fields=["partner_name", "id"], name="keys_live_partner_name", condition=LIVE),
+            models.Index(fields=["owner_name", "id"], name="keys_live_owner_name", condition=LIVE),
+            models.Index(fields=["used_hour", "id"], name="keys_live_used", condition=LIVE),
+            # Ended keys stand together at one end of these two.
+            models.Index(fields=["expires_at", "id"], name="keys_ended_expires", condition=~LIVE),
+            models.Index(fields=["used_hour", "id"], name="keys_ended_used", condition=~LIVE),
+            models.Index(fields=["suspended_at", "id"], name="keys_held", condition=~Q(held_for=[])),
+            # Saved views, home, the sweep of ended keys, and the counts of a partner's page.
+            models.Index(fields=["rotation_due_on"], name="keys_live_rotation", condition=LIVE),
+            models.Index(Coalesce("retires_at", "expires_at"), "id", name="keys_live_ends", condition=LIVE),
+            models.Index(fields=["partner", "id"], name="keys_live_partner", condition=LIVE),
+            models.Index(fields=["owner", "id"], name="keys_live_owner", condition=LIVE),
+            models.Index(fields=["contract"], name="keys_live_contract", condition=LIVE),
+            models.Index(fields=["workspace"], name="keys_live_workspace", condition=LIVE),
             models.Index(
                 fields=["quarantined_until"],
                 name="keys_key_quarantined",
                 condition=Q(quarantined_until__isnull=False),
-            ),
-            models.Index(
-                Coalesce("retires_at", "expires_at"),
-                name="keys_key_ends",
-                condition=Q(status__in=["pending", "active", "retiring", "suspended"]),
             ),
         ]
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from core.parsing import LONGEST_SEARCH
 from keys.catalogue.selectors import local_name
-from keys.models import ApiProduct, Environment, Key, Plan
+from keys.models import LIVE, ApiProduct, Environment, Key, Plan
 from keys.registry.selectors.conditions import ROTATION_WARNING_DAYS, USABLE, needs_attention, unused_for
 from keys.registry.selectors.registry import ENDED, expiring_within
 from keys.registry.selectors.search import search
@@ -126,9 +126,17 @@ class KeyFilter(django_filters.FilterSet):  # type: ignore[misc]  # django-filte
         keys: Keys = self.queryset.all()
         for name, value in values.items():
             keys = self.filters[name].filter(keys, value)
-        if not {"status", "q", "ended"} & values.keys():
-            keys = keys.exclude(status__in=ENDED)
+        status = values.get("status")
+        if status in ENDED:
+            keys = keys.filter(~LIVE)
+        elif status or not {"q", "ended"} & values.keys():
+            keys = keys.filter(LIVE)
         return keys
+
+    @property
+    def one_name(self) -> set[str]:
+        """The orders that say nothing, because all keys have this filter's one partner or owner."""
+        return {"partner", "owner"} & self.values.keys()
 
     def chips(self) -> Iterator[Chip]:
         """What is on, for the reader, in the order of the form."""

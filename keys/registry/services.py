@@ -1,4 +1,4 @@
-"""Keeps the registry's search true when a partner, a person or a product gets another name (K4)."""
+"""Keeps the registry's search and orders true when a partner, a person or a product is renamed (K4)."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from django.db.models import Q
 from audit.actions import Action
 from audit.models import Event
 from keys.models import Key
-from keys.status.search_text import search_text_of
+from keys.status.names import NAMES, set_names
 
 # The sweep runs every minute; it looks back for an hour, so that a worker that slept catches up.
 LOOK_BACK = timedelta(hours=1)
@@ -29,11 +29,11 @@ PATHS = {
 BATCH = 500
 
 
-def refresh_search_texts(*, now: datetime) -> int:
-    """Write the search text of keys anew whose names changed lately, by the events that tell of it.
+def refresh_names(*, now: datetime) -> int:
+    """Write the names of keys anew (`keys.status.names`) that changed lately, by the events that tell of it.
 
     The apps that own partners and people stand below this one and know nothing of keys; their events are how
-    it hears. Returns how many texts differed. Changes nothing else of a key, so no revision and no event.
+    it hears. Returns how many keys differed. Changes nothing else of a key, so no revision and no event.
     """
     concerned = _keys_concerned(now - LOOK_BACK)
     if concerned is None:
@@ -68,10 +68,5 @@ def _batches(condition: Q) -> Iterator[list[Key]]:
 
 
 def _refresh(keys: list[Key]) -> int:
-    stale = []
-    for key in keys:
-        text = search_text_of(key, products=key.products.all())
-        if text != key.search_text:
-            key.search_text = text
-            stale.append(key)
-    return Key.objects.bulk_update(stale, ["search_text"])
+    stale = [key for key in keys if set_names(key, products=key.products.all())]
+    return Key.objects.bulk_update(stale, NAMES)

@@ -15,7 +15,7 @@ from core.actors import SYSTEM, Actor
 from core.errors import Conflict, Invalid
 from core.ids import refs
 from keys.access import require_may_revoke, require_may_suspend
-from keys.models import Delivery, Key, Retirement, Secret
+from keys.models import LIVE, Delivery, Key, Retirement, Secret
 from keys.rights import lifecycle
 from keys.status.saving import save_key, save_keys
 from notifications.services import emit_metric, enqueue
@@ -230,7 +230,7 @@ def expire_keys(*, now: datetime, limit: int = 1_000) -> int:
             Key.objects.select_related("recipient", "owner")
             .select_for_update(skip_locked=True, of=("self",))
             .alias(ends=Coalesce("retires_at", "expires_at"))
-            .filter(status__in=lifecycle.RUNNING, ends__lte=now)
+            .filter(LIVE, status__in=lifecycle.RUNNING, ends__lte=now)
             .order_by("ends")[:limit]
         )
         _expire_batch(due, actor=actor, now=now)

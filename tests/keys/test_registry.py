@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.models import User
 from audit.models import Event
 from keys.models import ApiProduct, Key, Secret
-from keys.registry.services import refresh_search_texts
+from keys.registry.services import refresh_names
 from keys.secrets.form import generate
 from tests.cast import Cast, make_contract, make_partner, sign_in
 from tests.key_stories import reveal, revoke, suspend
@@ -330,12 +330,12 @@ def test_a_renamed_partner_is_found_by_the_new_name(cast: Cast) -> None:
     answer = sign_in(cast.pm).post(reverse("partners:partner-change", args=[partner.public_id]), form)
     assert answer.status_code == 302
     assert numbers(cast, "q=港町") == set()
-    assert refresh_search_texts(now=timezone.now()) == 1
-    assert refresh_search_texts(now=timezone.now()) == 0
+    assert refresh_names(now=timezone.now()) == 1
+    assert refresh_names(now=timezone.now()) == 0
     assert numbers(cast, "q=港町") == {key.public_id}
     assert numbers(cast, "q=みなと") == set()
     assert numbers(cast, "q=hoshino") == {other.public_id}
-    assert refresh_search_texts(now=timezone.now() + timedelta(hours=2)) == 0
+    assert refresh_names(now=timezone.now() + timedelta(hours=2)) == 0
 
 
 def test_products_are_named_in_the_readers_language(cast: Cast) -> None:

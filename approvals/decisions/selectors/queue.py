@@ -15,7 +15,7 @@ from approvals.changes.terms import label_of
 from approvals.models import Request, Step, StepRole
 from approvals.policies.rules import STAFF_ROLES
 from approvals.requests.selectors.requests import steps_for
-from core.paging import Order, Page, keyset_page
+from core.paging import Order, Page, capped_count, keyset_page
 from core.parsing import search_words
 from keys.models import PurposeCategory
 
@@ -80,7 +80,7 @@ def list_steps(
     return Queue(
         page=page,
         rows=[_row(step, may_decide=step.pk in mine, now=now) for step in page.rows],
-        counts={name: rows.count() for name, rows in views.items()},
+        counts={name: capped_count(rows) for name, rows in views.items()},
     )
 
 

@@ -12,7 +12,7 @@ from approvals.access import visible_requests
 from approvals.models import Decision, Delegation, Request, RoleDeputy, StandingDeputy, Step
 from approvals.path.bench import Bench, barring, refs_in, roles_in_common
 from approvals.policies.rules import STAFF_ROLES
-from core.paging import Order, Page, keyset_page
+from core.paging import Order, Page, capped_count, keyset_page
 from core.parsing import search_words
 
 PAGE_SIZE = 25
@@ -109,7 +109,7 @@ def list_requests(user: User, *, view: str, text: str = "", state: str = "", cur
     return RequestList(
         page=page,
         rows=rows_of(user, page.rows),
-        counts={name: rows.count() for name, rows in views.items()},
+        counts={name: capped_count(rows) for name, rows in views.items()},
     )
 
 

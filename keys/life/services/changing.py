@@ -16,8 +16,8 @@ from keys.life.services.issuing import hold, plain_fields
 from keys.life.services.retiring import Cause, set_retirement
 from keys.models import Key
 from keys.rights import lifecycle
+from keys.status.names import NAMES, set_names
 from keys.status.saving import save_key
-from keys.status.search_text import search_text_of
 from keys.terms.checks import Registry, find_problems
 from keys.terms.settings import FIXED, require_unchanged, settings_of, terms_of
 from keys.terms.terms import KeyTerms, end_of_day
@@ -128,7 +128,7 @@ def _write(key: Key, terms: KeyTerms, changed: set[str], registry: Registry, now
     key.name = terms.name
     key.plan, key.contract = registry.plan, registry.contract
     key.recipient, key.billing_contact = registry.recipient, registry.billing_contact
-    key.search_text = search_text_of(key, products=registry.products.values())
+    set_names(key, products=registry.products.values())
     save_key(key, *fields, *WRITTEN, now=now)
     key.products.set(registry.products.values())
 
@@ -147,5 +147,5 @@ WRITTEN = (
     "status",
     "status_reason",
     "suspended_at",
-    "search_text",
+    *NAMES,
 )

@@ -13,7 +13,7 @@ from core.ids import next_public_id, refs
 from keys.delivery.services.delivery import send_delivery
 from keys.models import Key
 from keys.secrets.form import new_family
-from keys.status.search_text import search_text_of
+from keys.status.names import set_names
 from keys.terms.checks import Registry, find_problems
 from keys.terms.terms import KeyTerms, end_of_day
 from partners.models import Contact, Contract, Partner, Workspace
@@ -63,7 +63,7 @@ def issue_key(
         rotation_due_on=None,
         **plain_fields(terms),
     )
-    key.search_text = search_text_of(key, products=registry.products.values())
+    set_names(key, products=registry.products.values())
     key.save(force_insert=True)
     key.products.set(registry.products.values())
     _record_issued(actor, key, terms, decisions, now)

@@ -11,7 +11,7 @@ from django.utils.translation import ngettext_lazy
 
 from core.badges import look_of
 from core.wording import days_left_text, short_text
-from keys.models import Delivery, Key, Secret
+from keys.models import LIVE, Delivery, Key, Secret
 from keys.rights.limits import limits_of
 from keys.rights.quarantine import is_in_force
 from keys.rights.retirement import WHOLE
@@ -87,22 +87,24 @@ def needs_attention(now: datetime) -> Q:
     today = office_day(now)
     idle = now - timedelta(days=UNUSED_DAYS)
     open_links = Delivery.objects.filter(key=OuterRef("pk"), state=Delivery.State.WAITING, expires_at__gt=now)
-    return (
+    return LIVE & (
         Q(status=Key.Status.RETIRING)
         | Q(status=Key.Status.ACTIVE, quarantined_until__gt=now)
         | Q(status=Key.Status.PENDING) & ~Exists(open_links)
-        | Q(status=Key.Status.ACTIVE)
-        & (
-            Q(rotation_due_on__lte=today + timedelta(days=ROTATION_WARNING_DAYS))
-            | Q(expires_at__lte=end_of_day(today + timedelta(days=EXPIRY_WARNING_DAYS)))
-            | unused_for(idle)
+        | Q(status=Key.Status.ACTIVE, rotation_due_on__lte=today + timedelta(days=ROTATION_WARNING_DAYS))
+        | Q(
+            status=Key.Status.ACTIVE,
+            expires_at__lte=end_of_day(today + timedelta(days=EXPIRY_WARNING_DAYS)),
         )
+        | Q(status=Key.Status.ACTIVE) & unused_for(idle)
     )
 
 
 def unused_for(since: datetime) -> Q:
     """Keys that could be used and were not, since this moment."""
-    return Q(status__in=USABLE) & (Q(last_used_at__lte=since) | Q(last_used_at=None, activated_at__lte=since))
+    never, idle = Q(last_used_at=None, activated_at__lte=since), Q(last_used_at__lte=since)
+    # The hour says nothing new; it is what the index knows.
+    return LIVE & Q(status__in=USABLE, used_hour__lte=since) & (idle | never)
 
 
 def next_date_of(key: Key, *, overlap: Secret | None, waiting: Delivery | None, now: datetime) -> NextDate:

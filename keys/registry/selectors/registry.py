@@ -1,17 +1,16 @@
 """The registry's list: rows in a constant number of queries, orders, saved views with capped counts (K4)."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from django.db.models import Prefetch, Q, QuerySet, Value
-from django.db.models.functions import Coalesce
+from django.db.models import Prefetch, Q, QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from core.paging import Order, Page, keyset_page
-from keys.models import ApiProduct, Delivery, Key, Secret
+from core.paging import Order, Page, capped_count, count_text, keyset_page
+from keys.models import LIVE, ApiProduct, Delivery, Key, Secret
 from keys.registry.selectors.conditions import (
     EXPIRY_WARNING_DAYS,
     UNUSED_DAYS,
@@ -29,9 +28,7 @@ from keys.use.selectors.limits import Now, use_now
 from keys.use.selectors.use import Use, use_of
 
 PAGE_SIZE = 25
-COUNT_CAP = 1_001
 ENDED = (Key.Status.REVOKED, Key.Status.EXPIRED)
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +61,6 @@ class SavedView:
         return count_text(self.n)
 
 
-def count_text(n: int) -> str:
-    """`128`, or `1,000+` for a count that met its cap."""
-    return f"{COUNT_CAP - 1:,}+" if n >= COUNT_CAP else f"{n:,}"
-
-
-def capped_count(keys: QuerySet[Key]) -> int:
-    """How many, but at most COUNT_CAP: a count never reads a million rows."""
-    return keys.order_by()[:COUNT_CAP].count()
-
-
 # --- orders ---------------------------------------------------------------------------------------------
 
 ORDERS: dict[str, Order] = {
@@ -81,12 +68,13 @@ ORDERS: dict[str, Order] = {
     "number": Order("id"),
     "expiry": Order("expires_at"),
     "-expiry": Order("expires_at", descending=True),
-    "partner": Order("partner__name", value=lambda key: key.partner.name),
-    "-partner": Order("partner__name", descending=True, value=lambda key: key.partner.name),
-    "used": Order("used_at"),
-    "-used": Order("used_at", descending=True),
-    "owner": Order("owner__name", value=lambda key: key.owner.name),
-    "-owner": Order("owner__name", descending=True, value=lambda key: key.owner.name),
+    "partner": Order("partner_name"),
+    "-partner": Order("partner_name", descending=True),
+    # Keys that were never used come first, as the ones unused for the longest time.
+    "used": Order("used_hour"),
+    "-used": Order("used_hour", descending=True),
+    "owner": Order("owner_name"),
+    "-owner": Order("owner_name", descending=True),
 }
 DEFAULT_ORDER = "-number"
 
@@ -123,8 +111,14 @@ def columns(order: str) -> list[Column]:
     ]
 
 
-def registry_page(keys: QuerySet[Key], *, order: str, cursor: str) -> Page[Key]:
-    """One page of keys with all that their rows need. An unknown order is the default one."""
+def registry_page(
+    keys: QuerySet[Key], *, order: str, cursor: str, one_name: Collection[str] = ()
+) -> Page[Key]:
+    """One page of keys with all that their rows need. An unknown order is the default one.
+
+    By a name that all of the keys have, `one_name`, they stand by their numbers: said so, because the
+    database would look for them among all keys in the order of all names.
+    """
     keys = keys.select_related("partner", "owner", "plan", "workspace").prefetch_related(
         "products",
         "secrets",
@@ -135,9 +129,8 @@ def registry_page(keys: QuerySet[Key], *, order: str, cursor: str) -> Page[Key]:
         ),
     )
     chosen = ORDERS.get(order, ORDERS[DEFAULT_ORDER])
-    if chosen.column == "used_at":
-        # Keys that were never used come first, as the ones unused for the longest time.
-        keys = keys.annotate(used_at=Coalesce("last_used_at", Value(LONG_AGO)))
+    if order.lstrip("-") in one_name:
+        chosen = replace(chosen, column="id")
     return keyset_page(keys, order=chosen, size=PAGE_SIZE, cursor=cursor)
 
 
@@ -171,13 +164,13 @@ def _row(key: Key, use: Use, present: Now | None, now: datetime) -> Row:
 def saved_views(user: User, *, current: str, now: datetime) -> list[SavedView]:
     """The tabs above the list. `current` is the query string of the page, without its order and cursor."""
     questions: list[tuple[str, str | Promise, str, Q]] = [
-        ("all", _("All"), "", ~Q(status__in=ENDED)),
+        ("all", _("All"), "", LIVE),
         ("attention", _("Needs attention"), "attention=1", needs_attention(now)),
         (
             "expiring",
             _("Expiring in 30 days"),
             "expiry=30",
-            expiring_within(EXPIRY_WARNING_DAYS, now) & ~Q(status__in=ENDED),
+            expiring_within(EXPIRY_WARNING_DAYS, now) & LIVE,
         ),
         (
             "unused",
@@ -189,7 +182,7 @@ def saved_views(user: User, *, current: str, now: datetime) -> list[SavedView]:
             "mine",
             _("Mine"),
             f"owner={user.public_id}",
-            Q(owner=user) & ~Q(status__in=ENDED),
+            Q(owner=user) & LIVE,
         ),
     ]
     return [

@@ -17,6 +17,7 @@ from core.actors import actor_of
 from core.errors import Invalid
 from core.exports import csv_response
 from core.htmx import vary_on_htmx, wants_piece
+from core.paging import capped_count, count_text
 from keys.models import Key
 from keys.registry.export import HEADER, cells_of
 from keys.registry.filters import KeyFilter
@@ -38,7 +39,9 @@ def key_list(request: HttpRequest) -> HttpResponse:
         )
     filters = KeyFilter(request.GET, queryset=Key.objects.all())
     order = request.GET.get("sort", "")
-    page = registry.registry_page(filters.qs, order=order, cursor=request.GET.get("cursor", ""))
+    page = registry.registry_page(
+        filters.qs, order=order, cursor=request.GET.get("cursor", ""), one_name=filters.one_name
+    )
     query = _query_without(request, "sort", "cursor")
     context = {
         "filters": filters,
@@ -46,7 +49,7 @@ def key_list(request: HttpRequest) -> HttpResponse:
         "page": page,
         "rows": registry.rows_of(page.rows, now=now),
         "views": registry.saved_views(signed_in(request), current=query, now=now),
-        "total": registry.count_text(registry.capped_count(filters.qs)),
+        "total": count_text(capped_count(filters.qs)),
         "columns": registry.columns(order),
         "query": query,
         "any_keys": bool(page.rows) or Key.objects.exists(),
