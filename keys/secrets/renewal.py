@@ -1,7 +1,7 @@
 """Renewing how a secret is kept (K2)."""
 
-from keys.secrets import hashing
 from keys.models import Secret
+from keys.secrets import hashing
 
 
 def renew_secret(*, secret: Secret, text: str) -> bool:

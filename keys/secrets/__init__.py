@@ -1,0 +1,1 @@
+"""Secrets of keys: their form, their hashes, and how they are renewed."""
