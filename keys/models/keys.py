@@ -131,7 +131,7 @@ class Key(QuarantineFields):
     changed_at = models.DateTimeField()
     # Number, name, partner, owner and products in one lower-case text; see keys.status.names.
     search_text = models.TextField(blank=True)
-    # What the registry is sorted by (docs/decisions/0017): names as keys.status.names wrote them last, and
+    # What the registry is sorted by (docs/decisions/0009): names as keys.status.names wrote them last, and
     # the hour of the last use, the first one of all for keys that were never used. By the hour, because each
     # change of an indexed column writes a row's every index anew, and `last_used_at` changes each minute.
     partner_name = models.CharField(max_length=160, blank=True, default="", db_default="")
