@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import F, OuterRef, Q, Subquery
 
 from audit.actions import Action
 from audit.models import Event
@@ -27,6 +27,8 @@ PATHS = {
     "product": "products__code",
 }
 BATCH = 500
+BATCH_OF_ORDERS = 5_000
+SORTED_BY = {"partner_name": "partner__name", "owner_name": "owner__name"}
 
 
 def refresh_names(*, now: datetime) -> int:
@@ -38,7 +40,17 @@ def refresh_names(*, now: datetime) -> int:
     concerned = _keys_concerned(now - LOOK_BACK)
     if concerned is None:
         return 0
+    _refresh_orders(concerned)
     return sum(_refresh(batch) for batch in _batches(concerned))
+
+
+def _refresh_orders(concerned: Q) -> None:
+    """Write the names that lists are sorted by, set-based and first: a partner may have 100,000 keys."""
+    for column, source in SORTED_BY.items():
+        stale = Key.objects.filter(concerned).exclude(**{column: F(source)}).values_list("pk", flat=True)
+        right = Subquery(Key.objects.filter(pk=OuterRef("pk")).values(source))
+        while some := list(stale[:BATCH_OF_ORDERS]):
+            Key.objects.filter(pk__in=some).update(**{column: right})
 
 
 def _keys_concerned(since: datetime) -> Q | None:
