@@ -117,7 +117,7 @@ def drain(variables: dict[str, str]) -> None:
     """Write what was counted into the registry, once, as beat does every few seconds."""
     code = (
         "import django; django.setup(); from django.utils import timezone; "
-        "from verifier.drain import drain_use; drain_use(now=timezone.now())"
+        "from verifier.usage.drain import drain_use; drain_use(now=timezone.now())"
     )
     run(["-c", code], variables)
 

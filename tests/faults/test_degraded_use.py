@@ -18,7 +18,7 @@ N_EACH = 30
 DRAIN = """
 import django; django.setup()
 from django.utils import timezone
-from verifier.drain import drain_use
+from verifier.usage.drain import drain_use
 print(drain_use(now=timezone.now()))
 """
 

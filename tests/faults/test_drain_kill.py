@@ -25,7 +25,7 @@ N_KILLS = 5
 DRAIN_FOR_EVER = """
 import django; django.setup()
 from django.utils import timezone
-from verifier.drain import drain_use
+from verifier.usage.drain import drain_use
 print("draining", flush=True)
 while True:
     drain_use(now=timezone.now())
