@@ -23,9 +23,10 @@ _DAY = re.compile(
     r"\d{4}\s?(?:-|/|\.|年)\s?\d{1,2}\s?(?:-|/|\.|月)\s?\d{1,2}\s?日?"
     r"|(?:令和|R)\s?(?:\d{1,2}|元)\s?(?:年|\.|/|-)\s?\d{1,2}\s?(?:月|\.|/|-)\s?\d{1,2}\s?日?"
 )
-# What may stand around the days of a period: weekdays, and words for from and to.
+# What may stand around the days of a period: weekdays, words for from and to, and a beginning that is now.
 _AROUND_DAYS = re.compile(
-    r"(?:[\s~〜～–—:：、,。.-]|[(（][月火水木金土日](?:曜日?)?[)）]|から|より|まで|迄|の間|from|until|till|to|by)*",
+    r"(?:[\s~〜～–—:：、,。.-]|[(（][月火水木金土日](?:曜日?)?[)）]|から|より|まで|迄|の間|from|until|till|to|by"
+    r"|本日|今日|即日|発行日|today|now)*",
     re.IGNORECASE,
 ).fullmatch
 _MONTHLY = re.compile(

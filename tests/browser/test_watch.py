@@ -34,7 +34,9 @@ def test_security_limits_grants_quarantines_and_blocks(cast: Cast, visitor: Visi
     page.get_by_role("link", name="Other workspaces").click()
     page.get_by_role("link", name="Let it act in another workspace").click()
     page.get_by_label("Workspace").select_option("WS-9001")
-    page.get_by_label("Last day").fill((office_day(timezone.now()) + timedelta(days=3)).isoformat())
+    page.get_by_role("textbox", name="Last day").fill(
+        (office_day(timezone.now()) + timedelta(days=3)).isoformat()
+    )
     page.get_by_label("Reason").fill("One migration.")
     assert_fits(page)
     page.get_by_role("button", name="Grant").click()
