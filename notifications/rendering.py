@@ -55,6 +55,7 @@ def render_mail(message: Message, mail: Mail) -> EmailMultiAlternatives:
         context["language"] = translation.get_language()
         template = get_template(template_of(message.kind))
         subject = " ".join(template.render({**context, "part": "subject"}).split())
+        context["open_text"] = template.render({**context, "part": "open"}).strip()
         text = BLANK_LINES.sub("\n\n", template.render({**context, "part": "text"})).strip() + "\n"
         html = template.render({**context, "part": "html", "subject": subject}).strip()
     user, _at, domain = mail.address.rpartition("@")
