@@ -26,7 +26,8 @@ from honcho.manager import Manager
 
 from config import local
 from config.embedded import EmbeddedServerError
-from config.local import ROOT, VAR, Addresses, LocalError
+from config.local import Addresses, LocalError
+from config.places import ROOT, VAR
 
 NEEDED_MIB = 300
 READY_WITHIN_S = 120

@@ -11,12 +11,10 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from config import embedded
+from config.places import ROOT, VAR
 
-ROOT = Path(__file__).resolve().parent.parent
-VAR = Path(os.environ.get("KAGIBAN_VAR") or ROOT / "var").resolve()
 # What `--fresh` removes. The tests' pictures and the like stay.
 DATA = ("pg", "pg.new", "valkey", "mail", "beat", "static", "env")
 ANY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - compared with, not bound to

@@ -6,16 +6,16 @@ launcher runs it in the demo only.
 
 import os
 import secrets
-from pathlib import Path
 
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from config.places import VAR
+
 os.environ["DJANGO_SETTINGS_MODULE"] = "config.mailbox"
 
-VAR = Path(os.environ.get("KAGIBAN_VAR") or Path(__file__).resolve().parent.parent / "var")
 ROOT_URLCONF = "config.mailbox"
 INSTALLED_APPS = ["django_mail_preview"]
 SECRET_KEY = secrets.token_urlsafe(50)

@@ -11,6 +11,7 @@ from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 from environ import FileAwareEnv
 
+from config.places import VAR
 from config.secret_versions import parse_versions
 from config.stores import broker_url, cache_url
 
@@ -19,8 +20,6 @@ django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = FileAwareEnv()
-# What a local installation keeps: see `config.local`.
-VAR = Path(env.str("KAGIBAN_VAR", default="") or BASE_DIR / "var").resolve()
 
 # --- what this server is -------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)

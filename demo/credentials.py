@@ -5,7 +5,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from django.conf import settings
+from config.places import VAR
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Credentials:
 
 def path() -> Path:
     """`demo_credentials.json` in `KAGIBAN_VAR` (`var/`), or where DEMO_CREDENTIALS says."""
-    return Path(os.environ.get("DEMO_CREDENTIALS") or settings.VAR / "demo_credentials.json")
+    return Path(os.environ.get("DEMO_CREDENTIALS") or VAR / "demo_credentials.json")
 
 
 def write(credentials: Credentials) -> None:
