@@ -98,6 +98,7 @@ def _found(player: Player, began: datetime, now: datetime) -> str:
         mode="standard",
         fail_policy="open",
         ip_ranges=[],
+        reports_ends=False,
         now=began + timedelta(hours=1),
     )
     add_gateway(
@@ -107,6 +108,7 @@ def _found(player: Player, began: datetime, now: datetime) -> str:
         mode="nginx",
         fail_policy="closed",
         ip_ranges=["127.0.0.0/8", "10.0.0.0/8"],
+        reports_ends=False,
         now=began + timedelta(hours=2),
     )
     checker = player.person("takeshi.watanabe")

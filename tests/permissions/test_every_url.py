@@ -366,6 +366,7 @@ def make_gateway(cast: Cast) -> Gateway:
         mode="standard",
         fail_policy="open",
         ip_ranges=[],
+        reports_ends=False,
         now=timezone.now(),
     )
     return made.gateway

@@ -43,7 +43,7 @@ def add_gateway(
     mode: str,
     fail_policy: str,
     ip_ranges: Sequence[str],
-    reports_ends: bool = False,
+    reports_ends: bool,
     now: datetime,
 ) -> Issued:
     """Add a gateway with its first credential. Raises NotAllowed."""
@@ -71,7 +71,7 @@ def change_gateway(
     mode: str,
     fail_policy: str,
     ip_ranges: Sequence[str],
-    reports_ends: bool = False,
+    reports_ends: bool,
     now: datetime,
 ) -> Gateway:
     """Change how a gateway is answered and from where it may ask; in force within seconds. NotAllowed."""
