@@ -1,12 +1,12 @@
 """Data for the team's pages."""
 
 from allauth.mfa.models import Authenticator
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 
 from accounts.access import SECOND_FACTORS
 from accounts.models import User
 from accounts.roles import MATRIX, Permission, Role
-from core.parsing import search_words
+from core.searching import with_words
 
 
 def staff_rows(*, query: str = "", role: str = "", state: str = "") -> QuerySet[User]:
@@ -17,14 +17,7 @@ def staff_rows(*, query: str = "", role: str = "", state: str = "") -> QuerySet[
         rows = rows.filter(is_active=state != "left")
     if role in Role.values:
         rows = rows.filter(roles__contains=[role])
-    for word in search_words(query):
-        rows = rows.filter(
-            Q(name__icontains=word)
-            | Q(email__icontains=word)
-            | Q(department__icontains=word)
-            | Q(public_id__iexact=word)
-        )
-    return rows
+    return with_words(rows, query, texts=("name", "email", "department"))
 
 
 def matrix_rows() -> list[tuple[Permission, list[bool]]]:

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Q, QuerySet
 from django.utils.functional import Promise
 
 from accounts.models import User
 from accounts.roles import Permission
 from core.paging import Order, Page, capped_count, keyset_page
-from core.parsing import search_words
+from core.searching import with_words
 from core.wording import date_text, money_text
 from intake.meaning import Meaning, meaning_of
 from intake.models import ReceivedMail
@@ -18,6 +17,7 @@ from keys.models import ApiProduct, Environment
 
 State = ReceivedMail.State
 VIEWS = ("waiting", "taken", "set_aside", "filed")
+SEARCHED = ("subject", "from_address", "from_name", "partner__name")
 PAGE_SIZE = 25
 SHOWN_OF_ORIGINAL = 100_000
 
@@ -41,29 +41,12 @@ class Line:
 
 def list_mails(*, view: str, text: str = "", cursor: str = "") -> Inbox:
     """Mails of one view, the newest first; waiting ones the longest waiting first."""
-    found = _search(text)
+    found = with_words(ReceivedMail.objects.all(), text, texts=SEARCHED)
     counts = {name: capped_count(found.filter(state=name)) for name in VIEWS}
     order = Order("id", descending=view != "waiting")
     rows = found.filter(state=view).select_related("partner", "contact", "staff", "request", "settled_by")
     page = keyset_page(rows.defer("raw", "text"), order=order, size=PAGE_SIZE, cursor=cursor)
     return Inbox(page=page, counts=counts)
-
-
-def _search(text: str) -> QuerySet[ReceivedMail]:
-    found = ReceivedMail.objects.all()
-    for word in search_words(text):
-        found = found.filter(_holds(word))
-    return found
-
-
-def _holds(word: str) -> Q:
-    return (
-        Q(public_id__iexact=word)
-        | Q(subject__icontains=word)
-        | Q(from_address__icontains=word)
-        | Q(from_name__icontains=word)
-        | Q(partner__name__icontains=word)
-    )
 
 
 def count_waiting(user: User) -> int:

@@ -11,7 +11,7 @@ from django.db.models import CharField, Count, Exists, Func, IntegerField, Outer
 from django.db.models.functions import Coalesce, NullIf
 
 from core.paging import COUNT_CAP, Order, Page, capped_count, keyset_page
-from core.parsing import search_words
+from core.searching import with_words
 from partners.models import Contact, Contract, IdentityCheck, Partner, Workspace
 
 PAGE_SIZE = 25
@@ -37,7 +37,9 @@ def list_partners(
     *, text: str = "", kind: str = "", ended: bool = False, sort: str = "name", cursor: str = ""
 ) -> PartnerList:
     """Partners whose name, kana, number or contact holds `text`. `ended` shows those that ended, too."""
-    found = _with_reading(_search(text))
+    found = _with_reading(
+        with_words(Partner.objects.all(), text, texts=("name", "name_kana"), also=_has_with_it)
+    )
     if not ended:
         found = found.filter(is_active=True)
     counts = {row["kind"]: row["n"] for row in found.order_by().values("kind").annotate(n=Count("id"))}
@@ -53,24 +55,11 @@ def _with_reading(partners: QuerySet[Partner]) -> QuerySet[Partner]:
     return partners.annotate(reading=reading)
 
 
-def _search(text: str) -> QuerySet[Partner]:
-    found = Partner.objects.all()
-    for word in search_words(text):
-        found = found.filter(_holds(word))
-    return found
-
-
-def _holds(word: str) -> Q:
+def _has_with_it(word: str) -> Q:
     people = Contact.objects.filter(partner=OuterRef("pk")).filter(
         Q(name__icontains=word) | Q(email__icontains=word)
     )
-    return (
-        Q(name__icontains=word)
-        | Q(name_kana__icontains=word)
-        | Q(public_id__iexact=word)
-        | Q(corporate_number=word)
-        | Q(Exists(people))
-    )
+    return Q(corporate_number=word) | Q(Exists(people))
 
 
 def _count_keys(partners: Sequence[Partner]) -> None:

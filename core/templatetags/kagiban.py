@@ -37,10 +37,8 @@ register.filter("mail_address", readable_address)
 # --- numbers --------------------------------------------------------------------------------------
 
 
-@register.filter
-def capped(n: int) -> str:
-    """A count of `core.paging.capped_count` in words: `128`, or `1,000+`."""
-    return count_text(n)
+# Of a count by `core.paging.capped_count`.
+register.filter("capped", count_text)
 
 
 # --- icons and badges ---------------------------------------------------------------------------

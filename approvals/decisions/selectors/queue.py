@@ -14,9 +14,9 @@ from approvals.access import visible_requests
 from approvals.changes.terms import label_of
 from approvals.models import Request, Step, StepRole
 from approvals.policies.rules import STAFF_ROLES
-from approvals.requests.selectors.requests import steps_for
+from approvals.requests.selectors.requests import SEARCHED, steps_for
 from core.paging import Order, Page, capped_count, keyset_page
-from core.parsing import search_words
+from core.searching import with_words
 from keys.models import PurposeCategory
 
 if TYPE_CHECKING:
@@ -124,15 +124,8 @@ def _by_due(found: QuerySet[Step]) -> "QuerySet[WithAnnotations[Step, DueKey]]":
 def _narrow(found: QuerySet[Step], text: str, role: str) -> QuerySet[Step]:
     if role in StepRole.values:
         found = found.filter(role=role)
-    for word in search_words(text):
-        found = found.filter(
-            Q(request__public_id__iexact=word)
-            | Q(request__title__icontains=word)
-            | Q(request__partner__name__icontains=word)
-            | Q(request__partner__name_kana__icontains=word)
-            | Q(request__requester__name__icontains=word)
-        )
-    return found
+    texts = [f"request__{column}" for column in SEARCHED]
+    return with_words(found, text, texts=texts, number="request__public_id")
 
 
 def _with_request(found: QuerySet[Step]) -> QuerySet[Step]:

@@ -13,11 +13,12 @@ from approvals.models import Decision, Delegation, Request, RoleDeputy, Standing
 from approvals.path.bench import Bench, barring, refs_in, roles_in_common
 from approvals.policies.rules import STAFF_ROLES
 from core.paging import Order, Page, capped_count, keyset_page
-from core.parsing import search_words
+from core.searching import with_words
 
 PAGE_SIZE = 25
 OPEN_STATES = (Request.State.DRAFT, Request.State.CHANGES_WANTED, Request.State.IN_REVIEW)
 VIEWS = ("mine", "review", "ended")
+SEARCHED = ("title", "partner__name", "partner__name_kana", "requester__name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ def count_waiting(user: User) -> int:
 
 def list_requests(user: User, *, view: str, text: str = "", state: str = "", cursor: str = "") -> RequestList:
     """One page of what this person may see, in the order of the view."""
-    found = _search(visible_requests(user), text)
+    found = with_words(visible_requests(user), text, texts=SEARCHED)
     if state in Request.State.values:
         found = found.filter(state=state)
     views = {name: _in_view(found, user, name) for name in VIEWS}
@@ -119,18 +120,6 @@ def _in_view(found: QuerySet[Request], user: User, view: str) -> QuerySet[Reques
     if view == "review":
         return found.filter(state__in=[Request.State.IN_REVIEW, Request.State.CHANGES_WANTED])
     return found.exclude(state__in=OPEN_STATES)
-
-
-def _search(found: QuerySet[Request], text: str) -> QuerySet[Request]:
-    for word in search_words(text):
-        found = found.filter(
-            Q(public_id__iexact=word)
-            | Q(title__icontains=word)
-            | Q(partner__name__icontains=word)
-            | Q(partner__name_kana__icontains=word)
-            | Q(requester__name__icontains=word)
-        )
-    return found
 
 
 def _with_steps(found: QuerySet[Request]) -> QuerySet[Request]:
