@@ -26,7 +26,8 @@ def test_a_degraded_check_counts_as_any_other(gateway: str, settings: Any) -> No
         for scope in ("catalog:read", "no:such", "catalog:read", "catalog:read"):
             verify(gateway, live.text, scope=scope, ip="203.0.113.9", cost_usd="0.5")
         assert verify(gateway, dead.text).code == "REVOKED"
-        assert verify(gateway, f"{live.text[:-1]}x").code == "MALFORMED"
+        typo = live.text[:-1] + ("x" if live.text[-1] != "x" else "y")
+        assert verify(gateway, typo).code == "MALFORMED"
     assert not KeyUseDay.objects.exists()
     assert local_use.of_process.write()
     day = KeyUseDay.objects.get(key=live.key)
