@@ -11,9 +11,14 @@ _WRITES: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CHANGES: Final = {"os.mkdir": 0, "os.remove": 0, "os.rmdir": 0, "os.rename": 1}
 _NO_FOLDER: Final = -1
 # Reports and pictures are what a run is asked for; the rest is what Python and pytest keep for themselves.
-_ALLOWED: Final = tuple(
-    f"{os.path.realpath(folder)}/"
-    for folder in (tempfile.gettempdir(), "/dev", "/proc", ROOT / "var/test", ROOT / "var/screenshots")
+_TEMPORARY: Final = os.path.realpath(tempfile.gettempdir())
+_CHECKOUT: Final = f"{ROOT}/"
+_ALLOWED: Final = tuple(f"{place}/" for place in (_TEMPORARY, "/dev", "/proc"))
+# In the checkout itself, which may lie in a temporary folder, or hold it.
+_ALLOWED_WITHIN: Final = tuple(
+    f"{place}/"
+    for place in (ROOT / "var/test", ROOT / "var/screenshots", _TEMPORARY)
+    if f"{place}/".startswith(_CHECKOUT)
 )
 _CACHES: Final = ("/__pycache__/", "/.pytest_cache/", "/.hypothesis/")
 
@@ -34,5 +39,6 @@ def refuse_writing(event: str, arguments: tuple[object, ...]) -> None:
 
 def may_write(path: "str | bytes | os.PathLike[str]") -> bool:
     """Whether a path, its links followed, lies where tests may write."""
-    place = os.path.realpath(os.fsdecode(path))
-    return f"{place}/".startswith(_ALLOWED) or any(cache in f"{place}/" for cache in _CACHES)
+    place = f"{os.path.realpath(os.fsdecode(path))}/"
+    allowed = _ALLOWED_WITHIN if place.startswith(_CHECKOUT) else _ALLOWED
+    return place.startswith(allowed) or any(cache in place for cache in _CACHES)
