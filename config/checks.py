@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 
+from core.addresses import parse_network
 from core.business_time import office
 from intake.mailbox import parse_place
 from notifications.hooks import secret_bytes
@@ -43,7 +44,7 @@ def check_secrets(**_: Any) -> list[CheckMessage]:
 
 @register(Tags.security, deploy=True)
 def check_verifier(**_: Any) -> list[CheckMessage]:
-    """Cache lifetime, touch interval and default limit are what the runbook asks for."""
+    """Cache lifetime and patience with the hot store are what the runbook asks for."""
     errors: list[CheckMessage] = []
     if not 1 <= settings.API_KEY_AUTH_CACHE_TTL_SECONDS <= LONGEST_CACHE_TTL:
         errors.append(
@@ -53,24 +54,16 @@ def check_verifier(**_: Any) -> list[CheckMessage]:
                 "It bounds how long a key lives on after a revocation that the cache could not be told of.",
             )
         )
-    if settings.API_KEY_LAST_USED_TOUCH_INTERVAL_SECONDS < 1:
-        errors.append(
-            _error(4, "API_KEY_LAST_USED_TOUCH_INTERVAL_SECONDS is below 1.", "60 is a good value.")
-        )
-    if settings.USAGE_REPORT_SECONDS < 1:
-        errors.append(_error(26, "USAGE_REPORT_SECONDS is below 1.", "86400, a day, is a good value."))
     if not 0 < settings.HOT_STORE_SECONDS <= LONGEST_HOT_STORE_SECONDS:
         errors.append(
             _error(27, "HOT_STORE_SECONDS is not above 0 and at most 2.", "A check waits for so long: 0.25.")
         )
-    if settings.API_KEY_DEFAULT_RATE_LIMIT < 1:
-        errors.append(_error(5, "API_KEY_DEFAULT_RATE_LIMIT is below 1.", "100 is the product's default."))
     return errors
 
 
 @register(Tags.security, deploy=True)
 def check_addresses(**_: Any) -> list[CheckMessage]:
-    """The portal is served over TLS, origins are real front ends, mail leaves the machine, no demo."""
+    """TLS; origins are real front ends, proxies addresses; mail leaves the machine; no demo."""
     errors: list[CheckMessage] = []
     if urlsplit(settings.PORTAL_URL).scheme != "https":
         errors.append(_error(6, "PORTAL_URL is not https.", "Mail links must lead to TLS."))
@@ -80,6 +73,11 @@ def check_addresses(**_: Any) -> list[CheckMessage]:
             errors.append(
                 _error(7, f"ALLOWED_ORIGINS has {origin!r}.", "Name real front ends: https://app.example.jp")
             )
+    for text in settings.TRUSTED_PROXIES:
+        try:
+            parse_network(text, strict=True)
+        except ValueError as error:
+            errors.append(_error(28, f"TRUSTED_PROXIES has {text!r}: no proxy is believed.", str(error)))
     if any(word in settings.EMAIL_BACKEND for word in NO_MAIL):
         errors.append(
             _error(8, "Mail does not leave this machine.", "Set EMAIL_URL, for example smtp+tls://…")

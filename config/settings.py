@@ -9,8 +9,8 @@ from pathlib import Path
 import django_stubs_ext
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
-from environ import FileAwareEnv
 
+from config.numbers import MOST_SECONDS, NumberEnv
 from config.places import VAR
 from config.secret_versions import parse_versions
 from config.stores import broker_url, cache_url
@@ -19,7 +19,7 @@ from config.stores import broker_url, cache_url
 django_stubs_ext.monkeypatch()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = FileAwareEnv()
+env = NumberEnv()
 
 # --- what this server is -------------------------------------------------------------------------
 DEBUG = env.bool("DEBUG", default=False)
@@ -39,24 +39,24 @@ FIELD_SECRETS = parse_versions("FIELD_SECRET", env.str("FIELD_SECRET"))
 
 # --- keys and the verifier ------------------------------------------------------------------------
 KEY_BRAND = env.str("KEY_BRAND", default="kb")
-API_KEY_AUTH_CACHE_TTL_SECONDS = env.int("API_KEY_AUTH_CACHE_TTL_SECONDS", default=300)
+API_KEY_AUTH_CACHE_TTL_SECONDS = env.whole("API_KEY_AUTH_CACHE_TTL_SECONDS", 300)
 # Where gateways reach the verifier, as its pages name it. Empty: this portal, which answers them, too.
 VERIFIER_URL = env.str("VERIFIER_URL", default="").rstrip("/")
-USAGE_REPORT_SECONDS = env.int("USAGE_REPORT_SECONDS", default=86_400)
+USAGE_REPORT_SECONDS = env.whole("USAGE_REPORT_SECONDS", 86_400, most=31 * 86_400)
 # A database of countries by address (MaxMind's format); without one no key is bound to countries.
 GEOIP_FILE = env.str("GEOIP_FILE", default="")
 # An address that sent too many false keys is not answered for so long; 0 switches that off.
-FALSE_KEYS_BLOCK_MINUTES = env.int("FALSE_KEYS_BLOCK_MINUTES", default=60)
-API_KEY_LAST_USED_TOUCH_INTERVAL_SECONDS = env.int("API_KEY_LAST_USED_TOUCH_INTERVAL_SECONDS", default=60)
-API_KEY_DEFAULT_RATE_LIMIT = env.int("API_KEY_DEFAULT_RATE_LIMIT", default=100)
-ARGON2_MEMORY_KIB = env.int("ARGON2_MEMORY_KIB", default=19_456)
-ARGON2_TIME_COST = env.int("ARGON2_TIME_COST", default=2)
+FALSE_KEYS_BLOCK_MINUTES = env.whole("FALSE_KEYS_BLOCK_MINUTES", 60, least=0)
+API_KEY_LAST_USED_TOUCH_INTERVAL_SECONDS = env.whole("API_KEY_LAST_USED_TOUCH_INTERVAL_SECONDS", 60)
+API_KEY_DEFAULT_RATE_LIMIT = env.whole("API_KEY_DEFAULT_RATE_LIMIT", 100, most=10_000_000)
+ARGON2_MEMORY_KIB = env.whole("ARGON2_MEMORY_KIB", 19_456, least=8, most=4 * 1024 * 1024)
+ARGON2_TIME_COST = env.whole("ARGON2_TIME_COST", 2)
 
 # --- approvals (A1, A3, A5): numbers that a company changes ------------------------------------------------
 # A1: no policy may let a contract above this monthly amount go without the COO (approvals.policies.lint). The
 # first policy has the default's number: a test holds them together.
-COO_THRESHOLD_JPY = env.int("COO_THRESHOLD_JPY", default=500_000)
-STEP_LINK_LIFETIME = timedelta(hours=env.int("STEP_LINK_HOURS", default=72))
+COO_THRESHOLD_JPY = env.whole("COO_THRESHOLD_JPY", 500_000, least=0, most=10**12)
+STEP_LINK_LIFETIME = timedelta(hours=env.whole("STEP_LINK_HOURS", 72))
 # Business hours (core.business_time). A business day counts as so many hours, however long it is.
 BUSINESS_OPENS = env.str("BUSINESS_OPENS", default="09:00")
 BUSINESS_CLOSES = env.str("BUSINESS_CLOSES", default="18:00")
@@ -65,25 +65,25 @@ BUSINESS_HOLIDAYS = env.str("BUSINESS_HOLIDAYS", default="JP")
 BUSINESS_CLOSED_DAYS = env.list(
     "BUSINESS_CLOSED_DAYS", default=["12-29", "12-30", "12-31", "01-01", "01-02", "01-03"]
 )
-BUSINESS_DAY_HOURS = env.int("BUSINESS_DAY_HOURS", default=24)
-REMINDER_HOURS = sorted(env.list("REMINDER_HOURS", cast=int, default=[24, 48]))
-ESCALATION_HOURS = env.int("ESCALATION_HOURS", default=72)
-STANDING_DEPUTY_HOURS = env.int("STANDING_DEPUTY_HOURS", default=24)
-REQUEST_LIFETIME = timedelta(days=env.int("REQUEST_LIFETIME_DAYS", default=30))
+BUSINESS_DAY_HOURS = env.whole("BUSINESS_DAY_HOURS", 24)
+REMINDER_HOURS = sorted(env.wholes("REMINDER_HOURS", [24, 48]))
+ESCALATION_HOURS = env.whole("ESCALATION_HOURS", 72)
+STANDING_DEPUTY_HOURS = env.whole("STANDING_DEPUTY_HOURS", 24, least=0)
+REQUEST_LIFETIME = timedelta(days=env.whole("REQUEST_LIFETIME_DAYS", 30))
 # An emergency key: how long its approvals may take (clock hours), and how long it lives until they are there.
-EMERGENCY_LIFETIME = timedelta(hours=env.int("EMERGENCY_HOURS", default=24))
-EMERGENCY_KEY_DAYS = env.int("EMERGENCY_KEY_DAYS", default=7)
-NOT_ME_LIFETIME = timedelta(days=env.int("NOT_ME_DAYS", default=14))  # the link in a decision's receipt
-CONSENT_CODE_LIFETIME = timedelta(minutes=env.int("CONSENT_CODE_MINUTES", default=10))
-CONSENT_CODE_ATTEMPTS = env.int("CONSENT_CODE_ATTEMPTS", default=5)
-DELIVERY_LIFETIME = timedelta(hours=env.int("DELIVERY_HOURS", default=72))
-SECOND_FACTOR_MAX_AGE = timedelta(minutes=env.int("SECOND_FACTOR_MINUTES", default=5))
+EMERGENCY_LIFETIME = timedelta(hours=env.whole("EMERGENCY_HOURS", 24))
+EMERGENCY_KEY_DAYS = env.whole("EMERGENCY_KEY_DAYS", 7)
+NOT_ME_LIFETIME = timedelta(days=env.whole("NOT_ME_DAYS", 14))  # the link in a decision's receipt
+CONSENT_CODE_LIFETIME = timedelta(minutes=env.whole("CONSENT_CODE_MINUTES", 10))
+CONSENT_CODE_ATTEMPTS = env.whole("CONSENT_CODE_ATTEMPTS", 5)
+DELIVERY_LIFETIME = timedelta(hours=env.whole("DELIVERY_HOURS", 72))
+SECOND_FACTOR_MAX_AGE = timedelta(minutes=env.whole("SECOND_FACTOR_MINUTES", 5))
 # Changes of keys (R3): use is shown of so many days; a window lies at most so far ahead; a tightening may be
 # rolled back by security for so long; the look at what a change did is asked for after so many days.
-CHANGE_PEAK_DAYS = env.int("CHANGE_PEAK_DAYS", default=30)
-CHANGE_WINDOW = timedelta(days=env.int("CHANGE_WINDOW_DAYS", default=60))
-CHANGE_ROLLBACK = timedelta(days=env.int("CHANGE_ROLLBACK_DAYS", default=14))
-CHANGE_LOOK_AFTER = timedelta(days=env.int("CHANGE_LOOK_DAYS", default=7))
+CHANGE_PEAK_DAYS = env.whole("CHANGE_PEAK_DAYS", 30)
+CHANGE_WINDOW = timedelta(days=env.whole("CHANGE_WINDOW_DAYS", 60, least=0))
+CHANGE_ROLLBACK = timedelta(days=env.whole("CHANGE_ROLLBACK_DAYS", 14, least=0))
+CHANGE_LOOK_AFTER = timedelta(days=env.whole("CHANGE_LOOK_DAYS", 7, least=0))
 TERMS_OF_USE_VERSION = env.str("TERMS_OF_USE_VERSION", default="2026-04")
 
 # --- applications ----------------------------------------------------------------------------------
@@ -165,28 +165,28 @@ FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 DATABASES = {"default": env.db_url("DATABASE_URL")}
 DATABASES["default"]["ENGINE"] = "core.postgresql"
 DATABASES["default"]["ATOMIC_REQUESTS"] = False
-DATABASES["default"]["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", default=60)
+DATABASES["default"]["CONN_MAX_AGE"] = env.whole("CONN_MAX_AGE", 60, least=0)
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # A database that accepts and never answers must not hold up pages; the verifier waits less (core.patience).
 # TCP's part is for a host that vanishes without a word, under a task, too, whose statements may take long.
 DATABASES["default"]["OPTIONS"] = {
-    "connect_timeout": env.int("DATABASE_CONNECT_SECONDS", default=5),
+    "connect_timeout": env.whole("DATABASE_CONNECT_SECONDS", 5, most=MOST_SECONDS),
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,  # milliseconds
     **DATABASES["default"].get("OPTIONS", {}),
 }
-PORTAL_DATABASE_SECONDS = env.float("PORTAL_DATABASE_SECONDS", default=25.0)
-VERIFIER_DATABASE_SECONDS = env.float("VERIFIER_DATABASE_SECONDS", default=2.0)
+PORTAL_DATABASE_SECONDS = env.seconds("PORTAL_DATABASE_SECONDS", 25.0)
+VERIFIER_DATABASE_SECONDS = env.seconds("VERIFIER_DATABASE_SECONDS", 2.0)
 
 REDIS_URL = env.str("REDIS_URL")
 # What the verifier asks on every call may have servers of its own: a cluster, or one behind sentinels.
 HOT_STORE_URL = env.str("HOT_STORE_URL", default="") or REDIS_URL
 # A healthy server answers in 0.1 ms; one that starts a background save, or whose machine is busy, may stall.
-HOT_STORE_SECONDS = env.float("HOT_STORE_SECONDS", default=0.25)
+HOT_STORE_SECONDS = env.seconds("HOT_STORE_SECONDS", 0.25)
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
@@ -274,8 +274,8 @@ if DEMO and "EMAIL_URL" not in env:
     EMAIL_BACKEND = "django_mail_preview.backends.EmailBackend"
     MAIL_PREVIEW_ROOT = env.str("MAIL_FOLDER", default=str(VAR / "mail"))
     MAIL_PREVIEW_MAX_MESSAGES = 500
-EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT_SECONDS", default=20)
-MESSAGE_ATTEMPTS = env.int("MESSAGE_ATTEMPTS", default=20)  # with the backoff: about three days
+EMAIL_TIMEOUT = env.whole("EMAIL_TIMEOUT_SECONDS", 20, most=MOST_SECONDS)
+MESSAGE_ATTEMPTS = env.whole("MESSAGE_ATTEMPTS", 20)  # with the backoff: about three days
 # Where mails come back to, with the mail's own id behind a plus; without it to DEFAULT_FROM_EMAIL.
 BOUNCE_ADDRESS = env.str("BOUNCE_ADDRESS", default="")
 # Each `whsec_<Base64>` (Standard Webhooks); several while one replaces another; none: no webhook.
@@ -283,14 +283,14 @@ BOUNCE_WEBHOOK_SECRETS = env.list("BOUNCE_WEBHOOK_SECRET", default=[])
 
 # --- mails to the request address (R4) ---------------------------------------------------------------
 INTAKE_ADDRESS = env.str("INTAKE_ADDRESS", default="")
-INTAKE_MAX_BYTES = env.int("INTAKE_MAX_BYTES", default=10 * 1024 * 1024)
-INTAKE_ANSWERS_PER_DAY = env.int("INTAKE_ANSWERS_PER_DAY", default=3)
-INTAKE_KEEP_DAYS = env.int("INTAKE_KEEP_DAYS", default=180)
+INTAKE_MAX_BYTES = env.whole("INTAKE_MAX_BYTES", 10 * 1024 * 1024, most=1024 * 1024 * 1024)
+INTAKE_ANSWERS_PER_DAY = env.whole("INTAKE_ANSWERS_PER_DAY", 3, least=0)
+INTAKE_KEEP_DAYS = env.whole("INTAKE_KEEP_DAYS", 180)
 IMAP_URL = env.str("IMAP_URL", default="")
 IMAP_PASSWORD = env.str("IMAP_PASSWORD", default="")
 IMAP_CA_FILE = env.str("IMAP_CA_FILE", default="")
 IMAP_DONE_FOLDER = env.str("IMAP_DONE_FOLDER", default="")
-IMAP_TIMEOUT = env.int("IMAP_TIMEOUT_SECONDS", default=30)
+IMAP_TIMEOUT = env.whole("IMAP_TIMEOUT_SECONDS", 30, most=MOST_SECONDS)
 
 # --- languages and time -------------------------------------------------------------------------------
 LANGUAGE_CODE = "ja"

@@ -3,7 +3,7 @@
 import logging
 from functools import cache
 from importlib.resources import files
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from django.conf import settings
 logger = logging.getLogger(__name__)
 
 CODE_LENGTH: Final = 2
+_IPV4_IN_THE_FILE: Final = IPv6Network("::/96")
 
 
 @cache
@@ -36,6 +37,9 @@ def country_of(address: bytes) -> bytes:
     if reader is None:
         return b""
     number = IPv6Address(int(address, 16))
+    # In such a file IPv4 lies at ::/96, where no address of IPv6 may be looked up.
+    if number in _IPV4_IN_THE_FILE:
+        return b""
     try:
         found: Any = reader.get(str(number.ipv4_mapped or number))
     except (ValueError, maxminddb.InvalidDatabaseError):

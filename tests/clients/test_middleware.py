@@ -176,9 +176,16 @@ def _always(text: str, _request: object) -> str:
     return text
 
 
+def test_an_address_from_a_field_may_have_a_port(site: Site, client: Client) -> None:
+    live = make_live_key(ip_ranges=["203.0.113.0/24", "2001:db8::/32"])
+    for text in ("203.0.113.9:443", " 203.0.113.9", "[2001:db8::9]:443", "[2001:db8::9]"):
+        guard = Guard(client, address=partial(_always, text))
+        assert site(guard, "/posts", bearer(live)).status == 200
+
+
 def test_caller_without_an_address_may_use_keys_that_are_bound_to_none(site: Site, client: Client) -> None:
     free, bound = make_live_key(), make_live_key(ip_ranges=["203.0.113.0/24"])
-    for text in ("unix", "", "203.0.113"):
+    for text in ("unix", "", "203.0.113", "203.0.113.9:", "[203.0.113.9]:443"):
         guard = Guard(client, address=partial(_always, text))
         assert site(guard, "/posts", bearer(free)).status == 200
         assert site(guard, "/posts", bearer(bound)).json["code"] == "IP_NOT_ALLOWED"

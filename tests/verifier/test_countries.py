@@ -38,7 +38,15 @@ def forget() -> None:
 
 @pytest.mark.parametrize(
     ("address", "country"),
-    [(TOKYO, b"JP"), (DALLAS, b"US"), (NOWHERE, b""), ("2001:db8:81::7", b"JP"), (f"::ffff:{TOKYO}", b"JP")],
+    [
+        (TOKYO, b"JP"),
+        (DALLAS, b"US"),
+        (NOWHERE, b""),
+        ("2001:db8:81::7", b"JP"),
+        (f"::ffff:{TOKYO}", b"JP"),
+        (f"::{TOKYO}", b""),
+        (f"64:ff9b::{TOKYO}", b""),  # the file keeps IPv4 at ::/96
+    ],
 )
 def test_the_country_of_an_address(geoip: Path, address: str, country: bytes) -> None:
     assert countries.country_of(hotrecord.address_hex(address)) == country

@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 
 import pytest
 import redis
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from keys.hotstore import record as hotrecord
 from keys.hotstore.call import read_verdict
 from keys.hotstore.record import MICROS, Policy, SecretState, Shared
+from tests.core.test_addresses import ADDRESSES, networks, truly_holds
 from tests.twins import (
     DIGEST,
     START,
@@ -125,6 +126,25 @@ def test_checks_before_the_limits(
     twin = Twin(FAMILIES[0], policy, secret, Counters())
     twin.put(START)
     twin.ask(micros, context, b"lease")
+
+
+@settings(max_examples=200)
+@given(network=networks(), text=ADDRESSES)
+@example("::/64", "203.0.113.7")
+@example("::fffe:0:0/95", "255.255.255.255")
+@example("::ffff:10.0.0.0/104", "10.0.0.2")
+@example("::/0", "::1:0:0:0")
+def test_a_key_works_from_its_range_in_the_same_family_only(
+    with_clock: "redis.Redis", network: str, text: str
+) -> None:
+    with_clock.flushdb()
+    micros = int(START.timestamp()) * MICROS
+    set_clock(with_clock, micros)
+    policy = Policy(1, "active", "live", (WORKSPACE,), b"{}", ip_ranges=(network,))
+    twin = Twin(FAMILIES[0], policy, SecretState(DIGEST, "live", proven=True), Counters())
+    twin.put(START)
+    code = "VALID" if truly_holds(network, text) else "IP_NOT_ALLOWED"
+    assert twin.ask(micros, Context(ip=address(text)), b"lease") == code
 
 
 def test_a_deadline_ends_a_key_by_itself_whatever_stands_in_its_record(with_clock: "redis.Redis") -> None:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 from urllib.parse import parse_qs, quote, unquote
 
+from core.addresses import canonical_address
 from core.countries import country_of
 from keys.hotstore.call import pack_asked
 from keys.hotstore.record import MICROS, address_hex
@@ -303,6 +304,8 @@ def from_headers(environ: "WSGIEnvironment", sub_path: str) -> Question:
         asked = "&".join(f"{name}={quote(value)}" for name, value in told)
     else:
         asked = get("QUERY_STRING", "")
+    if ":" in hops:
+        hops = _without_port(hops)  # a port differs with every connection: what is asked is still the same
     context = _asked.get((hops, asked))
     if context is None:
         context = _context_of(hops, asked)
@@ -312,6 +315,13 @@ def from_headers(environ: "WSGIEnvironment", sub_path: str) -> Question:
             _asked.clear()
         _asked[hops, asked] = context
     return Question(secret_from_headers(environ), context)
+
+
+def _without_port(text: str) -> str:
+    try:
+        return canonical_address(text)
+    except ValueError:
+        return text  # it is refused with what else is wrong
 
 
 def _context_of(address_text: str, asked: str) -> Context:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 Field = tuple[str, str]
 _NOTHING: Final = Needs()
+# As Azure's application gateway, for one, tells addresses: 203.0.113.7:443, [2001:db8::1]:443.
+_WITH_PORT: Final = re.compile(r"([0-9.]+):[0-9]{1,5}|\[([0-9A-Fa-f]*:[^\[\]]+)\](?::[0-9]{1,5})?").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +146,9 @@ class Guard:
 def _address(text: str | None) -> str | None:
     """An address, or None for what is none (a Unix socket, say): a key bound to addresses is refused then."""
     try:
-        return str(ip_address((text or "").partition("%")[0]))
+        text = (text or "").strip()
+        with_port = _WITH_PORT(text)
+        return str(ip_address((with_port[1] or with_port[2] if with_port else text).partition("%")[0]))
     except ValueError:
         return None
 
