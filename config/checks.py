@@ -9,6 +9,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 
 from core.addresses import parse_network
 from core.business_time import office
+from core.origins import parse_origin
 from intake.mailbox import parse_place
 from notifications.hooks import secret_bytes
 
@@ -68,11 +69,12 @@ def check_addresses(**_: Any) -> list[CheckMessage]:
     if urlsplit(settings.PORTAL_URL).scheme != "https":
         errors.append(_error(6, "PORTAL_URL is not https.", "Mail links must lead to TLS."))
     for origin in settings.ALLOWED_ORIGINS:
-        parts = urlsplit(origin)
-        if parts.scheme != "https" or not parts.hostname or "*" in origin or parts.path not in {"", "/"}:
-            errors.append(
-                _error(7, f"ALLOWED_ORIGINS has {origin!r}.", "Name real front ends: https://app.example.jp")
-            )
+        try:
+            hint = "" if parse_origin(origin).startswith("https:") else "Pages with keys are served by https."
+        except ValueError as error:
+            hint = str(error)
+        if hint:
+            errors.append(_error(7, f"ALLOWED_ORIGINS has {origin!r}: no page there reads refusals.", hint))
     for text in settings.TRUSTED_PROXIES:
         try:
             parse_network(text, strict=True)

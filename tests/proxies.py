@@ -19,12 +19,13 @@ DOCUMENTS = ROOT / "docs" / "gateways"
 
 
 class Api(ThreadingHTTPServer):
-    """The partner's goal: notes every call that reaches it, and answers 200."""
+    """The partner's goal: notes every call that reaches it, and answers 200 with `fields`."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str, dict[str, str]]] = []
+        self.fields: dict[str, str] = {}
         super().__init__(("127.0.0.1", 0), _ApiHandler)
 
 
@@ -38,10 +39,12 @@ class _ApiHandler(BaseHTTPRequestHandler):
         # A 403 of the API's own must arrive as it is.
         self.send_response(403 if self.path.endswith("/own-403") else 200)
         self.send_header("Content-Length", "2")
+        for name, value in self.server.fields.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(b"ok")
 
-    do_GET = do_POST = answer  # noqa: N815 - http.server's names
+    do_GET = do_POST = do_OPTIONS = answer  # noqa: N815 - http.server's names
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
         """Say nothing."""

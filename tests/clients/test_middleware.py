@@ -9,6 +9,7 @@ import pytest
 from kagiban_client import Client, Guard, Needs, asgi
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -211,3 +212,26 @@ def test_websockets_are_refused_before_they_open(client: Client) -> None:
                 socket.receive_text()
         assert http.portal
         http.portal.call(client.aclose)
+
+
+def test_cors_middleware_outside_answers_preflights_and_lets_pages_read_refusals(client: Client) -> None:
+    origin = {"Origin": "https://app.example.jp"}
+    asks = origin | {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "x-api-key"}
+    outside = Middleware(
+        CORSMiddleware, allow_origins=[origin["Origin"]], allow_headers=["X-API-Key"],
+        expose_headers=["Retry-After"],
+    )  # fmt: skip
+    inside = Middleware(asgi.Middleware, guard=Guard(client))
+    with TestClient(Starlette(middleware=[outside, inside])) as http:
+        allowed = http.options("/posts", headers=asks)
+        assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (
+            200,
+            origin["Origin"],
+        )
+        refused = http.get("/posts", headers=origin)
+        assert (refused.status_code, refused.json()["code"]) == (401, "NO_KEY")
+        assert refused.headers["access-control-allow-origin"] == origin["Origin"]
+        assert refused.headers["access-control-expose-headers"] == "Retry-After"
+        assert http.options("/posts").status_code == 401
+    with TestClient(Starlette(middleware=[inside])) as http:
+        assert http.options("/posts", headers=asks).status_code == 401

@@ -75,6 +75,7 @@ def test_the_head_of_a_plain_check_is_kept_without_its_body() -> None:
         ("Expect: 100-continue", "HTTP_EXPECT"),
         ("Transfer-Encoding: chunked", "HTTP_TRANSFER_ENCODING"),
         ("X-Forwarded-For: 203.0.113.9", "HTTP_X_FORWARDED_FOR"),
+        ("Origin: https://app.example.jp", "HTTP_ORIGIN"),
     ],
 )
 def test_a_head_that_is_not_plain_is_not_kept(field: str, name: str) -> None:

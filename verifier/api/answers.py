@@ -280,8 +280,11 @@ def _plain(code: Code) -> Response:
     return Response(200, b"%bContent-Length: %d\r\n" % (_IS_JSON, len(body)), body)
 
 
-def authorized(verdict: Verdict, *, nginx: bool) -> Response:
-    """The answer of `/v1/authorize`: 200 with fields about the key, or 401, 403, 429 as problem+json."""
+def authorized(verdict: Verdict, *, nginx: bool, cors: bytes = b"") -> Response:
+    """The answer of `/v1/authorize`: 200 with fields about the key, or 401, 403, 429 as problem+json.
+
+    `cors` are the fields that let a page read a refusal (`verifier.api.cors`).
+    """
     code = verdict.code
     degraded = b"X-Kagiban-Degraded: true\r\n" if verdict.degraded else b""
     if code is _VALID:
@@ -303,7 +306,7 @@ def authorized(verdict: Verdict, *, nginx: bool) -> Response:
         extra = wire([("WWW-Authenticate", f"{REALM}, {token}")])
     elif code is Code.INSUFFICIENT_SCOPE:
         extra = wire([("WWW-Authenticate", f'{REALM}, error="insufficient_scope"')])
-    return for_proxy(refused(code, extra + _dates(verdict) + degraded), nginx=nginx)
+    return for_proxy(refused(code, extra + _dates(verdict) + degraded), nginx=nginx, cors=cors)
 
 
 def reported(rows: list[dict[str, object]]) -> Response:
@@ -317,8 +320,12 @@ def reported(rows: list[dict[str, object]]) -> Response:
     return Response(200, b"%bContent-Length: %d\r\n" % (_IS_JSON, len(body)), body)
 
 
-def for_proxy(response: Response, *, nginx: bool) -> Response:
-    """nginx's auth_request makes 500 of everything but 2xx, 401 and 403: such a status travels in a field."""
+def for_proxy(response: Response, *, nginx: bool = False, cors: bytes = b"") -> Response:
+    """A refusal as its proxy can pass it on, with the fields `cors` for the page that is to read it.
+
+    nginx's auth_request makes 500 of everything but 2xx, 401 and 403: such a status travels in a field.
+    """
+    response.fields += cors
     if nginx and response.status not in {200, 401, 403}:
         response.fields += b"X-Authz-Status: %d\r\n" % response.status
         response.status = 403

@@ -12,7 +12,7 @@ from core import patience
 from core.actors import address_behind_proxies
 from keys.hotstore.client import StoreUnavailableError
 from keys.secrets.form import key_id_of
-from verifier.api import answers, openapi
+from verifier.api import answers, cors, openapi
 from verifier.api.answers import Response
 from verifier.callers import gateways
 from verifier.callers.gateways import Caller
@@ -146,23 +146,23 @@ def report(environ: "WSGIEnvironment") -> Response:
 
 def authorize(environ: "WSGIEnvironment") -> Response:
     """`/v1/authorize[/…]`, any method: a proxy's subrequest; the credential has its own field (V1, V8)."""
-    nginx = False
+    nginx, readable = False, cors.fields_for(environ)
     try:
         credential = environ.get("HTTP_X_GATEWAY_CREDENTIAL", "")
         caller = gateways.caller_of(credential, address_of(environ))
         nginx = caller.nginx
         if question.key_stands_in_url(environ):
-            return answers.refused(Code.KEY_IN_URL)
+            return answers.for_proxy(answers.refused(Code.KEY_IN_URL), cors=readable)
         asked = question.from_headers(environ, environ["PATH_INFO"][len(AUTHORIZE) :])
         verdict = decide(asked, caller) if asked.secret else Verdict(Code.NO_KEY)
-        return answers.authorized(verdict, nginx=nginx)
+        return answers.authorized(verdict, nginx=nginx, cors=readable)
     except question.BadQuestionError as error:
         response = answers.problem(400, "BAD_REQUEST", "The question is wrong", detail=str(error))
     except gateways.UnknownGatewayError:
         response = answers.problem(403, "UNKNOWN_GATEWAY", "No gateway has this credential here")
     except UnavailableError:
         response = answers.refused(Code.UNAVAILABLE, RETRY_SOON)
-    return answers.for_proxy(response, nginx=nginx)
+    return answers.for_proxy(response, nginx=nginx, cors=readable)
 
 
 def describe(environ: "WSGIEnvironment") -> Response:

@@ -173,7 +173,7 @@ def _verdict() -> Part:
     }
 
 
-def _failures() -> Part:
+def _failures(*names: str) -> Part:
     gone = Code.UNAVAILABLE
     return {
         "500": problem(
@@ -184,6 +184,7 @@ def _failures() -> Part:
             "Neither store nor registry can tell, or the gateway wants no answer without the store.",
             problem_of(gone.value, gone.status, gone.meaning),
             "Retry-After",
+            *names,
         ),
     }
 
@@ -258,6 +259,7 @@ def _caller_path() -> Part:
 def _authorize_responses() -> Part:
     limits, dates = ("RateLimit-Policy", "RateLimit"), ("Deprecation", "Sunset")
     marks = ("X-Authz-Status", "X-Kagiban-Degraded")
+    readable = ("Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Vary")
     lacking, revoked, limited = Code.INSUFFICIENT_SCOPE, Code.REVOKED, Code.RATE_LIMITED_MINUTE
     return {
         "200": {
@@ -271,24 +273,25 @@ def _authorize_responses() -> Part:
             "The query has fields that are not known, or X-Forwarded-For no address. To a gateway in nginx "
             "mode: 403.",
             problem_of("BAD_REQUEST", 400, "The question is wrong", "`ip` is not an IP address."),
+            *readable,
         ),
         "401": problem(
             f"{parts.by_status(401)}.",
             problem_of(revoked.value, revoked.status, revoked.meaning),
-            "WWW-Authenticate", *dates, "X-Kagiban-Degraded",
+            "WWW-Authenticate", *dates, "X-Kagiban-Degraded", *readable,
         ),
         "403": problem(
             f"{parts.by_status(403)}; `UNKNOWN_GATEWAY`. To a gateway in nginx mode everything that is "
             "neither 200 nor 401, with the true status in X-Authz-Status.",
             problem_of(lacking.value, lacking.status, lacking.meaning),
-            "WWW-Authenticate", *limits, "Retry-After", *dates, *marks,
+            "WWW-Authenticate", *limits, "Retry-After", *dates, *marks, *readable,
         ),
         "429": problem(
             f"{parts.by_status(429)}. To a gateway in nginx mode: 403.",
             problem_of(limited.value, limited.status, limited.meaning),
-            *limits, "Retry-After", *dates, "X-Kagiban-Degraded",
+            *limits, "Retry-After", *dates, "X-Kagiban-Degraded", *readable,
         ),
-        **_failures(),
+        **_failures(*readable),
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from verifier.api import cors
 from verifier.api.answers import REASONS
 from verifier.contract.codes import Code
 from verifier.contract.question import (
@@ -106,6 +107,15 @@ FIELDS: Final[dict[str, Part]] = {
     "X-Authz-Status": _field(
         "To gateways in nginx mode: the true status, where it is neither 401 nor 403.", r"^[45]\d\d$", "429"
     ),
+    "Access-Control-Allow-Origin": _field(
+        "The page's origin, where it is one of ALLOWED_ORIGINS and the proxy passed `Origin` on.",
+        r"^https?://[^/]+$",
+        "https://app.example.jp",
+    ),
+    "Access-Control-Expose-Headers": _field(
+        "With it: what the page may read besides.", "Retry-After", cors.EXPOSED
+    ),
+    "Vary": _field("With it.", "^Origin$", "Origin"),
     "Allow": _field("The methods that there are.", "^[A-Z, ]+$", "POST"),
 }
 

@@ -24,8 +24,9 @@ _MAX_LENGTH: Final = 4_096
 # The field that a partner's key commonly stands in.
 _KEY: Final = b"\r\nAuthorization: Bearer "
 _LINE: Final = b"\r\n"
-# What makes a request differ from a plain one, or its meaning depend on more than its head.
-_NOT_PLAIN: Final = frozenset({"HTTP_TRANSFER_ENCODING", "HTTP_EXPECT"})
+# What makes a request differ from a plain one, or its meaning depend on more than its head. An Origin is the
+# caller's to choose, and its answer may have fields of its own (verifier.api.cors).
+_NOT_PLAIN: Final = frozenset({"HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_ORIGIN"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from keys.secrets.form import key_id_of
-from verifier.api import answers, app
+from verifier.api import answers, app, cors
 from verifier.api.answers import Response
 from verifier.callers import gateways
 from verifier.callers.gateways import Caller
@@ -54,7 +54,8 @@ def is_of_stranger(reply: Any) -> bool:
 def too_many(check: Check) -> Response:
     """The answer where more such checks wait for the registry than it can answer soon."""
     refused = answers.refused(Code.UNAVAILABLE, app.RETRY_SOON)
-    return answers.for_proxy(refused, nginx=check[4] is _authorized[True])
+    # Of /v1/authorize `tell` knows how its proxy wants to be told.
+    return answers.for_proxy(refused, **getattr(check[4], "keywords", {}))
 
 
 def begin(environ: "WSGIEnvironment", way: "Way") -> Response | Check | None:
@@ -110,7 +111,11 @@ def _authorize(environ: "WSGIEnvironment", way: "Way") -> Response | Check | Non
     asked = question.from_headers(environ, environ["PATH_INFO"][len(app.AUTHORIZE) :])
     if not asked.secret:
         return None
-    return _check(asked.secret, asked.context, way, caller, _authorized[caller.nginx])
+    tell = _authorized[caller.nginx]
+    readable = cors.fields_for(environ)
+    if readable:
+        tell = partial(tell, cors=readable)
+    return _check(asked.secret, asked.context, way, caller, tell)
 
 
 def _check(
