@@ -86,13 +86,11 @@ def renew(request: HttpRequest, token: str) -> HttpResponse:
 @require_POST
 def self_test(request: HttpRequest, token: str) -> HttpResponse:
     """The recipient's first call: is the key stored whole, and what would each check answer?"""
-    scheme, _space, text = request.headers.get("Authorization", "").partition(" ")
+    fields = request.headers.get("Authorization", ""), request.headers.get("X-API-Key", "")
     try:
         delivery = find_delivery(token)
-        if scheme.lower() != "bearer":
-            text = ""
         actor = _contact(request, delivery)
-        result = run_self_test(actor=actor, delivery=delivery, text=text.strip(), now=timezone.now())
+        result = run_self_test(actor=actor, delivery=delivery, fields=fields, now=timezone.now())
     except NotFound:
         return JsonResponse({"ok": False, "error": "unknown_link"}, status=404)
     except AWAY:

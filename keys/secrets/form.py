@@ -37,7 +37,7 @@ _SECRET = re.compile(
 _FRONT_BYTES = re.compile(rb"[a-z][a-z0-9]{1,9}_(live|test|dev)_").fullmatch
 _fronts: set[bytes] = set()
 _IN_TEXT = re.compile(
-    r"[a-z][a-z0-9]{1,9}_(?:live|test|dev)_[0-9A-Za-z]{12}_[0-9A-Za-z]{16,}", re.ASCII
+    r"[a-z][a-z0-9]{1,9}_(?:live|test|dev)_([0-9A-Za-z]{12})_[0-9A-Za-z]{16,}", re.ASCII
 ).search
 _BEGINNING = re.compile(r"[a-z][a-z0-9]{1,9}_(?:live|test|dev)_[0-9A-Za-z]{12}_", re.ASCII)
 _ALPHANUMERIC = re.compile(r"[0-9A-Za-z]+", re.ASCII).match
@@ -149,6 +149,12 @@ def _is_front(front: bytes) -> bool:
 def contains_secret(text: str) -> bool:
     """Whether something that looks like a secret stands anywhere in `text`; its checksum doesn't matter."""
     return _IN_TEXT(text) is not None
+
+
+def key_id_in(text: str) -> str:
+    """The public part of the first thing in `text` that looks like a secret; empty where nothing does."""
+    found = _IN_TEXT(text)
+    return found[1] if found else ""
 
 
 def mask_all(text: str) -> str:

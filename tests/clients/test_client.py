@@ -255,6 +255,13 @@ def test_no_verifier_is_no_yes(nowhere: str) -> None:
         assert text not in "".join(traceback.format_exception(caught.value))
 
 
+def test_white_space_around_key_and_credential_counts_nowhere(url: str) -> None:
+    live, credential = make_live_key(), make_gateway()
+    with Client(url, f"{credential}\n", timeout=30, cache=Cache(allow_seconds=1)) as client:
+        for text in (f" {live.text}\n", f"\u3000{live.text}", live.text):
+            assert client.verify(text).code == "VALID"
+
+
 def test_who_wants_it_lets_every_whole_key_through_meanwhile(nowhere: str) -> None:
     with Client(nowhere, "kbg_live_x", when_unavailable="allow") as client:
         verdict = client.verify(secret_format.generate("kb", "live").text)
@@ -371,8 +378,8 @@ def test_what_is_no_key_never_leaves(nowhere: str) -> None:
             "x",
             text[:-1] + ("a" if text[-1] != "a" else "b"),
             text + "0",
-            f" {text}",
-            f"{text}\n",
+            f'"{text}"',
+            f"Bearer {text}",
         ):
             verdict = client.verify(bad)
             assert (verdict.code, verdict.status) == ("MALFORMED", 401)

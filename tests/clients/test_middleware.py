@@ -59,9 +59,18 @@ def test_good_key_passes_and_the_api_knows_whose(site: Site, client: Client) -> 
 def test_key_may_come_in_x_api_key(site: Site, client: Client) -> None:
     live = make_live_key()
     assert site(Guard(client), "/posts", {"X-API-Key": live.text}).status == 200
-    # As with the verifier itself, a Bearer comes first.
-    both = {"X-API-Key": live.text, "Authorization": "Bearer x"}
-    assert site(Guard(client), "/posts", both).json["code"] == "MALFORMED"
+
+
+def test_a_key_counts_whatever_stands_in_the_other_field(site: Site, client: Client) -> None:
+    live, other = make_live_key(), make_live_key()
+    jwt = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+    assert site(Guard(client), "/posts", {"X-API-Key": f" {live.text} ", "Authorization": jwt}).status == 200
+    assert site(Guard(client), "/posts", {"X-API-Key": "x", **bearer(live)}).status == 200
+    assert site(Guard(client), "/posts", {"X-API-Key": live.text, **bearer(live)}).status == 200
+    two = site(Guard(client), "/posts", {"X-API-Key": other.text, **bearer(live)})
+    assert (two.status, two.json["code"]) == (401, "MALFORMED")
+    neither = site(Guard(client), "/posts", {"Authorization": jwt})
+    assert (neither.status, neither.json["code"]) == (401, "MALFORMED")
 
 
 @pytest.mark.parametrize(

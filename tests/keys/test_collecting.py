@@ -1,5 +1,6 @@
 """The public collect page: one reveal, honest words for every other link, nothing of the key kept."""
 
+import base64
 import json
 import struct
 import time
@@ -304,12 +305,27 @@ def test_the_self_test_names_the_check_that_fails(key: Key, token: str, client: 
     assert failing(ask(token, text[:-1])) == ["form"]
     assert failing(ask(token, text.replace("_", "-"))) == ["form"]
     assert failing(ask(token, "")) == ["form"]
+    quoted = ask(token, f'"{text}"')
+    assert failing(quoted) == ["form"]
+    assert "Found in it: quotation marks." in quoted.json()["checks"]["form"]["detail"]
     other = cast.key()
     other_text = revealed_text(client.post(url(link_of(other))))
     assert failing(ask(token, other_text)) == ["known"]
     suspend(key, cast.ops)
     assert failing(ask(token, text)) == ["status"]
     assert not Event.objects.filter(action="delivery.tested").exists()
+
+
+def test_the_self_test_reads_a_key_as_the_verifier_does(token: str, client: Client) -> None:
+    text = revealed_text(client.post(url(token)))
+    for headers in ({"X-API-Key": f" {text}"}, {"X-API-Key": text, "Authorization": "Bearer of.the.api"}):
+        assert (
+            Client().post(url(token, "test"), headers=headers, REMOTE_ADDR="203.0.113.9").json()["ok"] is True
+        )
+    basic = base64.b64encode(f"{text}:".encode()).decode()
+    told = Client().post(url(token, "test"), headers={"Authorization": f"Basic {basic}"})
+    assert (told.status_code, failing(told)) == (422, ["form"])
+    assert text not in told.content.decode()
 
 
 def test_the_self_test_is_no_oracle(token: str, client: Client, key: Key) -> None:

@@ -121,11 +121,12 @@ def test_a_key_id_finds_the_key_of_its_secret(cast: Cast) -> None:
     assert numbers(cast, f"q={secret.public_id}") == {key.public_id}
 
 
-def test_a_whole_key_in_the_search_is_cut_down_to_its_public_part_at_once(cast: Cast) -> None:
+@pytest.mark.parametrize("around", ["{}", "  {}\u200b", '"{}"', "Bearer {}", "my_key={}"])
+def test_a_whole_key_in_the_search_is_cut_down_to_its_public_part_at_once(cast: Cast, around: str) -> None:
     """What stands in a URL stands in histories and logs."""
     key = cast.key()
     _secret, text = reveal(key)
-    answer = sign_in(cast.pm).get(LIST, {"q": text})
+    answer = sign_in(cast.pm).get(LIST, {"q": around.format(text)})
     assert answer.status_code == 302
     assert text not in answer["Location"]
     assert parse_qs(urlsplit(answer["Location"]).query)["q"] == [text.split("_")[2]]

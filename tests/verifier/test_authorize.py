@@ -1,11 +1,13 @@
 """`/v1/authorize`: what nginx, Traefik, Caddy, Envoy and APISIX get for their subrequests (V1, ANCHORS)."""
 
+import base64
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from keys.secrets import form as secret_format
+from keys.secrets import pasted
 from tests.dataplane import (
     Answer,
     LiveKey,
@@ -27,6 +29,8 @@ def live() -> LiveKey:
 
 
 FROM = {"HTTP_X_FORWARDED_FOR": "10.0.0.1, 203.0.113.9"}
+# What a gateway says that appends the caller's path, here of a call that needs nothing.
+BELOW = {"HTTP_X_KAGIBAN_SCOPE": ""}
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "HEAD", "OPTIONS"])
@@ -34,7 +38,7 @@ FROM = {"HTTP_X_FORWARDED_FOR": "10.0.0.1, 203.0.113.9"}
 def test_allowed_is_200_without_a_body_by_any_method_and_path(
     gateway: str, live: LiveKey, method: str, path: str
 ) -> None:
-    answer = authorize(gateway, live.text, path, method=method, **FROM)
+    answer = authorize(gateway, live.text, path, method=method, **BELOW, **FROM)
     assert (answer.status, answer.body) == (200, b"")
     assert answer.headers["X-Key-Id"] == live.key.public_id
     assert answer.headers["X-Partner"] == live.key.partner.public_id
@@ -45,6 +49,62 @@ def test_allowed_is_200_without_a_body_by_any_method_and_path(
 
 def test_key_may_come_in_x_api_key(gateway: str, live: LiveKey) -> None:
     assert authorize(gateway, HTTP_X_API_KEY=live.text, **FROM).status == 200
+
+
+@pytest.mark.parametrize("around", [" {}", "{}\t ", "{}\r\n", "\u3000{}\u00a0", "\u2003{}"])
+def test_white_space_around_a_key_counts_by_no_way_of_asking(gateway: str, around: str) -> None:
+    live = make_live_key()
+    text = around.format(live.text)
+    field = text.replace("\r\n", " ").encode().decode("latin-1")
+    assert verify(gateway, text).code == "VALID"
+    assert authorize(gateway, field).status == 200
+    assert authorize(gateway, HTTP_X_API_KEY=field).status == 200
+
+
+@pytest.mark.parametrize(
+    ("around", "told"),
+    [
+        ('"{}"', "quotation marks"),
+        ("Bearer {}", "the word Bearer"),
+        ("{}\u200b", "an invisible character (U+200B)"),
+        ("「{}」", "quotation marks"),
+    ],
+)
+def test_what_was_pasted_with_a_key_is_told_by_every_way_of_asking(
+    gateway: str, live: LiveKey, around: str, told: str
+) -> None:
+    text = around.format(live.text)
+    told = f"Found in it: {told}. Send the key alone."
+    asked = verify(gateway, text)
+    assert (asked.code, asked.json["detail"]) == ("MALFORMED", told)
+    for fields in ({"HTTP_AUTHORIZATION": f"Bearer {text}"}, {"HTTP_X_API_KEY": text}):
+        answer = authorize(
+            gateway, **{name: value.encode().decode("latin-1") for name, value in fields.items()}
+        )
+        assert (problem(answer), answer.json["detail"]) == ((401, "MALFORMED"), told)
+        assert answer.headers["WWW-Authenticate"].endswith(f'error_description="{told}"')
+        assert live.text.encode() not in answer.body
+
+
+def test_a_key_counts_beside_what_is_for_the_api_behind(gateway: str, live: LiveKey) -> None:
+    jwt = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"
+    assert authorize(gateway, HTTP_AUTHORIZATION=jwt, HTTP_X_API_KEY=live.text, **FROM).status == 200
+    assert authorize(gateway, live.text, HTTP_X_API_KEY="of another service", **FROM).status == 200
+    assert problem(authorize(gateway, HTTP_AUTHORIZATION=jwt, **FROM)) == (401, "MALFORMED")
+
+
+def test_two_different_keys_are_refused(gateway: str, live: LiveKey) -> None:
+    for other in (make_live_key().text, secret_format.generate("kb", "live").text):
+        answer = authorize(gateway, live.text, HTTP_X_API_KEY=other, **FROM)
+        assert (problem(answer), answer.json["detail"]) == ((401, "MALFORMED"), pasted.TWO_KEYS)
+    nginx = make_gateway(mode="nginx")
+    assert authorize(nginx, live.text, HTTP_X_API_KEY=other, **FROM).status == 401
+
+
+def test_a_key_in_basic_is_told_where_to_stand(gateway: str, live: LiveKey) -> None:
+    basic = base64.b64encode(f"{live.text}:".encode()).decode()
+    answer = authorize(gateway, HTTP_AUTHORIZATION=f"Basic {basic}", **FROM)
+    assert (problem(answer), answer.json["detail"]) == ((401, "MALFORMED"), pasted.IN_BASIC)
 
 
 def test_needs_are_told_in_the_query_that_the_gateway_configures(gateway: str, live: LiveKey) -> None:
@@ -60,9 +120,18 @@ def test_needs_of_a_sub_path_come_in_fields_and_never_from_the_callers_query(
     gateway: str, live: LiveKey
 ) -> None:
     query: dict[str, Any] = {"path": "/v1/authorize/posts", "query": "scope=x&page=2"}
-    assert authorize(gateway, live.text, **query, **FROM).status == 200
+    assert authorize(gateway, live.text, **query, **BELOW, **FROM).status == 200
     needs = {"HTTP_X_KAGIBAN_SCOPE": "catalog:admin"}
     assert authorize(gateway, live.text, **query, **needs, **FROM).status == 403
+
+
+@pytest.mark.parametrize("path", ["/v1/authorize/", "/v1/authorize//", "/v1/authorize/catalog/posts"])
+def test_a_slash_too_many_does_not_switch_the_check_of_scopes_off(
+    gateway: str, live: LiveKey, path: str
+) -> None:
+    answer = authorize(gateway, live.text, path, query="scope=catalog:admin", **FROM)
+    assert problem(answer) == (400, "BAD_REQUEST")
+    assert "slash too many" in answer.json["detail"]
 
 
 def test_only_the_address_that_the_gateway_saw_counts(gateway: str, live: LiveKey) -> None:
@@ -116,8 +185,23 @@ def test_key_in_a_url_is_refused_whatever_else_is_true(gateway: str, live: LiveK
 
 def test_key_in_a_url_is_seen_behind_percent_signs(gateway: str, live: LiveKey) -> None:
     encoded = live.text.replace("_", "%5F")
-    for told in ({"HTTP_X_ORIGINAL_URI": f"/p/{encoded}"}, {"query": f"scope={encoded}"}):
-        assert problem(authorize(gateway, live.text, **told, **FROM)) == (403, "KEY_IN_URL")
+    again = encoded.replace("%", "%25")
+    for text in (encoded, again, again.replace("%", "%25")):
+        for told in ({"HTTP_X_ORIGINAL_URI": f"/p/{text}"}, {"query": f"scope={text}"}):
+            assert problem(authorize(gateway, live.text, **told, **FROM)) == (403, "KEY_IN_URL")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "path", ["/v1/keys/verify/{}", "/v1/keys/{}", "/v1/usage/{}", "/v1/{}", "/v1/openapi.json/{}"]
+)
+def test_a_key_in_any_path_is_told_to_whoever_asks(live: LiveKey, method: str, path: str) -> None:
+    """Be it without a credential, and by a method that the endpoint does not know."""
+    answer = call(path.format(live.text), method)
+    assert (answer.status, answer.code) == (400, "KEY_IN_URL")
+    assert live.text.encode() not in answer.body
+    query = call(path.format(""), method, query=f"key={live.text}")
+    assert (query.status, query.code) == (400, "KEY_IN_URL")
 
 
 @pytest.mark.parametrize("name", ["workspace", "environment"])
@@ -140,7 +224,7 @@ def test_cost_and_lease_are_asked_and_reported_as_elsewhere(reporting: str, is_b
     def ask(cost: str, lease: str) -> Answer:
         if not is_below:
             return authorize(reporting, live.text, query=f"cost_usd={cost}&lease_seconds={lease}", **FROM)
-        told = {"HTTP_X_KAGIBAN_COST_USD": cost, "HTTP_X_KAGIBAN_LEASE_SECONDS": lease}
+        told = BELOW | {"HTTP_X_KAGIBAN_COST_USD": cost, "HTTP_X_KAGIBAN_LEASE_SECONDS": lease}
         return authorize(reporting, live.text, "/v1/authorize/catalog/posts", **told, **FROM)
 
     held = ask("0.75", "600").headers["X-Kagiban-Lease"]
@@ -165,7 +249,7 @@ def test_check_that_names_a_cost_can_be_settled(gateway: str) -> None:
 
 def test_address_of_a_sub_path_is_the_one_that_the_gateway_names(gateway: str) -> None:
     here = make_live_key(ip_ranges=["203.0.113.0/24"])
-    named = {"HTTP_X_FORWARDED_FOR": "198.51.100.1", "HTTP_X_KAGIBAN_ADDRESS": "203.0.113.9"}
+    named = BELOW | {"HTTP_X_FORWARDED_FOR": "198.51.100.1", "HTTP_X_KAGIBAN_ADDRESS": "203.0.113.9"}
     assert authorize(gateway, here.text, "/v1/authorize/catalog/posts", **named).status == 200
     # Elsewhere a proxy passes on whatever fields the caller sent.
     assert authorize(gateway, here.text, **named).code == "IP_NOT_ALLOWED"
@@ -213,9 +297,8 @@ def problem(answer: Answer) -> tuple[int, str]:
 def test_an_address_counts_however_a_proxy_writes_it(gateway: str, written: str) -> None:
     bound = make_live_key(ip_ranges=["203.0.113.0/24"])
     assert authorize(gateway, bound.text, HTTP_X_FORWARDED_FOR=f"10.0.0.1, {written}").status == 200
-    assert (
-        authorize(gateway, bound.text, path="/v1/authorize/x", HTTP_X_KAGIBAN_ADDRESS=written).status == 200
-    )
+    told = BELOW | {"HTTP_X_KAGIBAN_ADDRESS": written}
+    assert authorize(gateway, bound.text, path="/v1/authorize/x", **told).status == 200
     assert verify(gateway, bound.text, ip=written).code == "VALID"
 
 

@@ -88,7 +88,7 @@ checks.negative_data_rejection.expected-statuses = [200, 400, 401, 413]
 include-path = ["/v1/authorize", "/v1/authorize/{{path}}"]
 headers = {{ X-Gateway-Credential = "{gateway}", X-API-Key = "{keys[1]}" }}
 # Any method is answered, also one that OpenAPI has no name for.
-checks.unsupported_method.enabled = false
+phases.coverage.unexpected-methods = []
 """)
     environment = {
         **os.environ,

@@ -107,7 +107,9 @@ def test_answers_as_the_wsgi_entry_does(wire: Wire, question: dict[str, Any]) ->
         assert _told(wire.answer()) == _told(verify(gateway, live.text, **question))
 
 
-@pytest.mark.parametrize("text", ["", "no key", "kb_live_abc_def", None])
+@pytest.mark.parametrize(
+    "text", ["", "no key", "kb_live_abc_def", None, "Bearer kb_live_abc", "kb_live_abc\u200b"]
+)
 def test_answers_of_what_is_no_key_as_the_wsgi_entry_does(wire: Wire, text: str | None) -> None:
     gateway = make_gateway()
     text = make_live_key().text[:-1] + "!" if text is None else text
@@ -407,7 +409,7 @@ def test_white_space_around_a_value_is_none_of_it(wire: Wire) -> None:
     for _ in ("cold", "warm"):
         wire.send(
             b"GET /v1/authorize/posts HTTP/1.1\r\nHost: v\r\nX-Gateway-Credential: \t %b \t\r\n"
-            b"X-Kagiban-Environment: live \r\nX-Forwarded-For: 203.0.113.9 \r\n"
+            b"X-Kagiban-Scope: \r\nX-Kagiban-Environment: live \r\nX-Forwarded-For: 203.0.113.9 \r\n"
             b"Authorization: Bearer  %b \r\n\r\n" % (gateway.encode(), live.text.encode())
         )
         assert wire.answer().status == 200

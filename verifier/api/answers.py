@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from functools import cache
+from functools import lru_cache
 from typing import Final
 
 from keys.hotstore.record import MICROS
@@ -208,7 +208,7 @@ def verified(verdict: Verdict) -> Response:
         extra = limit_fields(verdict, facts) + facts.dates
     else:
         if not (verdict.identity or verdict.retry or verdict.degraded):
-            return _plain(code)
+            return _plain(code, verdict.detail)
         body = _refused(verdict)
         extra = (_limited(verdict) if code.status == 429 else b"") + _dates(verdict)
     return Response(200, b"%b%bContent-Length: %d\r\n" % (_IS_JSON, extra, len(body)), body)
@@ -255,6 +255,8 @@ def _refused(verdict: Verdict) -> bytes:
         "key": key,
         "retry_after": verdict.retry or None,
     }
+    if verdict.detail:
+        answer["detail"] = verdict.detail
     if verdict.degraded:
         answer["degraded"] = True
     return json.dumps(answer, separators=(",", ":")).encode()
@@ -273,10 +275,10 @@ def _dates(verdict: Verdict) -> bytes:
     return facts_of(verdict.identity).dates if verdict.identity else b""
 
 
-@cache
-def _plain(code: Code) -> Response:
+@lru_cache(maxsize=256)
+def _plain(code: Code, detail: str) -> Response:
     """A refusal that tells nothing of a key: made once, so that a flood of them costs its victims less."""
-    body = _refused(Verdict(code))
+    body = _refused(Verdict(code, detail=detail))
     return Response(200, b"%bContent-Length: %d\r\n" % (_IS_JSON, len(body)), body)
 
 
@@ -302,11 +304,12 @@ def authorized(verdict: Verdict, *, nginx: bool, cors: bytes = b"") -> Response:
     elif code is Code.NO_KEY:
         extra = wire([("WWW-Authenticate", REALM)])
     elif code in INVALID_TOKEN:
-        token = f'error="invalid_token", error_description="{code.meaning}"'
+        token = f'error="invalid_token", error_description="{verdict.detail or code.meaning}"'
         extra = wire([("WWW-Authenticate", f"{REALM}, {token}")])
     elif code is Code.INSUFFICIENT_SCOPE:
         extra = wire([("WWW-Authenticate", f'{REALM}, error="insufficient_scope"')])
-    return for_proxy(refused(code, extra + _dates(verdict) + degraded), nginx=nginx, cors=cors)
+    response = refused(code, extra + _dates(verdict) + degraded, verdict.detail)
+    return for_proxy(response, nginx=nginx, cors=cors)
 
 
 def reported(rows: list[dict[str, object]]) -> Response:
@@ -332,9 +335,9 @@ def for_proxy(response: Response, *, nginx: bool = False, cors: bytes = b"") -> 
     return response
 
 
-def refused(code: Code, extra: bytes = b"") -> Response:
+def refused(code: Code, extra: bytes = b"", detail: str = "") -> Response:
     """A verdict's code as problem+json."""
-    return problem(code.status, code.value, code.meaning, extra)
+    return problem(code.status, code.value, code.meaning, extra, detail)
 
 
 def problem(status: int, code: str, title: str, extra: bytes = b"", detail: str = "") -> Response:

@@ -11,6 +11,7 @@ from django.conf import settings
 from core import patience
 from core.actors import address_behind_proxies
 from keys.hotstore.client import StoreUnavailableError
+from keys.secrets import pasted
 from keys.secrets.form import key_id_of
 from verifier.api import answers, cors, openapi
 from verifier.api.answers import Response
@@ -41,7 +42,7 @@ RETRY_SOON: Final = answers.wire([("Retry-After", "1")])
 
 def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
     """Answer one call below `/v1/`."""
-    handle = _route(environ["PATH_INFO"])
+    handle = _route(environ)
     until = environ.get(UNTIL) or time.monotonic() + settings.VERIFIER_DATABASE_SECONDS
     try:
         with patience.waiting(until=until):
@@ -61,7 +62,11 @@ def log_failure(error: Exception) -> None:
     logger.error("verifier failed", extra={"data": data})
 
 
-def _route(path: str) -> "Callable[[WSGIEnvironment], Response]":
+def _route(environ: "WSGIEnvironment") -> "Callable[[WSGIEnvironment], Response]":
+    # Before anything else is asked, be it who calls: such a key stands in logs and has to be replaced.
+    if question.key_stands_in_url(environ):
+        return key_in_url
+    path = environ["PATH_INFO"]
     if path == "/v1/keys/verify":
         return verify
     if path == "/v1/usage":
@@ -82,21 +87,21 @@ def _nowhere(_environ: "WSGIEnvironment") -> Response:
     return answers.problem(404, "NO_SUCH_ENDPOINT", "There is no such endpoint")
 
 
+def key_in_url(environ: "WSGIEnvironment") -> Response:
+    """The refusal of a key in a URL, wherever it leads (V1): proxies pass 403 on, programs read 400."""
+    if is_authorize(environ["PATH_INFO"]):
+        return answers.for_proxy(answers.refused(Code.KEY_IN_URL), cors=cors.fields_for(environ))
+    return answers.problem(400, Code.KEY_IN_URL.value, Code.KEY_IN_URL.meaning)
+
+
 def address_of(environ: "WSGIEnvironment") -> str:
     """Whose call this is, seen through the proxies that the settings trust."""
     return address_behind_proxies(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", ""))
 
 
-def bearer_of(environ: "WSGIEnvironment") -> str:
-    """The token of `Authorization: Bearer …`; empty where none was sent."""
-    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
-
-
-def key_in_query(environ: "WSGIEnvironment") -> bool:
-    """Whether somebody put a key where every log on the way keeps it."""
-    query: str = environ.get("QUERY_STRING", "")
-    return query != "" and question.key_stands_in(query)
+def credential_of(environ: "WSGIEnvironment") -> str:
+    """A gateway's credential, from `Authorization: Bearer …`; empty where none was sent."""
+    return pasted.bearer_of(environ.get("HTTP_AUTHORIZATION", ""))
 
 
 def verify(environ: "WSGIEnvironment") -> Response:
@@ -104,7 +109,7 @@ def verify(environ: "WSGIEnvironment") -> Response:
     if environ["REQUEST_METHOD"] != "POST":
         return answers.problem(405, "METHOD_NOT_ALLOWED", "Use POST", answers.wire([("Allow", "POST")]))
     try:
-        return _verify(environ, gateways.caller_of(bearer_of(environ), address_of(environ)))
+        return _verify(environ, gateways.caller_of(credential_of(environ), address_of(environ)))
     except question.BadQuestionError as error:
         return answers.problem(400, "BAD_REQUEST", "The question is wrong", detail=str(error))
     except gateways.UnknownGatewayError:
@@ -114,8 +119,6 @@ def verify(environ: "WSGIEnvironment") -> Response:
 
 
 def _verify(environ: "WSGIEnvironment", caller: Caller) -> Response:
-    if key_in_query(environ):
-        return answers.problem(400, Code.KEY_IN_URL.value, Code.KEY_IN_URL.meaning)
     body = body_of(environ)
     if body is None:
         return answers.problem(413, "TOO_LARGE", "The body is larger than 16 KiB")
@@ -127,9 +130,7 @@ def report(environ: "WSGIEnvironment") -> Response:
     if environ["REQUEST_METHOD"] != "POST":
         return answers.problem(405, "METHOD_NOT_ALLOWED", "Use POST", answers.wire([("Allow", "POST")]))
     try:
-        caller = gateways.caller_of(bearer_of(environ), address_of(environ))
-        if key_in_query(environ):
-            return answers.problem(400, Code.KEY_IN_URL.value, Code.KEY_IN_URL.meaning)
+        caller = gateways.caller_of(credential_of(environ), address_of(environ))
         body = body_of(environ, usage.MAX_BODY)
         if body is None:
             return answers.problem(413, "TOO_LARGE", "The body is larger than 256 KiB")
@@ -151,11 +152,12 @@ def authorize(environ: "WSGIEnvironment") -> Response:
         credential = environ.get("HTTP_X_GATEWAY_CREDENTIAL", "")
         caller = gateways.caller_of(credential, address_of(environ))
         nginx = caller.nginx
-        if question.key_stands_in_url(environ):
-            return answers.for_proxy(answers.refused(Code.KEY_IN_URL), cors=readable)
         asked = question.from_headers(environ, environ["PATH_INFO"][len(AUTHORIZE) :])
         verdict = decide(asked, caller) if asked.secret else Verdict(Code.NO_KEY)
         return answers.authorized(verdict, nginx=nginx, cors=readable)
+    except pasted.KeyFieldError as error:
+        malformed = Verdict(Code.MALFORMED, detail=str(error))
+        return answers.authorized(malformed, nginx=nginx, cors=readable)
     except question.BadQuestionError as error:
         response = answers.problem(400, "BAD_REQUEST", "The question is wrong", detail=str(error))
     except gateways.UnknownGatewayError:
@@ -181,7 +183,7 @@ def decide(asked: Question, caller: Caller) -> Verdict:
     """
     key_id = key_id_of(asked.secret)
     if key_id is None:
-        return Verdict(Code.MALFORMED)
+        return Verdict(Code.MALFORMED, detail=pasted.flaw_of(asked.secret.decode(errors="replace")))
     if gateways.is_blocked(asked.context.ip):
         return Verdict(Code.ADDRESS_BLOCKED)
     if caller.reports_ends:

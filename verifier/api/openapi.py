@@ -110,7 +110,8 @@ _SCHEMES: Final = {
         "type": "apiKey",
         "in": "header",
         "name": "X-API-Key",
-        "description": "The partner's key, where Authorization holds no Bearer.",
+        "description": "The partner's key. It counts beside a Bearer that is no key of ours; two different "
+        "keys are `MALFORMED`.",
     },
 }
 
@@ -243,7 +244,9 @@ def _told(name: str) -> Part:
     schema = parts.ADDRESS if name == "address" else _schema(name)
     meaning = _TOLD.get(name, "The caller's address, where X-Forwarded-For ends with another (Envoy).")
     field = f"X-Kagiban-{name.replace('_', '-').title()}"
-    return {"name": field, "in": "header", "description": meaning, "schema": schema}
+    # Without it a query with a slash too many before it would ask for nothing.
+    required = {"required": True} if name == "scope" else {}
+    return {"name": field, "in": "header", "description": meaning, "schema": schema} | required
 
 
 def _caller_path() -> Part:

@@ -263,6 +263,10 @@ REFUSED: Final[Part] = {
             "description": "The key's number, where the caller proved to have it.",
         },
         "retry_after": {"type": ["integer", "null"], "minimum": 0},
+        "detail": {
+            "type": "string",
+            "description": "What was found in a text that is no key, where that can be told.",
+        },
         "degraded": {"const": True},
     },
 }
@@ -276,7 +280,7 @@ PROBLEM: Final[Part] = {
         "title": {"type": "string"},
         "status": {"type": "integer", "description": "Also to a gateway in nginx mode the true one."},
         "code": {"enum": [*(code.value for code in REFUSALS), *CALL_CODES]},
-        "detail": {"type": "string", "description": "What is wrong, for the gateway's developer."},
+        "detail": {"type": "string", "description": "What is wrong, for a developer to read."},
     },
 }
 

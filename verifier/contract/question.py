@@ -12,6 +12,7 @@ from core.addresses import canonical_address
 from core.countries import country_of
 from keys.hotstore.call import pack_asked
 from keys.hotstore.record import MICROS, address_hex
+from keys.secrets import pasted
 from keys.secrets.form import contains_secret
 
 if TYPE_CHECKING:
@@ -112,6 +113,12 @@ _ASKED: Final = {
     "lease_seconds": "lease_seconds",
 }
 _PLACEHOLDER: Final = b"the key"
+# How often a server on the way may have encoded what was encoded already.
+_MOST_ENCODINGS: Final = 3
+_SLASH: Final = (
+    "Below /v1/authorize/ path and query are the caller's, so the gateway says in X-Kagiban-Scope what the "
+    "call needs, be it nothing. Is there a slash too many?"
+)
 
 _addresses: dict[str, bytes] = {}
 _contexts: dict[tuple[bytes, bytes], Context] = {}
@@ -147,7 +154,7 @@ def split(body: bytes) -> tuple[bytes, Context]:
     if not mark:
         before, mark, rest = body.partition(b'"key": "')
     secret, end, after = rest.partition(b'"')
-    if not end or b"\\" in secret or not secret.isascii() or len(body) > _MAX_CACHED_LENGTH:
+    if not end or not pasted.is_plain(secret) or len(body) > _MAX_CACHED_LENGTH:
         return _parse(body)  # written in another way, or at length
     around = (before, after)
     context = _contexts.get(around)
@@ -215,7 +222,7 @@ def _parse(body: bytes) -> tuple[bytes, Context]:
         names_cost="cost_usd" in data,
         lease_seconds=_seconds(data["lease_seconds"]) if "lease_seconds" in data else 0,
     )
-    return data["key"].encode(errors="replace"), context
+    return data["key"].strip().encode(errors="replace"), context
 
 
 def _text(data: Mapping[str, Any], name: str) -> str:
@@ -280,11 +287,15 @@ def _seconds(value: Any) -> int:
 
 
 def secret_from_headers(environ: "WSGIEnvironment") -> bytes:
-    """The partner's key: `Authorization: Bearer …`, else `X-API-Key`; empty where neither was sent."""
-    scheme, _, credentials = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if scheme.lower() != "bearer":
-        credentials = environ.get("HTTP_X_API_KEY", "")
-    found: bytes = credentials.strip().encode("latin-1", "replace")
+    """The partner's key, from Authorization or X-API-Key; empty where neither was sent.
+
+    Raises KeyFieldError where one stands in a way that is not taken.
+    """
+    authorization, api_key = environ.get("HTTP_AUTHORIZATION", ""), environ.get("HTTP_X_API_KEY", "")
+    scheme, _, token = authorization.partition(" ")
+    found: bytes = token.encode("latin-1", "replace")
+    if api_key or scheme != "Bearer" or not pasted.is_plain(found):
+        return pasted.secret_of_fields(authorization, api_key).encode(errors="replace")
     return found
 
 
@@ -294,11 +305,14 @@ def from_headers(environ: "WSGIEnvironment", sub_path: str) -> Question:
     What is needed is told by the gateway's own configuration: in the query of `/v1/authorize?scope=…`, or,
     where the partner's own path and query follow (Envoy), in `X-Kagiban-…` headers. The address is the last
     one in X-Forwarded-For, which the gateway itself has put there; Envoy puts its own behind that, and tells
-    the caller's in `X-Kagiban-Address`. Raises BadQuestionError.
+    the caller's in `X-Kagiban-Address`. Raises BadQuestionError and KeyFieldError.
     """
     get = environ.get
     hops = get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
     if sub_path:
+        # A query with a slash too many before it would ask for nothing (docs/decisions/0013).
+        if "HTTP_X_KAGIBAN_SCOPE" not in environ:
+            raise BadQuestionError(_SLASH)
         hops = get("HTTP_X_KAGIBAN_ADDRESS", "").strip() or hops
         told = ((name, get(f"HTTP_X_KAGIBAN_{name.upper()}", "")) for name in _ASKED)
         asked = "&".join(f"{name}={quote(value)}" for name, value in told)
@@ -345,8 +359,12 @@ def _context_of(address_text: str, asked: str) -> Context:
 
 
 def key_stands_in(text: str) -> bool:
-    """Whether a key stands in a piece of a URL, be it written with percent signs."""
-    return contains_secret(text) or ("%" in text and contains_secret(unquote(text)))
+    """Whether a key stands in a piece of a URL, be it written with percent signs, also over again."""
+    for _ in range(_MOST_ENCODINGS):
+        if contains_secret(text) or "%" not in text:
+            break
+        text = unquote(text)
+    return contains_secret(text)
 
 
 def key_stands_in_url(environ: "WSGIEnvironment") -> bool:

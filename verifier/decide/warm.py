@@ -39,7 +39,7 @@ class Verdict:
     clock, `retry` the seconds after which asking again makes sense. `lease` names the check, `held` is for
     how many ms after `now` it holds a place: 0 where it holds none.
     `shared` is what is left in minute, hour and budget of the workspace's limits; None where it has none.
-    `order` is who asked for what.
+    `order` is who asked for what. `detail` says what is wrong with a text that is no key.
     """
 
     code: Code
@@ -54,6 +54,7 @@ class Verdict:
     order: Order | None = None
     degraded: bool = False
     shared: tuple[int, int, int] | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from keys.secrets.form import contains_secret
-from verifier.api.app import AUTHORIZE, BODY, MAX_BODY, address_of, bearer_of, is_authorize
+from keys.secrets.pasted import KeyFieldError, is_plain
+from verifier.api.app import AUTHORIZE, BODY, MAX_BODY, address_of, credential_of, is_authorize
 from verifier.callers import gateways
 from verifier.contract import question
 from verifier.contract.question import Context
@@ -66,7 +67,7 @@ def known(data: bytes) -> tuple[Head, bytes] | None:
     secret, _, after = rest.partition(_LINE)
     head = _around.get((before, after))
     # Of other characters the parser might make more than one field's value.
-    return None if head is None or not secret.replace(b"_", b"x").isalnum() else (head, secret)
+    return None if head is None or not is_plain(secret) else (head, secret)
 
 
 def learn(data: bytes, environ: "WSGIEnvironment", body: bytes) -> None:
@@ -83,7 +84,7 @@ def learn(data: bytes, environ: "WSGIEnvironment", body: bytes) -> None:
 def _learn_verify(head: bytes, environ: "WSGIEnvironment", body: bytes) -> None:
     if environ.get("CONTENT_LENGTH") != str(len(body)) or len(body) > MAX_BODY:
         return
-    credential = bearer_of(environ)
+    credential = credential_of(environ)
     # Whose call it is would depend on more than the credential.
     if "HTTP_X_FORWARDED_FOR" in environ or not _may_be_kept(head, credential, environ):
         return
@@ -104,7 +105,7 @@ def _learn_authorize(data: bytes, environ: "WSGIEnvironment") -> None:
         return
     try:
         context = question.from_headers(environ, sub_path).context
-    except question.BadQuestionError:
+    except (question.BadQuestionError, KeyFieldError):
         return
     kept = {name: value for name, value in environ.items() if name not in {BODY, "HTTP_AUTHORIZATION"}}
     _put(_around, (before, after), Head(0, credential, kept, context))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from keys.secrets import pasted
 from keys.secrets.form import key_id_of
 from verifier.api import answers, app, cors
 from verifier.api.answers import Response
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 
 _authorized: Final = {nginx: partial(answers.authorized, nginx=nginx) for nginx in (False, True)}
-_MALFORMED: Final = Verdict(Code.MALFORMED)
 _BLOCKED: Final = Verdict(Code.ADDRESS_BLOCKED)
 
 
@@ -66,7 +66,7 @@ def begin(environ: "WSGIEnvironment", way: "Way") -> Response | Check | None:
             return _verify(environ, way)
         if app.is_authorize(path):
             return _authorize(environ, way)
-    except (question.BadQuestionError, gateways.UnknownGatewayError):
+    except (question.BadQuestionError, pasted.KeyFieldError, gateways.UnknownGatewayError):
         pass
     return None
 
@@ -100,7 +100,7 @@ def _verify(environ: "WSGIEnvironment", way: "Way") -> Response | Check | None:
     body = app.body_of(environ)
     if environ["REQUEST_METHOD"] != "POST" or environ["QUERY_STRING"] or body is None:
         return None
-    return verify(app.bearer_of(environ), app.address_of(environ), body, way)
+    return verify(app.credential_of(environ), app.address_of(environ), body, way)
 
 
 def _authorize(environ: "WSGIEnvironment", way: "Way") -> Response | Check | None:
@@ -123,7 +123,7 @@ def _check(
 ) -> Response | Check | None:
     key_id = key_id_of(secret)
     if key_id is None:
-        return tell(_MALFORMED)
+        return tell(Verdict(Code.MALFORMED, detail=pasted.flaw_of(secret.decode(errors="replace"))))
     if gateways.is_blocked(context.ip):
         return tell(_BLOCKED)
     pipe = way.pipe(key_id)

@@ -16,6 +16,7 @@ from core.ids import refs
 from keys.hotstore import publish as hotstore
 from keys.models import Delivery, Key, Secret
 from keys.secrets import form as secret_format
+from keys.secrets import pasted
 from keys.secrets.hashing import digests, verify_digest
 
 ATTEMPTS_A_MINUTE = 10
@@ -48,16 +49,21 @@ class SelfTest:
         return {"ok": self.ok, "checks": checks}
 
 
-def run_self_test(*, actor: Actor, delivery: Delivery, text: str, now: datetime) -> SelfTest:
+def run_self_test(*, actor: Actor, delivery: Delivery, fields: tuple[str, str], now: datetime) -> SelfTest:
     """Check a key against the registry, for the holder of its delivery link.
 
+    `fields` are the values of Authorization and X-API-Key, read as the verifier reads them.
     Link and key together are needed, so this is no oracle for either. Ten tries a minute. The first time that
     all is well leaves an event. The key's use is not counted: no limit is touched.
     """
     if not _may_try(delivery, now):
         return SelfTest((Check("attempts", ok=False, detail="Too many tries. Wait for a minute."),))
+    try:
+        text = pasted.secret_of_fields(*fields)
+    except pasted.KeyFieldError as error:
+        return SelfTest((Check("form", ok=False, detail=str(error)),))
     if secret_format.parse(text) is None:
-        detail = f"{len(text)} characters came. The key is incomplete or was changed: its checksum is wrong."
+        detail = f"{len(text)} characters came. {pasted.flaw_of(text) or 'They are no key.'}"
         return SelfTest((Check("form", ok=False, detail=detail),))
     secret = _prove(text, delivery)
     if secret is None:

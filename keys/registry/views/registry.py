@@ -22,7 +22,7 @@ from keys.models import Key
 from keys.registry.export import HEADER, cells_of
 from keys.registry.filters import KeyFilter
 from keys.registry.selectors import registry
-from keys.secrets import form as secret_format
+from keys.secrets import pasted
 
 EXPORT_LIMIT = 100_000
 
@@ -91,10 +91,7 @@ def _clean_query(request: HttpRequest) -> str:
 
 
 def _public_part(value: str) -> str:
-    if not secret_format.contains_secret(value):
-        return value
-    parts = value.strip().split("_")
-    return parts[2][: secret_format.KEY_ID_LENGTH] if len(parts) > 2 else ""
+    return pasted.key_id_in(value) or value
 
 
 def _query_without(request: HttpRequest, *names: str) -> str:

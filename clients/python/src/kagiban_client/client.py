@@ -52,6 +52,7 @@ class Client:
     ) -> None:
         if when_unavailable not in {"refuse", "allow"}:
             raise ValueError('when_unavailable is "refuse" or "allow"')
+        credential = credential.strip()  # a file that holds it may end with a line's end
         if not credential.isascii() or not credential.isprintable() or not credential:
             raise ValueError("the credential is no text of a gateway's credential")
         self._base_url = base_url.rstrip("/")

@@ -12,10 +12,10 @@ from urllib.parse import unquote
 
 from kagiban_client.client import Client
 from kagiban_client.errors import KagibanError, UnavailableError
-from kagiban_client.keyform import contains_key
+from kagiban_client.keyform import contains_key, key_of_fields
 from kagiban_client.reporter import Reporter
 from kagiban_client.usage import Outcome
-from kagiban_client.verdict import KEY_IN_URL, NO_KEY, Needs, Question, Verdict, unavailable
+from kagiban_client.verdict import KEY_IN_URL, MALFORMED, NO_KEY, Needs, Question, Verdict, unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -69,12 +69,9 @@ class Guard:
             return None
         if contains_key(unquote(url)):
             return KEY_IN_URL
-        scheme, _, key = authorization.partition(" ")
-        if scheme.lower() != "bearer":
-            key = api_key
-        key = key.strip()
+        key = key_of_fields(authorization, api_key)
         if not key:
-            return NO_KEY
+            return MALFORMED if key is None else NO_KEY
         return Question(key, _address(peer if self._address is None else self._address(request)), needs)
 
     def decide(self, asked: Question | Verdict) -> Verdict:

@@ -21,6 +21,19 @@ def is_key(text: str) -> bool:
     return _checksum(text[:-6]) == text[-6:]
 
 
+def key_of_fields(authorization: str, api_key: str) -> str | None:
+    """The key in Authorization or X-API-Key as the verifier reads them; "" without one, None with two.
+
+    A well-formed key counts, whatever stands in the other field: that may be for the API itself.
+    """
+    scheme, _, token = authorization.strip().partition(" ")
+    bearer, own = token.strip() if scheme.lower() == "bearer" else "", api_key.strip()
+    keys = {text for text in (bearer, own) if is_key(text)}
+    if len(keys) > 1:
+        return None
+    return keys.pop() if keys else own or bearer
+
+
 def contains_key(text: str) -> bool:
     """Whether something that looks like a key stands anywhere in `text`."""
     return _IN_TEXT(text) is not None

@@ -61,6 +61,10 @@ class Question:
     ip: str | None = None
     needs: Needs = field(default_factory=Needs)
 
+    def __post_init__(self) -> None:
+        """White space around a key counts nowhere."""
+        object.__setattr__(self, "key", self.key.strip())
+
     def __repr__(self) -> str:
         return f"Question({mask(self.key)!r}, ip={self.ip!r}, needs={self.needs!r})"
 
