@@ -13,9 +13,9 @@ urlpatterns = [
     path("second-factor/", second_factor.set_up, name="second-factor"),
     path("staff/", team.staff_list, name="staff-list"),
     path("staff/invite/", team.staff_invite, name="staff-invite"),
-    path("staff/<str:public_id>/", team.staff_detail, name="staff-detail"),
-    path("staff/<str:public_id>/roles/", team.staff_roles, name="staff-roles"),
-    path("staff/<str:public_id>/invitation/", team.staff_renew_invitation, name="staff-renew-invitation"),
-    path("staff/<str:public_id>/deactivate/", team.staff_deactivate, name="staff-deactivate"),
+    path("staff/<number:public_id>/", team.staff_detail, name="staff-detail"),
+    path("staff/<number:public_id>/roles/", team.staff_roles, name="staff-roles"),
+    path("staff/<number:public_id>/invitation/", team.staff_renew_invitation, name="staff-renew-invitation"),
+    path("staff/<number:public_id>/deactivate/", team.staff_deactivate, name="staff-deactivate"),
     path("permissions/", team.permission_matrix, name="permission-matrix"),
 ]

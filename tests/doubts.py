@@ -40,7 +40,7 @@ def look_into(doubt: Doubt, by: User, verdict: str = "stands", *, now: datetime 
 def proof_of_withdrawal(decision: Decision, *, now: datetime | None = None) -> tuple[str, str]:
     """The token of a consent's receipt, and the proof that a code was read at the registered address."""
     now, actor = now or timezone.now(), Actor(kind="contact", ref="CO-0000")
-    token = withdraw_url(decision).rsplit("/", 1)[-1]
+    token = withdraw_url(decision).rstrip("/").rsplit("/", 1)[-1]
     code = send_withdrawal_code(actor=actor, token=token, now=now)
     digits = code_of(bytes(code.nonce))
     return token, check_withdrawal_code(actor=actor, token=token, given=digits, now=now).proof

@@ -10,13 +10,13 @@ urlpatterns = [
     path("add/", views.gateway_add, name="gateway-add"),
     path("blocked/", block_views.block_list, name="block-list"),
     path("blocked/<int:number>/lift/", block_views.block_lift, name="block-lift"),
-    path("<str:number>/", views.gateway_detail, name="gateway-detail"),
-    path("<str:number>/change/", views.gateway_change, name="gateway-change"),
-    path("<str:number>/credentials/rotate/", views.credential_rotate, name="credential-rotate"),
+    path("<number:number>/", views.gateway_detail, name="gateway-detail"),
+    path("<number:number>/change/", views.gateway_change, name="gateway-change"),
+    path("<number:number>/credentials/rotate/", views.credential_rotate, name="credential-rotate"),
     path(
-        "<str:number>/credentials/<str:credential_id>/revoke/",
+        "<number:number>/credentials/<str:credential_id>/revoke/",
         views.credential_revoke,
         name="credential-revoke",
     ),
-    path("<str:number>/disable/", views.gateway_disable, name="gateway-disable"),
+    path("<number:number>/disable/", views.gateway_disable, name="gateway-disable"),
 ]

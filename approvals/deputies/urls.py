@@ -10,9 +10,9 @@ urlpatterns = [
     path("deputies/standing/", deputies.standing_deputy, name="standing-deputy"),
     path("deputies/roles/add/", deputies.role_deputy_add, name="role-deputy-add"),
     path(
-        "deputies/roles/<str:role>/<str:public_id>/remove/",
+        "deputies/roles/<str:role>/<number:public_id>/remove/",
         deputies.role_deputy_remove,
         name="role-deputy-remove",
     ),
-    path("deputies/<str:number>/end/", deputies.delegation_end, name="delegation-end"),
+    path("deputies/<number:number>/end/", deputies.delegation_end, name="delegation-end"),
 ]

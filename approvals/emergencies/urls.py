@@ -5,5 +5,5 @@ from django.urls import path
 from approvals.emergencies import views as emergencies
 
 urlpatterns = [
-    path("requests/<str:number>/emergency/", emergencies.emergency_issue, name="emergency-issue"),
+    path("requests/<number:number>/emergency/", emergencies.emergency_issue, name="emergency-issue"),
 ]

@@ -1,6 +1,5 @@
 """The mails about the delivery of a key: one holds the link to collect it, none ever a key (K3)."""
 
-from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -11,7 +10,7 @@ from keys.status.mails import find_key, key_facts, key_mail
 from keys.terms.terms import last_day
 from notifications.models import Message
 from notifications.registry import Mail
-from partners.mails import date_text, mail_to, when_text
+from partners.mails import date_text, mail_to, page_url, when_text
 
 
 def delivery_link(message: Message) -> Mail | None:
@@ -30,7 +29,7 @@ def delivery_link(message: Message) -> Mail | None:
             "key": key.public_id,
             "name": key.name,
             "partner": key.partner.name,
-            "url": f"{settings.PORTAL_URL}/collect/{token_of(bytes(delivery.nonce), purpose=PURPOSE)}",
+            "url": page_url("keys:delivery-collect", token_of(bytes(delivery.nonce), purpose=PURPOSE)),
             "link_ends": ends,
             "facts": key_facts(key, expiry),
         },

@@ -110,7 +110,7 @@ def test_a_second_factor_that_is_asked_for_again_is_no_piece_either(cast: Cast) 
 
 
 @pytest.mark.parametrize(
-    ("role", "url", "status"), [("legal", "/keys/KB-9999", 404), ("requester", "/audit/", 403)]
+    ("role", "url", "status"), [("legal", "/keys/KB-9999/", 404), ("requester", "/audit/", 403)]
 )
 def test_a_refusal_in_a_panel_is_a_notice_and_no_page(cast: Cast, role: str, url: str, status: int) -> None:
     client = sign_in(cast.everyone[role])

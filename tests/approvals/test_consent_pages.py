@@ -232,7 +232,7 @@ def test_consent_from_link_to_receipt(cast: Cast, step: Step, token: str) -> Non
     assert response["Location"].startswith("/receipt/")
     thanks = client.get(response["Location"]).content.decode()
     assert "Thank you" in thanks
-    assert receipt_url(decision).rsplit("/", 1)[0] in thanks
+    assert receipt_url(decision).rsplit("/", 2)[0] in thanks
     assert Message.objects.filter(kind="consent_receipt").count() == 1
     assert open_step(step.request).role == "legal"
     assert "used already" in client.get(at("start", token)).content.decode()
@@ -459,7 +459,7 @@ def test_a_receipt_speaks_of_a_consent_not_of_an_approval(
 @pytest.mark.parametrize("tamper", ["flip", "cut", "other_salt", "other_uid", "nonsense"])
 def test_a_tampered_receipt_is_not_found(request_: Request, tamper: str) -> None:
     decision = consent(request_)
-    token = receipt_url(decision).rsplit("/", 1)[1]
+    token = receipt_url(decision).rstrip("/").rsplit("/", 1)[1]
     uid, rest = token.split(":", 1)
     bad = {
         "flip": token[:-1] + ("A" if token[-1] != "A" else "B"),
@@ -468,4 +468,4 @@ def test_a_tampered_receipt_is_not_found(request_: Request, tamper: str) -> None
         "other_uid": f"{uid[::-1]}:{rest}",
         "nonsense": "nonsense",
     }[tamper]
-    assert Client().get(f"/receipt/{bad}").status_code == 404
+    assert Client().get(f"/receipt/{bad}/").status_code == 404

@@ -141,14 +141,14 @@ def test_another_persons_link_shows_nothing(cast: Cast) -> None:
 
 @pytest.mark.parametrize("token", ["x", "A" * 43, "../../etc/passwd", "A" * 500])
 def test_an_unknown_link_says_so(cast: Cast, token: str) -> None:
-    response = sign_in(cast.pm).get(f"/decide/{token}")
+    response = sign_in(cast.pm).get(f"/decide/{token}/")
     assert response.status_code == 404
 
 
 def test_a_contacts_link_is_no_link_of_staff(cast: Cast) -> None:
     step = advance(cast.request(cast.star_contract), cast.pm)
     token = token_of(bytes(step.links.get().nonce), purpose=PURPOSE)
-    assert sign_in(cast.legal).get(f"/decide/{token}").status_code == 404
+    assert sign_in(cast.legal).get(f"/decide/{token}/").status_code == 404
 
 
 def kill_link(state: str, request: Request, url: str, person: User) -> None:

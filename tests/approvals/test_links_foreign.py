@@ -44,7 +44,7 @@ def test_the_event_names_the_request_and_whose_link_it_was_but_not_the_link(cast
     event = Event.objects.get(action="link.foreign")
     assert event.objects_touched == [f"request:{request.public_id}"]
     assert event.payload["recipient"] == cast.pm.public_id
-    assert url.rsplit("/", 1)[-1] not in bytes(event.canonical).decode()
+    assert url.rstrip("/").rsplit("/", 1)[-1] not in bytes(event.canonical).decode()
     page = sign_in(cast.auditor).get(reverse("audit:event-detail", args=[event.uid])).content.decode()
     assert cast.legal.name in page
     assert cast.pm.name in page

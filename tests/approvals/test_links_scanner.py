@@ -90,7 +90,7 @@ def test_a_scanner_of_the_rights_holders_mail_decides_nothing(cast: Cast, answer
     decide(request, cast.pm)
     url = links_in_mail(request, "consent_requested")[answer]
     visited = let_loose(Client(), url)
-    assert any(address.endswith("/code") for address in visited)
+    assert any(address.endswith("/code/") for address in visited)
     assert Decision.objects.count() == 1
     step = open_step(request)
     assert (step.role, step.state) == ("rights_holder", Step.State.OPEN)

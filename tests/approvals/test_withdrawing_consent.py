@@ -43,7 +43,7 @@ def path_of(url: str) -> str:
 
 def at(decision: Decision, name: str = "") -> str:
     fresh = Decision.objects.get(pk=decision.pk)
-    return path_of(withdraw_url(fresh)) + (f"/{name}" if name else "")
+    return path_of(withdraw_url(fresh)) + (f"{name}/" if name else "")
 
 
 def signed_page(client: Client, decision: Decision) -> Any:

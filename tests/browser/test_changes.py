@@ -33,7 +33,7 @@ def look_at(page: Page) -> None:
 
 
 def begin(visitor: Visitor, key: Key, by: User, **options: Any) -> Page:
-    page = visitor.open(f"/keys/{key.public_id}", by, **options)
+    page = visitor.open(f"/keys/{key.public_id}/", by, **options)
     page.get_by_role("button", name="Request a change").click()
     page.wait_for_url("**/edit/")
     unfold(page)
@@ -47,7 +47,7 @@ def approve(visitor: Visitor, number: str, by: User, **options: Any) -> Page:
         box.check()
     page.locator("input[name=answer][value=approve]").check(force=True)
     page.get_by_role("button", name="Send this answer").click()
-    page.wait_for_url("**/decisions/*")
+    page.wait_for_url("**/decisions/*/")
     return page
 
 
@@ -94,7 +94,7 @@ def test_tightened_by_one_look_and_rolled_back(
     look_at(back)
     back.fill("#id_reason", "Their nightly run writes.")
     back.get_by_role("button", name="Roll back").click()
-    back.wait_for_url(f"**/keys/{key.public_id}")
+    back.wait_for_url(f"**/keys/{key.public_id}/")
     expect(back.get_by_text("rolled back on")).to_be_visible()
     look_at(back)
     assert verify(gateway, text, **question).code == "VALID"
@@ -119,5 +119,5 @@ def test_loosened_by_the_whole_path_without_javascript(cast: Cast, visitor: Visi
     give_app(cast.coo)
     approve(visitor, number, cast.coo)
     assert verify(gateway, text, **question).code == "VALID"
-    shown = visitor.open(f"/keys/{key.public_id}", cast.auditor)
+    shown = visitor.open(f"/keys/{key.public_id}/", cast.auditor)
     expect(shown.locator("#changes").get_by_text("A second office.")).to_be_visible()

@@ -114,7 +114,7 @@ def test_a_void_answer_is_asked_again_and_the_others_stand(
     look(page, "decide-again-phone")
     page.check("[name=answer][value=approve]")
     page.click("main form .btn.pri")
-    page.wait_for_url("**/decisions/*")
+    page.wait_for_url("**/decisions/*/")
     assert asked.decisions.filter(staff=cast.legal).count() == 2
     assert asked.decisions.get(staff=cast.pm).fallen_at is None
     decide(asked, cast.tech)
@@ -154,7 +154,7 @@ def test_a_consent_is_withdrawn_and_the_next_check_refused(
     look(page, "withdrawn")
     assert product.verify(gateway, text, **asked_of(key))["code"] == "SUSPENDED"
 
-    guard = guests.open(f"/keys/{key.public_id}", cast.security, **DESKTOP)
+    guard = guests.open(f"/keys/{key.public_id}/", cast.security, **DESKTOP)
     expect(guard.locator("main")).to_contain_text("withdrawn the consent")
     expect(guard.locator("[data-open=reactivate]")).to_have_count(0)
     look(guard, "key-without-consent")
@@ -187,7 +187,7 @@ def test_an_emergency_key_suspends_itself_after_a_day(cast: Cast, product: Produ
     gateway = make_gateway()
     first = product.verify(gateway, text, **asked_of(key))
     assert (first["code"], first["remaining"]["hour"]) == ("VALID", 999)
-    page.goto(f"/keys/{key.public_id}")
+    page.goto(f"/keys/{key.public_id}/")
     look(page, "key-running")
     assert "INC-7" in product.mail_to(cast.coo.email).text
 
@@ -205,7 +205,7 @@ def test_an_emergency_key_suspends_itself_after_a_day(cast: Cast, product: Produ
 
     decide(asked, cast.legal)
     decide(asked, cast.tech)
-    guard = guests.open(f"/keys/{key.public_id}", cast.ops, **DESKTOP)
+    guard = guests.open(f"/keys/{key.public_id}/", cast.ops, **DESKTOP)
     guard.locator(".head [data-open=reactivate]").click()
     dialog = guard.locator("dialog#reactivate")
     dialog.locator("[name=reason]").fill("All approvals are there.")

@@ -132,7 +132,7 @@ def approve_by_mail(
     assert_fits(page)
     assert_accessible(page)
     answer(page)
-    page.wait_for_url("**/decisions/*")
+    page.wait_for_url("**/decisions/*/")
     return page
 
 
@@ -215,9 +215,9 @@ def test_a_company_below_the_threshold_from_registration_to_revocation(
     expect(page.locator("main")).to_contain_text("Naoto Takahashi")
     assert text not in page.content()
 
-    guard = guests.open(f"/keys/{key.public_id}", **DESKTOP)
+    guard = guests.open(f"/keys/{key.public_id}/", **DESKTOP)
     sign_in_by_hand(guard, cast.security, security_app)
-    guard.wait_for_url(f"**/keys/{key.public_id}")
+    guard.wait_for_url(f"**/keys/{key.public_id}/")
     guard.locator(".head [data-open=revoke]").click()
     dialog = guard.locator("dialog#revoke")
     dialog.locator("select").select_option("leaked")
@@ -281,7 +281,7 @@ def test_above_the_threshold_the_coo_decides_too_with_a_fresh_second_factor(
     expect(phone.locator("[name=answer][value=approve]")).to_be_checked()
     expect(phone.locator("#answer .notice")).to_contain_text("Now send your answer")
     answer(phone)
-    phone.wait_for_url("**/decisions/*")
+    phone.wait_for_url("**/decisions/*/")
     expect(phone.get_by_role("status")).to_contain_text(Key.objects.get().public_id)
     assert product.mail_to(cast.company.contacts.get().email).link("/collect/")
 
@@ -344,7 +344,7 @@ def test_a_rejection_reaches_the_requester_with_its_reason_and_makes_no_key(
     expect(page.locator("#id_reason")).to_have_attribute("aria-invalid", "true")
     assert asked.decisions.count() == 1, "a rejection needs its reason"
     answer(page, "reject", "The contract names another licence level.")
-    page.wait_for_url("**/decisions/*")
+    page.wait_for_url("**/decisions/*/")
     mail = product.mail_to(cast.requester.email)
     assert "The contract names another licence level." in mail.text
     asked.refresh_from_db()
@@ -379,6 +379,6 @@ def test_a_request_is_made_and_decided_without_javascript(
     decider = guests.open(url, **PHONE, **plain)
     sign_in_by_hand(decider, cast.pm)
     answer(decider)
-    decider.wait_for_url("**/decisions/*")
+    decider.wait_for_url("**/decisions/*/")
     assert asked.decisions.get().staff == cast.pm
     assert product.mail_to(cast.legal.email).link("/decide/")

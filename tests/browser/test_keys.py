@@ -84,7 +84,7 @@ def test_the_export_is_downloaded(cast: Cast, visitor: Visitor) -> None:
 def test_a_key_is_revoked_in_a_dialog_once_its_number_is_typed(cast: Cast, visitor: Visitor) -> None:
     key = cast.key()
     reveal(key)
-    page = visitor.open(f"/keys/{key.public_id}", cast.security)
+    page = visitor.open(f"/keys/{key.public_id}/", cast.security)
     page.locator(".head [data-open=revoke]").click()
     dialog = page.locator("dialog#revoke")
     expect(dialog).to_be_visible()
@@ -112,7 +112,7 @@ def test_a_key_is_revoked_in_a_dialog_once_its_number_is_typed(cast: Cast, visit
 def test_a_key_is_suspended_and_started_again_without_javascript(cast: Cast, visitor: Visitor) -> None:
     key = cast.key()
     reveal(key)
-    page = visitor.open(f"/keys/{key.public_id}", cast.ops, java_script_enabled=False)
+    page = visitor.open(f"/keys/{key.public_id}/", cast.ops, java_script_enabled=False)
     page.locator(".head a", has_text="Suspend").click()
     page.fill("[name=reason]", "Odd hours of use.")
     page.get_by_role("button", name="Suspend", exact=True).click()
@@ -128,7 +128,7 @@ def test_a_key_is_suspended_and_started_again_without_javascript(cast: Cast, vis
 def test_a_page_that_grew_old_shows_how_the_key_stands_now(cast: Cast, visitor: Visitor) -> None:
     key = cast.key()
     reveal(key)
-    pages = [visitor.open(f"/keys/{key.public_id}", person) for person in (cast.ops, cast.security)]
+    pages = [visitor.open(f"/keys/{key.public_id}/", person) for person in (cast.ops, cast.security)]
     for page in pages:
         page.locator(".head [data-open=suspend]").click()
         page.locator("dialog#suspend textarea").fill("Odd hours of use.")
@@ -144,7 +144,7 @@ def test_a_page_that_grew_old_shows_how_the_key_stands_now(cast: Cast, visitor: 
 @pytest.mark.parametrize("options", [PHONE, {"color_scheme": "dark"}], ids=["phone", "desktop-dark"])
 def test_a_recipient_collects_the_key_once(cast: Cast, visitor: Visitor, options: dict[str, Any]) -> None:
     key = cast.key()
-    path = f"/collect/{link_of(key)}"
+    path = f"/collect/{link_of(key)}/"
     page = visitor.open(path, **options)
     assert_fits_and_is_accessible(page)
     page.get_by_role("button", name="Reveal the key").dblclick()
@@ -175,13 +175,13 @@ def test_without_javascript_a_key_can_be_collected_and_a_lost_one_replaced(
     cast: Cast, visitor: Visitor
 ) -> None:
     key = cast.key()
-    page = visitor.open(f"/collect/{link_of(key)}", java_script_enabled=False, **PHONE)
+    page = visitor.open(f"/collect/{link_of(key)}/", java_script_enabled=False, **PHONE)
     page.get_by_role("button", name="Reveal the key").click()
     first = page.inner_text("#the-key")
-    page.goto(f"/collect/{link_of(key)}")
+    page.goto(f"/collect/{link_of(key)}/")
     page.get_by_role("button", name="I did not see the key").click()
     expect(page.get_by_text("on its way to the registered address")).to_be_visible()
-    page.goto(f"/collect/{link_of(key)}")
+    page.goto(f"/collect/{link_of(key)}/")
     page.get_by_role("button", name="Reveal the key").click()
     assert page.inner_text("#the-key") != first
     statuses = Secret.objects.filter(key=key).order_by("id").values_list("status", flat=True)

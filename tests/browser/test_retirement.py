@@ -25,7 +25,7 @@ def test_from_the_key_to_sunset_on_its_checks(cast: Cast, visitor: Visitor) -> N
     assert "Sunset" not in verify(gateway, text, ip=ADDRESS).headers
     ends_at = (timezone.now() + timedelta(days=3)).astimezone(OFFICE_ZONE).replace(second=0, microsecond=0)
 
-    page = visitor.open(f"/keys/{key.public_id}", cast.requester)
+    page = visitor.open(f"/keys/{key.public_id}/", cast.requester)
     page.get_by_role("button", name="Plan its retirement").click()
     page.wait_for_url("**/edit/#retirement")
     page.get_by_label("Why it is to be changed").fill("The next version of the API replaces it.")
@@ -41,7 +41,7 @@ def test_from_the_key_to_sunset_on_its_checks(cast: Cast, visitor: Visitor) -> N
     approve(visitor, number, cast.pm, **PHONE)
 
     for options in ({}, PHONE):
-        page = visitor.open(f"/keys/{key.public_id}", cast.requester, **options)
+        page = visitor.open(f"/keys/{key.public_id}/", cast.requester, **options)
         card = page.locator("#retirement")
         expect(card).to_contain_text("limits at 25 %")
         expect(card.locator("li[aria-current=step]")).to_contain_text("in force now")

@@ -49,7 +49,7 @@ def test_only_legal_is_asked_again_about_another_contract(
     expect(page.locator("main form")).to_contain_text("Say what is to be changed")
     page.fill("[name=reason]", "This belongs to the contract at 500,000 yen.")
     page.click("main form .btn.pri")
-    page.wait_for_url("**/decisions/*")
+    page.wait_for_url("**/decisions/*/")
     expect(page.get_by_role("status")).to_contain_text("The request is back with Rin Nakamura")
     look(page, "decided-phone")
 
@@ -84,7 +84,7 @@ def test_only_legal_is_asked_again_about_another_contract(
     look(page, "again")
     page.check("[name=answer][value=approve]")
     page.click("main form .btn.pri")
-    page.wait_for_url("**/decisions/*")
+    page.wait_for_url("**/decisions/*/")
     assert Decision.objects.filter(request=request, staff=cast.pm).count() == 1
     asked = Message.objects.filter(kind="step_requested", recipient_ref=cast.pm.public_id)
     assert asked.count() == 1, "a PM is not asked again"

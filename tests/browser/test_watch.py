@@ -22,7 +22,7 @@ def test_security_limits_grants_quarantines_and_blocks(cast: Cast, visitor: Visi
     page = visitor.browser(cast.security, **PHONE)
     number = live.key.public_id
 
-    page.goto(f"/workspaces/{live.key.workspace.public_id}/limits")
+    page.goto(f"/workspaces/{live.key.workspace.public_id}/limits/")
     page.get_by_label("Requests an hour").fill("2")
     page.get_by_label("Reason").fill("The partner's plan.")
     assert_accessible(page)
@@ -30,7 +30,7 @@ def test_security_limits_grants_quarantines_and_blocks(cast: Cast, visitor: Visi
     expect(page.get_by_text("0 of 2 calls in this hour")).to_be_visible()
     assert verify(gateway, live.text).json["workspace_remaining"]["hour"] == 1
 
-    page.goto(f"/keys/{number}")
+    page.goto(f"/keys/{number}/")
     page.get_by_role("link", name="Other workspaces").click()
     page.get_by_role("link", name="Let it act in another workspace").click()
     page.get_by_label("Workspace").select_option("WS-9001")
@@ -44,7 +44,7 @@ def test_security_limits_grants_quarantines_and_blocks(cast: Cast, visitor: Visi
     assert verify(gateway, live.text, workspace="elsewhere").json["acting_in"] == "WS-9001"
     assert_accessible(page)
 
-    page.goto(f"/keys/{number}/quarantine")
+    page.goto(f"/keys/{number}/quarantine/")
     page.get_by_label("Reason").fill("Calls from a country that nobody knows.")
     assert_accessible(page)
     page.get_by_role("button", name="Quarantine").click()

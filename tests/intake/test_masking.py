@@ -25,7 +25,7 @@ def token(cast: Cast) -> str:
 
 
 def page(token: str) -> str:
-    return f"{settings.PORTAL_URL}/collect/{token}"
+    return f"{settings.PORTAL_URL}/collect/{token}/"
 
 
 def as_proofpoint_v2(url: str) -> str:
@@ -50,7 +50,7 @@ REWRITTEN: dict[str, Callable[[str], str]] = {
     "quoted and broken": lambda url: f"> see {url[:-30]}\n> {url[-30:]}\n> thanks",
     "quoted twice and broken": lambda url: f">> {url[:-12]}\n>> {url[-12:]}Thanks",
     "HTML entities": lambda url: url.replace("/", "&#47;").replace(":", "&#58;"),
-    "no page before it": lambda url: "the code in the link was " + url.rpartition("/")[2],
+    "no page before it": lambda url: "the code in the link was " + url.rstrip("/").rpartition("/")[2],
     "every letter coded": lambda url: (
         "https://a.example/?" + "".join(f"%{ord(letter):02X}" for letter in url)
     ),

@@ -433,7 +433,7 @@ def make_world() -> World:
         emergency_draft=make_draft(cast.company, cast.security, draft_of(cast.terms())),
         doubted=starred,
         not_me=not_me,
-        withdrawal=withdraw_url(consented).rsplit("/", 1)[-1],
+        withdrawal=withdraw_url(consented).rstrip("/").rsplit("/", 1)[-1],
         gateway=make_gateway(cast),
         block=block_address(
             actor=staff_actor(cast.security),

@@ -245,7 +245,7 @@ def walk(cast: Cast, product: Product) -> tuple[dict[str, str], dict[str, bytes]
     secrets["another app's secret"] = security.text_of("totp-secret")
     security.post(security.url, code=code_of(secrets["another app's secret"]))
     number = request.key.public_id
-    security.open(f"/keys/{number}/revoke")
+    security.open(f"/keys/{number}/revoke/")
     security.post("", reason="leaked", note="", confirm=number, typed_number=number)
     assert product.verify(gateway, text, ip="203.0.113.9")["code"] == "REVOKED"
     for kind in ("jsonl", "csv"):
@@ -270,23 +270,23 @@ def consent(cast: Cast, product: Product, secrets: dict[str, str]) -> None:
     token = note_token(secrets, url)
     at_browser = Person(product.base)
     at_browser.open(url)
-    at_browser.post(f"/consent/{token}/code")
+    at_browser.post(f"/consent/{token}/code/")
     code = re.search(r"\b\d{4} ?\d{4}\b", product.mail_to(star.email).text)
     assert code
     secrets["the code of a consent"] = code[0].replace(" ", "")
-    at_browser.post(f"/consent/{token}/terms", code=code[0])
+    at_browser.post(f"/consent/{token}/terms/", code=code[0])
     proof = re.search(r'name="proof" value="([^"]+)"', at_browser.page)
     digest = re.search(r'name="digest" value="([^"]+)"', at_browser.page)
     assert proof
     assert digest
     secrets["the proof of a consent"] = proof[1]
     signed = {"signed_name": "星野 光", "signed_capacity": "本人", "proof": proof[1], "digest": digest[1]}
-    at_browser.post(f"/consent/{token}/answer", answer="approve", reason="", **signed)
+    at_browser.post(f"/consent/{token}/answer/", answer="approve", reason="", **signed)
     assert "/receipt/" in at_browser.url
 
 
 def note_token(secrets: dict[str, str], url: str) -> str:
-    token = url.split("?", maxsplit=1)[0].rsplit("/", 1)[-1]
+    token = url.split("?", maxsplit=1)[0].rstrip("/").rsplit("/", 1)[-1]
     secrets[f"the link {len(secrets)}"] = token
     return token
 

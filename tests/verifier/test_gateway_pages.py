@@ -199,7 +199,7 @@ def test_a_gateway_says_whether_it_reports_when_calls_end(tech: Client) -> None:
 
 def test_a_keys_page_says_whether_its_limit_of_concurrent_requests_can_act(tech: Client) -> None:
     live = make_live_key(concurrency=5)
-    page = f"/keys/{live.key.public_id}"
+    page = f"/keys/{live.key.public_id}/"
     assert "applies only to calls that name a lease" in shown(tech, page)
     make_gateway()
     Gateway.objects.create(public_id="GW-8888", name="Reporter", created_at=timezone.now(), reports_ends=True)

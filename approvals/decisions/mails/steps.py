@@ -3,7 +3,6 @@
 Links are derived as a mail is rendered (A3).
 """
 
-from django.conf import settings
 from django.utils import timezone, translation
 from django.utils.translation import gettext_lazy as _
 
@@ -21,7 +20,7 @@ from keys.status.mails import product_names
 from keys.terms.terms import KeyTerms
 from notifications.models import Message
 from notifications.registry import Mail
-from partners.mails import Fact, mail_to, money_text, recipient_of, when_text
+from partners.mails import Fact, mail_to, money_text, page_url, recipient_of, when_text
 
 LONGEST_PURPOSE = 300
 
@@ -29,13 +28,13 @@ LONGEST_PURPOSE = 300
 def step_requested(message: Message) -> Mail | None:
     """To an approver: the facts that matter and a link for each answer (A3)."""
     link = _find_open_link(message)
-    return None if link is None else _question(message, link, page="decide")
+    return None if link is None else _question(message, link, page="approvals:link-decide")
 
 
 def consent_requested(message: Message) -> Mail | None:
     """To the rights-holder's contact, who has no account: the same, and what happens next (A1, A3)."""
     link = _find_open_link(message)
-    return None if link is None else _question(message, link, page="consent")
+    return None if link is None else _question(message, link, page="approvals:consent-start")
 
 
 def step_reminder(message: Message) -> Mail | None:
@@ -58,7 +57,7 @@ def _find_open_link(message: Message) -> StepLink | None:
 
 def _question(message: Message, link: StepLink, *, page: str) -> Mail:
     request, step = link.step.request, link.step
-    url = f"{settings.PORTAL_URL}/{page}/{token_of(bytes(link.nonce), purpose=PURPOSE)}"
+    url = page_url(page, token_of(bytes(link.nonce), purpose=PURPOSE))
     due = when_text(step.due_at or link.expires_at)
     standing = None if link.staff is None else _standing(link.staff, step)
     emergency = Emergency.objects.filter(request=request).first()
